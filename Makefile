@@ -1,0 +1,42 @@
+# make run: the app.  make test: every check.  Both set up what they need.
+PYTHON ?= python3
+BIN := .venv/bin
+PORT ?= 8501
+# Idle OpenMP threads otherwise spin and take the processor from the other sessions.
+export OMP_WAIT_POLICY = passive
+
+.PHONY: run test slow lint bench assets screenshots clean
+
+run: .venv/installed
+	$(BIN)/streamlit run serve.py --server.port $(PORT)
+
+test: .venv/installed-dev lint
+	$(BIN)/python -m pytest
+
+slow: .venv/installed-dev
+	$(BIN)/python -m pytest -m slow
+
+lint: .venv/installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+bench: .venv/installed-dev
+	$(BIN)/python -m tests.bench
+
+assets: .venv/installed
+	$(BIN)/python -m unlearn_core.make_assets
+
+screenshots: .venv/installed-dev
+	$(BIN)/python -m tests.screenshots
+
+.venv/installed: requirements.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --requirement requirements.txt
+	touch $@
+
+.venv/installed-dev: .venv/installed requirements-dev.txt
+	$(BIN)/pip install --quiet --requirement requirements-dev.txt
+	touch $@
+
+clean:
+	rm -rf .venv build

@@ -1,0 +1,37 @@
+"""Lacuna: see a network forget. Page set-up, navigation, and what to forget."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from ui.state import CLASSES, state
+from unlearn_core import zoo
+from unlearn_core.methods import METHODS
+
+st.set_page_config(page_title="Lacuna", page_icon="assets/logo.svg", layout="wide")
+
+page = st.navigation(
+    [
+        st.Page("pages/playground.py", title="What happens when it forgets?", icon=":material/play_circle:",
+                url_path="playground", default=True),
+        st.Page("pages/methods.py", title="What am I looking at?", icon=":material/menu_book:", url_path="methods"),
+    ],
+    position="top",
+)
+st.logo("assets/logo.svg", size="large")
+
+chosen = state()
+with st.sidebar:
+    st.session_state["network"] = chosen.network
+    st.selectbox("Network", list(zoo.TITLES), format_func=zoo.TITLES.__getitem__, key="network",
+                 on_change=lambda: setattr(chosen, "network", st.session_state["network"]))
+    st.session_state["forget"] = list(chosen.forget)
+    st.multiselect("Forget", range(len(CLASSES)), format_func=CLASSES.__getitem__, key="forget",
+                   placeholder="Choose a class",
+                   on_change=lambda: setattr(chosen, "forget", tuple(sorted(st.session_state["forget"]))))
+    st.session_state["method"] = chosen.method
+    st.segmented_control("Method", sorted(METHODS), format_func=lambda name: METHODS[name].title, key="method",
+                         required=True, on_change=lambda: setattr(chosen, "method", st.session_state["method"]))
+    st.caption(METHODS[chosen.method].about)
+
+page.run()

@@ -1,0 +1,60 @@
+"""What am I looking at? Methods, knobs, data and reference, from their own declarations."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+import pandas as pd
+import streamlit as st
+
+from ui.state import state, write_address
+from unlearn_core import assets
+from unlearn_core.methods import METHODS
+
+visitor = state()
+for note in visitor.notes:
+    st.warning(note, icon=":material/link_off:")
+visitor.notes = []
+
+st.markdown("### A network is asked to forget. Did it?")
+st.markdown(
+    "A classifier is trained on ten kinds of clothing. A method then edits its weights so that it behaves as if one "
+    "kind had never been shown. The only honest yardstick is **retraining**: the same network, trained afresh "
+    "without those images. Every gauge shows three marks: the original (grey), several retrained networks (the black "
+    "band) and the unlearned one (orange).")
+
+left, right = st.columns(2)
+with left.container(border=True):
+    st.markdown("**What this shows**")
+    st.markdown("- how far accuracy on the forget set and on everything else moved\n"
+                "- whether one simple attack (output entropy) calls the forgotten images members\n"
+                "- which weights were touched, exactly")
+with right.container(border=True):
+    st.markdown("**What it does not prove**")
+    st.markdown("- that no attacker could tell: this is one weak attack on one small network\n"
+                "- that the representation is clean: low forget accuracy alone is also reached by deleting one row "
+                "of the last layer\n- anything about other data: 28-pixel clothes are easy")
+
+for found in METHODS.values():
+    st.markdown(f"### {found.title}")
+    st.markdown(f"{found.about}")
+    st.caption(found.paper)
+    st.dataframe(
+        pd.DataFrame([{
+            "knob": knob.label, "what it means": knob.meaning,
+            "range": ", ".join(map(str, knob.choices)) if knob.scale == "choice" else f"{knob.low:g} to {knob.high:g}",
+            "default": f"{knob.default:g}" if isinstance(knob.default, float) else str(knob.default),
+            "source": knob.source} for knob in found.hyperparameters]), hide_index=True)
+
+st.markdown("### Data and networks")
+try:
+    for source in assets.manifest().data.values():
+        st.markdown(f"**{source.title}**, {source.licence}. {source.provenance}")
+    with st.expander("Bundled files and their checksums"):
+        st.dataframe(pd.DataFrame([{"file": name, "bytes": f.bytes, "what": f.about, "SHA-256": f.sha256}
+                                   for name, f in assets.manifest().files.items()]), hide_index=True)
+except assets.AssetError as problem:
+    st.error(str(problem), icon=":material/error:")
+
+with suppress(ValueError):  # an empty request is explained on the playground; the address keeps the last good one
+    write_address(visitor.choice())

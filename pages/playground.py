@@ -1,0 +1,181 @@
+"""The playground: move a slider, see what is forgotten, what it costs, and whether anyone could tell."""
+
+from __future__ import annotations
+
+import pandas as pd
+import streamlit as st
+
+from ui.controls import knobs, presets
+from ui.live import live_view
+from ui.runtime import engine
+from ui.state import CLASSES, State, snap, state, write_address
+from ui.waiting import wait
+from unlearn_core.assets import AssetError
+from unlearn_core.audit.gauges import KINDS
+from unlearn_core.engine import Choice, Scene, Settled
+from unlearn_core.figures.accuracy_change import accuracy_change
+from unlearn_core.figures.embedding import embedding
+from unlearn_core.methods.selective import ALPHA, LAMBDA
+from unlearn_core.zoo import TITLES
+
+ARROWS = {"up": "↑ higher is better", "match": "→ as near the retrained band as possible"}
+
+
+def moved(chosen: State) -> None:
+    """A drag was released: take the point."""
+    point = st.session_state["live"]["point"]
+    settings = chosen.settings[chosen.method]
+    for knob in (ALPHA, LAMBDA):
+        if knob.name in settings and knob.name in point:
+            settings[knob.name] = snap(knob, min(max(float(point[knob.name]), knob.low), knob.high))
+
+
+def back(chosen: State) -> None:
+    """Cancelled: return to the last settled choice."""
+    if chosen.history:
+        chosen.adopt(chosen.history[-1])
+
+
+def current(chosen: State) -> Choice:
+    """The choice to show: the valid one, or the last that was."""
+    try:
+        return chosen.choice()
+    except ValueError as problem:
+        st.warning(f"{str(problem).capitalize()}. The last picture stays.", icon=":material/info:")
+        if not chosen.history:
+            st.stop()
+        return chosen.history[-1]
+
+
+def gauges(scene: Scene, settled: Settled) -> None:
+    """The gauges in plain widgets."""
+    for column, (name, kind) in zip(st.columns(len(KINDS)), KINDS.items(), strict=True):
+        reading, band = settled.gauges[name], [seed[name].value for seed in scene.retrained]
+        with column.container(border=True):
+            st.metric(f"{kind.title} ({ARROWS[kind.better]})", f"{reading.value:.1%}",
+                      f"{100 * (reading.value - scene.original[name].value):+.1f} points against the original",
+                      delta_color="off")
+            retrained = f"retrained {min(band):.1%} to {max(band):.1%} ({len(band)} seeds)" if band else \
+                "no retrained reference is bundled for this choice"
+            st.caption(f"{kind.about}. 95 % interval {reading.interval[0]:.1%} to {reading.interval[1]:.1%}; "
+                       f"original {scene.original[name].value:.1%}; {retrained}.")
+
+
+def layer_table(scene: Scene, settled: Settled) -> pd.DataFrame:
+    """What happened to each layer."""
+    answers = settled.answers
+    return pd.DataFrame({
+        "layer": scene.layers, "kind": scene.kinds, "weights": scene.index.sizes, "selected": answers.selected,
+        "selected share": answers.selected / scene.index.sizes, "mean multiplier": answers.mean_multiplier,
+        "norm removed": answers.norm_removed})
+
+
+def show_image(position: int, settled: Settled, scene: Scene) -> None:
+    """One image with its probabilities before and after."""
+    evaluation, base = engine().evaluation, engine().base(scene.choice.network)
+    truth = CLASSES[evaluation.labels[position]]
+    with st.container(border=True, horizontal=True):
+        st.image(evaluation.images.images[position, 0].numpy(), width=120,
+                 caption=f"{truth}, {'training' if evaluation.member[position] else 'test'} image")
+        st.dataframe(
+            pd.DataFrame({"class": CLASSES, "before": base.before.probabilities[position],
+                          "after": settled.probabilities[position]}).sort_values("before", ascending=False).head(5),
+            hide_index=True, column_config={name: st.column_config.ProgressColumn(format="percent", min_value=0, max_value=1)
+                                            for name in ("before", "after")})
+
+
+def wall(scene: Scene, settled: Settled) -> None:
+    """Images of the forget set with their predictions before and after."""
+    evaluation, base = engine().evaluation, engine().base(scene.choice.network)
+    chosen = [i for i, label in enumerate(evaluation.labels) if label in scene.choice.forget][:100:7]
+    before = base.before
+    st.image(
+        [evaluation.images.images[i, 0].numpy() for i in chosen], width=84,
+        caption=[f"{CLASSES[before.predicted[i]]} {before.probabilities[i].max():.0%} → "
+                 f"{CLASSES[settled.predicted[i]]} {settled.probabilities[i].max():.0%}" for i in chosen])
+
+
+@st.fragment
+def playground(chosen: State) -> None:
+    """Everything that reacts to a knob."""
+    wanted = current(chosen)
+    try:
+        scene = wait(engine().scene(wanted), "Measuring importances", lambda: back(chosen))
+        with sidebar:
+            presets(chosen)
+            knobs(chosen, scene.ceiling)
+            plain = st.toggle("Plain view", key="plain", help="The same numbers and pictures without the canvas: for "
+                              "screen readers, and where the live view cannot run.")
+        settled = wait(engine().settle(scene, wanted), "Evaluating", lambda: back(chosen))
+    except (AssetError, ValueError) as problem:
+        st.error(str(problem), icon=":material/error:")
+        return
+    if not chosen.history or chosen.history[-1] != wanted:
+        chosen.history = [*chosen.history[-50:], wanted]
+    write_address(wanted)
+
+    st.markdown(f"### {settled.verdict}")
+    for sentence in settled.warnings:
+        st.info(sentence, icon=":material/info:")
+    if plain:
+        gauges(scene, settled)
+    else:
+        live_view(scene, settled, lambda: moved(chosen), lambda: None)
+    evaluation, classes = engine().evaluation, CLASSES
+    st.caption(
+        f"Computed now by {TITLES[wanted.network]}, trained on 20,000 Fashion-MNIST images, on 2,000 fixed images "
+        f"(100 training and 100 test images per class). Retrained band: {len(scene.retrained)} seeds, precomputed. "
+        f"Positions on the map are placed by nearest neighbours, not refitted. α = {settled.alpha:.3g}, "
+        f"λ = {settled.lam:.3g}; {int(settled.trace['selected']):,} of {int(scene.index.sizes.sum()):,} weights "
+        f"selected; method {settled.cost.seconds * 1000:.0f} ms, evaluation {settled.evaluate_seconds * 1000:.0f} ms; "
+        f"outcome {wanted.key}.")
+
+    picked = (st.session_state.get("live") or {}).get("picked")
+    if isinstance(picked, int) and 0 <= picked < len(evaluation.labels):
+        show_image(picked, settled, scene)
+
+    if plain:
+        base = engine().base(wanted.network)
+        for column, title, xy, predicted in zip(
+                st.columns(2), ("Before", "After"), (base.positions, settled.xy),
+                (base.before.predicted, settled.predicted), strict=True):
+            with column:
+                st.markdown(f"#### {title}")
+                st.plotly_chart(embedding(xy, predicted, evaluation.labels, wanted.forget, classes), key=f"map{title}",
+                                alt=f"Map of the evaluation images, {title.lower()}")
+        st.caption("How to read this: each point is an image, colour is the predicted class, ✖ an image to be "
+                   "forgotten. Both maps share one coordinate system.")
+
+    left, right = st.columns([0.48, 0.52])
+    with left:
+        st.markdown("#### Who else was hurt?")
+        st.caption("How to read this: bars to the left lost accuracy. ✖ is to be forgotten; black marks are the "
+                   "retrained models; the dashed line is the mean of the retained classes. 100 test images per class.")
+        lost = 100 * (settled.accuracy - scene.accuracy_before)
+        worst = min((i for i in range(len(classes)) if i not in wanted.forget), key=lambda i: float(lost[i]))
+        st.plotly_chart(
+            accuracy_change(classes, scene.accuracy_before, settled.accuracy, scene.accuracy_retrained, wanted.forget),
+            key="change", config={"displayModeBar": False},
+            alt=f"Accuracy change per class; the most affected retained class is {classes[worst]} with {lost[worst]:+.0f} points")
+    with right:
+        st.markdown("#### Which layers changed?")
+        st.caption("How to read this: click a column to sort; selected weights are those with an importance ratio "
+                   "above α, the multiplier is what a weight keeps on average.")
+        table = layer_table(scene, settled)
+        percent = st.column_config.ProgressColumn(format="percent", min_value=0, max_value=1)
+        st.dataframe(table, hide_index=True, height=380, column_config={
+            "selected share": percent, "norm removed": percent,
+            "mean multiplier": st.column_config.NumberColumn(format="%.3f")})
+        st.download_button("Table as CSV", lambda: table.to_csv(index=False), f"lacuna-{wanted.key}.csv", "text/csv",
+                           on_click="ignore", icon=":material/download:")
+    st.markdown("#### What does it see in them now?")
+    st.caption("How to read this: images of the forget set, each with its prediction and confidence before → after.")
+    wall(scene, settled)
+
+
+visitor = state()
+for note in visitor.notes:
+    st.warning(note, icon=":material/link_off:")
+visitor.notes = []
+sidebar = st.sidebar.container()
+playground(visitor)

@@ -1,0 +1,14 @@
+"""The server: `streamlit run serve.py`. The app itself is app.py."""
+
+from __future__ import annotations
+
+import streamlit as st
+from streamlit.runtime.pages_manager import PagesManager
+
+from ui.routes import ROUTES
+from ui.warmup import lifespan
+
+# Until some session has run app.py, Streamlit would serve a deep link to pages/ without it.
+PagesManager.uses_pages_directory = False
+
+app = st.App("app.py", lifespan=lifespan, routes=ROUTES)

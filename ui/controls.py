@@ -1,0 +1,68 @@
+"""Widgets made from a method's declaration. Nothing here knows a method by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import streamlit as st
+
+from ui.state import State, positions, snap
+from unlearn_core.methods import method
+from unlearn_core.methods.base import Hyperparameter
+
+
+def knobs(state: State, limit: float | None) -> None:
+    """One widget per hyper-parameter; the advanced ones one click away."""
+    declared = method(state.method).hyperparameters
+    for knob in declared:
+        if not knob.advanced:
+            _widget(state, knob)
+            if knob.name == "alpha" and limit is not None:
+                st.caption(f"Ceiling 1/ρ = {limit:g}: no weight has a larger ratio, so nothing is selected from there on.")
+    with st.expander("Advanced", icon=":material/tune:"):
+        for knob in declared:
+            if knob.advanced:
+                _widget(state, knob)
+
+
+def _widget(state: State, knob: Hyperparameter) -> None:
+    settings = state.settings[state.method]
+    key = f"{state.method}.{knob.name}"
+    said = f"{knob.meaning} Default: {knob.source}."
+    if knob.scale == "choice":
+        st.session_state[key] = settings[knob.name]
+        st.selectbox(knob.label, knob.choices, key=key, help=said, on_change=_take, args=(state, knob, key))
+        return
+    st.session_state[key] = snap(knob, float(settings[knob.name]))
+    st.select_slider(knob.label, positions(knob), key=key, help=said, format_func=lambda v: f"{v:g}{knob.unit}",
+                     on_change=_take, args=(state, knob, key))
+
+
+def _take(state: State, knob: Hyperparameter, key: str) -> None:
+    state.settings[state.method][knob.name] = st.session_state[key]
+
+
+def presets(state: State) -> None:
+    """The method's named settings, undo and reset."""
+    found = method(state.method)
+    with st.container(horizontal=True):
+        for name, preset in found.presets.items():
+            st.button(name.capitalize(), help=preset.about, key=f"preset.{found.name}.{name}",
+                      on_click=_apply(state, {**found.settings(), **preset.settings}))
+    with st.container(horizontal=True):
+        st.button("Undo", icon=":material/undo:", disabled=len(state.history) < 2, on_click=lambda: undo(state))
+        st.button("Reset", icon=":material/restart_alt:", on_click=_apply(state, found.settings()))
+
+
+def _apply(state: State, settings: dict[str, float | int | str]) -> Callable[[], None]:
+    def apply() -> None:
+        state.settings[state.method] = dict(settings)
+
+    return apply
+
+
+def undo(state: State) -> None:
+    """Back to the choice before the last settled one."""
+    state.history.pop()
+    state.adopt(state.history.pop())
+

@@ -1,0 +1,59 @@
+"""The live view: one component on a canvas that moves everything in the same frame while dragging."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import streamlit as st
+
+from ui.runtime import outcomes, scenes
+from ui.state import positions
+from unlearn_core.audit.gauges import KINDS
+from unlearn_core.engine import Scene, Settled
+from unlearn_core.figures import style
+from unlearn_core.methods import method
+from unlearn_core.methods.selective import ALPHA, LAMBDA
+
+_ASSETS = Path(__file__).parent.parent / "assets"
+_mount = st.components.v2.component(
+    "lacuna_live",
+    html='<div class="lacuna-live"></div>',
+    css=(_ASSETS / "live.css").read_text("utf-8"),
+    js=(_ASSETS / "live.js").read_text("utf-8"),
+)
+
+
+def live_view(scene: Scene, settled: Settled, on_point: Callable[[], None], on_picked: Callable[[], None]) -> None:
+    """Show a scene and its settled outcome; the component's state is in `st.session_state["live"]`.
+
+    `on_point` runs when a drag is released (state ``point``: alpha and lambda), `on_picked` when an image is
+    clicked (state ``picked``: its number in the evaluation set).
+    """
+    scenes[scene.choice.key] = scene
+    outcomes[settled.choice.key] = settled
+    knobs = {knob.name for knob in method(scene.choice.method).hyperparameters}
+    _mount(
+        key="live",
+        data={
+            "scene": f"lacuna/scene/{scene.choice.key}",
+            "points": f"lacuna/points/{scene.choice.key}",
+            "outcome": f"lacuna/outcome/{settled.choice.key}",
+            "image": "lacuna/image/",
+            "alpha": {"ticks": positions(ALPHA), "value": settled.alpha, "label": ALPHA.label,
+                      "meaning": ALPHA.meaning, "locked": "alpha" not in knobs},
+            "lambda": {"ticks": positions(LAMBDA), "value": settled.lam, "label": LAMBDA.label,
+                       "meaning": LAMBDA.meaning, "locked": False},
+            "gauges": [{
+                "id": name, "label": kind.title, "about": kind.about, "better": kind.better,
+                "original": scene.original[name].value,
+                "retrained": [seed[name].value for seed in scene.retrained],
+                "settled": settled.gauges[name].value, "interval": settled.gauges[name].interval,
+            } for name, kind in KINDS.items()],
+            "settled": {"alpha": settled.alpha, "lambda": settled.lam},
+            "palette": {"original": style.ORIGINAL, "retrained": style.RETRAINED, "unlearned": style.UNLEARNED,
+                        "classes": style.CLASSES},
+        },
+        on_point_change=on_point,
+        on_picked_change=on_picked,
+    )

@@ -1,0 +1,148 @@
+"""The session's state and its address: what is chosen, how it is written in the URL, undo."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import streamlit as st
+
+from unlearn_core import zoo
+from unlearn_core.engine import Choice, choice
+from unlearn_core.methods import METHODS, method
+from unlearn_core.methods.base import Hyperparameter, Value
+
+CLASSES = ("T-shirt", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Boot")
+DEFAULT = choice("small-resnet", (0,), "ssd", {})
+ADDRESS_VERSION = "1"
+
+
+@dataclass
+class State:
+    """What one visitor has chosen.
+
+    Attributes:
+        network: name of a bundled network.
+        forget: numbers of the classes to forget; may be momentarily invalid while being edited.
+        method: name of a method.
+        settings: all knobs by method, so that switching methods and back loses nothing.
+        history: settled choices, newest last, for undo.
+        notes: what was ignored or corrected in the address, told once.
+    """
+
+    network: str = DEFAULT.network
+    forget: tuple[int, ...] = DEFAULT.forget
+    method: str = DEFAULT.method
+    settings: dict[str, dict[str, Value]] = field(
+        default_factory=lambda: {name: found.settings() for name, found in METHODS.items()})
+    history: list[Choice] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def choice(self) -> Choice:
+        """The checked choice.
+
+        Raises:
+            ValueError: as `engine.choice`; a sentence for the page.
+        """
+        return choice(self.network, self.forget, self.method, self.settings[self.method])
+
+    def adopt(self, chosen: Choice) -> None:
+        """Become that choice."""
+        self.network, self.forget, self.method = chosen.network, chosen.forget, chosen.method
+        self.settings[chosen.method] = dict(chosen.settings)
+
+
+def state() -> State:
+    """The visitor's state; read from the address when the session begins."""
+    if "lacuna" not in st.session_state:
+        st.session_state["lacuna"] = read_address(st.query_params.to_dict())
+    found: State = st.session_state["lacuna"]
+    return found
+
+
+def write_address(chosen: Choice) -> None:
+    """Put the choice into the address; defaults are left out, so the plain address is the default page."""
+    wanted = {"v": ADDRESS_VERSION} if chosen != DEFAULT else {}
+    if chosen.network != DEFAULT.network:
+        wanted["network"] = chosen.network
+    if chosen.forget != DEFAULT.forget:
+        wanted["forget"] = ",".join(map(str, chosen.forget))
+    if chosen.method != DEFAULT.method:
+        wanted["method"] = chosen.method
+    defaults = method(chosen.method).settings()
+    wanted |= {k: f"{v:g}" if isinstance(v, float) else str(v) for k, v in chosen.settings if v != defaults[k]}
+    if st.query_params.to_dict() != wanted:
+        st.query_params.from_dict(wanted)
+
+
+def read_address(params: Mapping[str, str]) -> State:
+    """The state an address stands for. What it cannot stand for is ignored or clamped, and noted."""
+    found = State()
+    known = {"v", "network", "forget", "method"}
+    if params.get("v", ADDRESS_VERSION) != ADDRESS_VERSION:
+        found.notes.append(f"v: this address was made by another version ({_short(params['v'])}).")
+    if (given := params.get("network")) is not None:
+        if given in zoo.TITLES:
+            found.network = given
+        else:
+            found.notes.append(f"network: there is no network {_short(given)}; the default is shown.")
+    if (given := params.get("method")) is not None:
+        if given in METHODS:
+            found.method = given
+        else:
+            found.notes.append(f"method: there is no method {_short(given)}; the default is shown.")
+    if (given := params.get("forget")) is not None:
+        try:
+            found.forget = choice(found.network, tuple(int(p) for p in given.split(",")), found.method, {}).forget
+        except ValueError:
+            found.notes.append(f"forget: one to nine class numbers in 0..9, separated by commas, expected, "
+                               f"got {_short(given)}; the default is shown.")
+    for knob in method(found.method).hyperparameters:
+        known.add(knob.name)
+        if (given := params.get(knob.name)) is not None:
+            value, note = read_value(knob, given)
+            found.settings[found.method][knob.name] = value
+            found.notes += [note] if note else []
+    for name in sorted(set(params) - known):
+        found.notes.append(f"{_short(name)}: not a part of this address; ignored.")
+    return found
+
+
+def read_value(knob: Hyperparameter, text: str) -> tuple[Value, str]:
+    """A knob's value as written in an address, and what was done to it ("" if nothing)."""
+    if knob.scale == "choice":
+        for allowed in knob.choices:
+            if text == str(allowed):
+                return allowed, ""
+        return knob.default, f"{knob.name}: one of {', '.join(map(str, knob.choices))} expected, got {_short(text)}."
+    try:
+        value = float(text)
+    except ValueError:
+        value = float("nan")
+    if value != value:
+        return knob.default, f"{knob.name}: a number in [{knob.low:g}, {knob.high:g}] expected, got {_short(text)}."
+    clamped = min(max(value, knob.low), knob.high)
+    if clamped != value:
+        return clamped, f"{knob.name}: {_short(text)} is outside [{knob.low:g}, {knob.high:g}]; {clamped:g} is shown."
+    return float(f"{value:.4g}"), ""
+
+
+def snap(knob: Hyperparameter, value: float) -> float:
+    """The slider position nearest to a value (on a logarithmic slider, nearest in ratio)."""
+    ticks = positions(knob)
+    if knob.scale == "log":
+        return min(ticks, key=lambda tick: abs(tick / value - 1) if tick > value else abs(value / tick - 1))
+    return min(ticks, key=lambda tick: abs(tick - value))
+
+
+def positions(knob: Hyperparameter) -> tuple[float, ...]:
+    """The slider's positions, every preset's value among them."""
+    presets = [preset.settings[knob.name] for found in METHODS.values() for preset in found.presets.values()
+               if knob.name in preset.settings]
+    return knob.ticks(tuple(float(v) for v in presets if not isinstance(v, str)))
+
+
+def _short(text: str) -> str:
+    """What a stranger wrote into the address, short and harmless enough to be repeated."""
+    plain = "".join(c if c.isalnum() or c in " .,-+_" else "?" for c in text[:24])
+    return f"“{plain}{'…' if len(text) > 24 else ''}”"

@@ -1,0 +1,43 @@
+"""What happens before the first visitor: imports, assets, the default answer, and a frozen heap."""
+
+from __future__ import annotations
+
+import gc
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import torch
+
+from ui.runtime import engine
+from ui.state import DEFAULT
+from unlearn_core.assets import AssetError
+
+log = logging.getLogger("lacuna")
+
+
+@asynccontextmanager
+async def lifespan(app: object) -> AsyncIterator[dict[str, object]]:
+    """Warm up, then serve."""
+    warm_up()
+    yield {}
+
+
+def warm_up() -> None:
+    """Load everything a first page needs and keep it out of the garbage collector's sight.
+
+    Streamlit collects garbage after every run; with PyTorch's heap that would cost each slider move 200 ms.
+    """
+    import pandas  # noqa: F401
+    import plotly.graph_objects  # noqa: F401
+
+    torch.set_num_threads(2)
+    try:
+        ready = engine()
+        scene = ready.scene(DEFAULT).result()
+        ready.settle(scene, DEFAULT).result()
+        ready.landscape(scene)
+    except AssetError as error:
+        log.error("%s", error)  # the page says so too; the app starts all the same
+    gc.collect()
+    gc.freeze()

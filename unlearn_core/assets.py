@@ -1,0 +1,120 @@
+"""The bundled files: each is listed in `assets/manifest.json` and checked before it is read.
+
+Only formats that cannot carry code are read: safetensors, plain npz, JSON.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import zipfile
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+ROOT = Path(os.environ.get("LACUNA_ASSETS", Path(__file__).parent.parent / "assets"))
+
+
+class AssetError(Exception):
+    """A bundled file is missing, incomplete or not the one that was shipped. The message names it."""
+
+
+@dataclass(frozen=True)
+class AssetFile:
+    """What the manifest says of one file."""
+
+    sha256: str
+    bytes: int
+    about: str
+
+
+@dataclass(frozen=True)
+class DataSource:
+    """Where a bundled data set comes from."""
+
+    title: str
+    classes: list[str]
+    licence: str
+    provenance: str
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The table of contents of the assets folder."""
+
+    data: dict[str, DataSource]
+    files: dict[str, AssetFile]
+
+
+@cache
+def manifest() -> Manifest:
+    """The manifest, read once.
+
+    Raises:
+        AssetError: if it is missing or cannot be read.
+    """
+    try:
+        raw = json.loads((ROOT / "manifest.json").read_text("utf-8"))
+        return Manifest({k: DataSource(**v) for k, v in raw["data"].items()},
+                        {k: AssetFile(**v) for k, v in raw["files"].items()})
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise AssetError(f"assets/manifest.json cannot be read ({error}). Restore it from the repository.") from error
+
+
+@cache
+def path(name: str) -> Path:
+    """The file's path, after its size and SHA-256 were found to match the manifest.
+
+    Raises:
+        AssetError: if it is not listed, missing, or not the file that was shipped.
+    """
+    expected = manifest().files.get(name)
+    if expected is None:
+        raise AssetError(f"assets/{name} is not listed in the manifest, so it is not loaded.")
+    file = ROOT / name
+    if not file.is_file():
+        raise AssetError(f"assets/{name} is missing. Restore it from the repository or run `make assets`.")
+    if file.stat().st_size != expected.bytes or sha256(file) != expected.sha256:
+        raise AssetError(f"assets/{name} is not the file that was shipped (its checksum differs), so it is not "
+                         "loaded. Restore it from the repository or run `make assets`.")
+    return file
+
+
+def sha256(file: Path) -> str:
+    """The file's SHA-256 as hexadecimal digits."""
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def arrays(name: str) -> dict[str, npt.NDArray[np.generic]]:
+    """All arrays of a bundled npz file; no pickled object is ever read."""
+    try:
+        with np.load(path(name), allow_pickle=False) as table:
+            return {key: table[key] for key in table.files}
+    except (ValueError, OSError, zipfile.BadZipFile) as error:
+        raise AssetError(f"assets/{name} cannot be read ({error}).") from error
+
+
+def tensors(name: str) -> dict[str, Tensor]:
+    """All tensors of a bundled safetensors file."""
+    try:
+        return load_file(path(name))
+    except SafetensorError as error:
+        raise AssetError(f"assets/{name} cannot be read ({error}).") from error
+
+
+def write_manifest(data: dict[str, DataSource], about: dict[str, str]) -> None:
+    """List every file named in `about` with its size and checksum (used when assets are remade)."""
+    files = {name: AssetFile(sha256(ROOT / name), (ROOT / name).stat().st_size, text)
+             for name, text in sorted(about.items())}
+    table = {"data": {k: asdict(v) for k, v in data.items()}, "files": {k: asdict(v) for k, v in files.items()}}
+    (ROOT / "manifest.json").write_text(json.dumps(table, indent=1) + "\n", "utf-8")
+    manifest.cache_clear()
+    path.cache_clear()

@@ -1,0 +1,98 @@
+"""The three gauges: what a model still knows, what it cost, and whether an attacker could tell."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from unlearn_core.audit.accuracy import wilson
+from unlearn_core.audit.membership import entropy, entropy_attack
+from unlearn_core.evaluate import Outputs
+from unlearn_core.scenario import Scenario
+
+GaugeName = Literal["forget", "retain", "membership"]
+
+
+@dataclass(frozen=True)
+class GaugeKind:
+    """What a gauge measures, and which way is better (``match``: as near the retrained models as possible)."""
+
+    title: str
+    about: str
+    better: Literal["match", "up"]
+
+
+KINDS: dict[GaugeName, GaugeKind] = {
+    "forget": GaugeKind("Forget accuracy", "on the training images to be forgotten", "match"),
+    "retain": GaugeKind("Retain accuracy", "on unseen test images of the other classes", "up"),
+    "membership": GaugeKind("Membership inference", "forgotten images the entropy attack calls members", "match"),
+}
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A share in [0, 1] with its 95 % Wilson interval over images."""
+
+    value: float
+    interval: tuple[float, float]
+
+
+def read_gauges(outputs: Outputs, labels: npt.NDArray[np.int64], member: npt.NDArray[np.bool_],
+                scenario: Scenario) -> dict[GaugeName, Reading]:
+    """Read all three gauges from a model's outputs on an evaluation set.
+
+    Args:
+        outputs: of N images.
+        labels: (N,) true classes.
+        member: (N,) whether the image was in the original's training set.
+        scenario: what was to be forgotten.
+    """
+    forgotten = np.isin(labels, scenario.forget_classes)
+    right = outputs.predicted == labels
+    uncertainty = entropy(outputs.probabilities)
+    attack = entropy_attack(uncertainty[member & ~forgotten], uncertainty[~member & ~forgotten],
+                            uncertainty[member & forgotten])
+    return {
+        "forget": _reading(right[member & forgotten]),
+        "retain": _reading(right[~member & ~forgotten]),
+        "membership": _reading(attack.called_member),
+    }
+
+
+def _reading(hits: npt.NDArray[np.bool_]) -> Reading:
+    return Reading(float(hits.mean()), wilson(int(hits.sum()), len(hits)))
+
+
+def verdict(unlearned: dict[GaugeName, Reading], original: dict[GaugeName, Reading],
+            retrained: Sequence[dict[GaugeName, Reading]]) -> str:
+    """One sentence that follows from the numbers.
+
+    A gauge matches if its interval meets the band of the retrained seeds.
+    """
+    forget, retain, membership = (unlearned[name].value for name in KINDS)
+    if not retrained:
+        return (f"Forget accuracy {forget:.0%} and retain accuracy {retain:.1%}; no retrained reference is at hand "
+                "for this choice, so how good that is cannot be said.")
+    apart = {name: _apart(unlearned[name], [seed[name].value for seed in retrained]) for name in KINDS}
+    lost = float(np.mean([seed["retain"].value for seed in retrained])) - retain
+    if apart["forget"] > 0 and forget > original["forget"].value - 0.05:
+        return f"Not forgotten: the class is still recognised {forget:.0%} of the time."
+    if apart["retain"] < 0 and lost > 0.10:
+        return f"Damaged: the other classes lost {100 * lost:.0f} points against retraining ({retain:.0%} left)."
+    if apart["forget"] > 0:
+        return f"Partly forgotten: {forget:.0%} of the forget set is still recognised; a retrained model knows none."
+    cost = f"at a cost of {100 * lost:.1f} points elsewhere" if apart["retain"] < 0 else "at no measurable cost elsewhere"
+    if apart["membership"] == 0:
+        return f"Forgotten {cost}, and this attack cannot tell it from a retrained model."
+    side = "more" if apart["membership"] > 0 else "less"
+    return f"Forgotten {cost}, but the attack calls {side} of the forget set members ({membership:.0%}) than for retrained models."
+
+
+def _apart(reading: Reading, band: list[float]) -> int:
+    """-1 below the band, 1 above it, 0 if the reading's interval meets it."""
+    low, high = reading.interval
+    return -1 if high < min(band) else 1 if low > max(band) else 0

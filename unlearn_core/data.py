@@ -1,0 +1,172 @@
+"""Image sets as tensors: the bundled one, torchvision's by name, and stratified choices of images."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from unlearn_core import assets
+
+Split = Literal["train", "test"]
+Pair = tuple[npt.NDArray[np.uint8], int]
+
+
+@dataclass(frozen=True, eq=False)
+class ImageSet:
+    """Labelled images held in memory as bytes.
+
+    Attributes:
+        name: the set's name, as in ``fashion-mnist``.
+        images: (N, C, H, W) uint8.
+        labels: (N,) int64, indices into ``classes``.
+        classes: one name per class.
+        mean: per-channel mean of the training images, in [0, 1].
+        std: per-channel standard deviation of the training images, in [0, 1].
+    """
+
+    name: str
+    images: Tensor
+    labels: Tensor
+    classes: tuple[str, ...]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        if self.images.dtype != torch.uint8 or self.images.dim() != 4:
+            raise ValueError(f"images: uint8 of shape (N, C, H, W) expected, got {self.images.dtype} "
+                             f"of shape {tuple(self.images.shape)}")
+        if self.labels.shape != self.images.shape[:1]:
+            raise ValueError(f"labels: {len(self.images)} expected, one per image, got {len(self.labels)}")
+        if len(self.labels) and not 0 <= int(self.labels.min()) <= int(self.labels.max()) < len(self.classes):
+            raise ValueError(f"labels: values in 0..{len(self.classes) - 1} expected")
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def pixels(self, index: Tensor | slice = slice(None)) -> Tensor:
+        """The chosen images as a network takes them: float32, standardised, channels last in memory."""
+        mean, std = (torch.tensor(v).view(1, -1, 1, 1) for v in (self.mean, self.std))
+        scaled = self.images[index].float().div_(255).sub_(mean).div_(std)
+        return scaled.contiguous(memory_format=torch.channels_last)
+
+    def subset(self, index: Tensor) -> ImageSet:
+        """The image set that holds only the images at `index`."""
+        return ImageSet(self.name, self.images[index], self.labels[index], self.classes, self.mean, self.std)
+
+
+def fashion_mnist(split: Split) -> ImageSet:
+    """The bundled Fashion-MNIST: 20,000 class-balanced training images or all 10,000 test images.
+
+    Source: Xiao, Rasul and Vollgraf, arXiv 1708.07747; MIT licence.
+
+    Raises:
+        assets.AssetError: if the bundled file is missing or was altered.
+    """
+    table = assets.arrays(f"data/fashion-mnist-{split}.npz")
+    return ImageSet(
+        "fashion-mnist",
+        torch.from_numpy(table["images"]).unsqueeze(1),
+        torch.from_numpy(table["labels"]).long(),
+        tuple(assets.manifest().data["fashion-mnist"].classes),
+        mean=(0.2860,),
+        std=(0.3530,),
+    )
+
+
+def stratified(labels: Tensor, per_class: int) -> Tensor:
+    """Positions of the first `per_class` images of each class, in ascending order.
+
+    Raises:
+        ValueError: if a class has fewer images than asked for.
+    """
+    chosen = []
+    for label in labels.unique().tolist():
+        members = torch.nonzero(labels == label).flatten()
+        if len(members) < per_class:
+            raise ValueError(f"per_class: at most {len(members)} images of class {label} exist, got {per_class}")
+        chosen.append(members[:per_class])
+    return torch.cat(chosen).sort().values
+
+
+def torchvision_set(name: str, root: str | Path, split: Split, *, download: bool = False) -> ImageSet:
+    """Any image data set of torchvision, by its class name, through torchvision's own loader.
+
+    The download, where asked for, shows torchvision's own progress bar. All images must have one size.
+
+    Args:
+        name: a class of ``torchvision.datasets``, such as ``CIFAR10``, ``SVHN`` or ``ImageFolder``.
+        root: the folder that holds the set, or will hold it after the download.
+        split: which part to load; it becomes ``train=`` or ``split=``, whichever the loader takes, or the
+            folder of that name in the root of an ``ImageFolder``. Of sets without parts, every fifth image
+            of each class is a test image.
+        download: whether torchvision may fetch what is missing.
+
+    Raises:
+        ValueError: if there is no such data set, its files are missing, or its images differ in size.
+    """
+    import inspect
+
+    import torchvision
+
+    known = {n for n in torchvision.datasets.__all__ if inspect.isclass(getattr(torchvision.datasets, n))}
+    if name not in known:
+        raise ValueError(f"name: a class of torchvision.datasets expected (such as CIFAR10), got {name!r}")
+    loader: Callable[..., object] = getattr(torchvision.datasets, name)
+    accepted = inspect.signature(loader).parameters
+    folder, divided = Path(root), True
+    arguments: dict[str, object] = {}
+    if "train" in accepted:
+        arguments["train"] = split == "train"
+    elif "split" in accepted:
+        arguments["split"] = split
+    elif (folder / split).is_dir():
+        folder = folder / split
+    else:
+        divided = False
+    if "download" in accepted:
+        arguments["download"] = download
+    try:
+        source = loader(str(folder), **arguments)
+        pairs = [(_channels_first(image), int(label)) for image, label in source]  # type: ignore[attr-defined]
+    except (RuntimeError, OSError, ImportError, TypeError, ValueError) as error:
+        raise ValueError(f"root: {name} ({split}) could not be read from {str(root)!r}: {error}") from error
+    classes = _class_names(source, [label for _, label in pairs])
+    if not divided:
+        pairs = _every_fifth(pairs, split)
+    sizes = {pixels.shape for pixels, _ in pairs}
+    if len(sizes) != 1:
+        raise ValueError(f"name: at least one image, all of one size, expected; {name} ({split}) has "
+                         f"{len(pairs)} images of {len(sizes)} sizes {sorted(sizes)[:3]}")
+    images = torch.from_numpy(np.stack([pixels for pixels, _ in pairs]))
+    scaled = images.float().div(255).transpose(0, 1).flatten(1)
+    return ImageSet(name, images, torch.tensor([label for _, label in pairs]), classes,
+                    tuple(scaled.mean(1).tolist()), tuple(scaled.std(1).clamp(min=1e-6).tolist()))
+
+
+def _channels_first(image: object) -> npt.NDArray[np.uint8]:
+    pixels: npt.NDArray[np.uint8] = np.asarray(image)
+    return pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
+
+
+def _every_fifth(pairs: list[Pair], split: Split) -> list[Pair]:
+    """The test images, every fifth of each class, or all others."""
+    seen: Counter[int] = Counter()
+    chosen = []
+    for pixels, label in pairs:
+        seen[label] += 1
+        if (seen[label] % 5 == 0) == (split == "test"):
+            chosen.append((pixels, label))
+    return chosen
+
+
+def _class_names(source: object, labels: Sequence[int]) -> tuple[str, ...]:
+    named = getattr(source, "classes", None)
+    return tuple(map(str, named)) if named else tuple(f"class {i}" for i in range(max(labels, default=0) + 1))

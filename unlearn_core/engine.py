@@ -1,0 +1,400 @@
+"""From a choice to numbers: scenes, exact outcomes and landscapes, computed once for all sessions.
+
+Everything that leaves this module is plain: numbers, numpy arrays, bytes. Pages know nothing of PyTorch.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, fields, is_dataclass, replace
+from functools import cached_property
+from typing import cast
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from unlearn_core import zoo
+from unlearn_core.audit.accuracy import per_class
+from unlearn_core.audit.gauges import KINDS, GaugeName, Reading, read_gauges, verdict
+from unlearn_core.dampening import Answers, RatioIndex, build_index
+from unlearn_core.data import ImageSet
+from unlearn_core.evaluate import EvaluationSet, Outputs, evaluation_set, outputs
+from unlearn_core.importance import Importance, Loss
+from unlearn_core.methods import method
+from unlearn_core.methods.base import Cost, Value
+from unlearn_core.methods.selective import ALPHA, LAMBDA, ceiling, importance_pair
+from unlearn_core.models import parameter_kinds
+from unlearn_core.packing import pack
+from unlearn_core.pool import Lane, Pool, Ticket
+from unlearn_core.progress import Progress, silent
+from unlearn_core.projection import FeatureMap
+from unlearn_core.scenario import Scenario, forget_classes
+from unlearn_core.task import Measurement, Task, measure
+
+VERSION = 1
+"""Part of every key: raise it when the numbers that an unchanged choice leads to change."""
+
+LOSSES: dict[str, Loss] = {"ssd": "cross_entropy", "assd": "cross_entropy", "lfssd": "squared_norm"}
+BINS = 256
+CACHE_BYTES = 2**30
+
+
+def grid_axis(low: float, high: float, points: int) -> tuple[float, ...]:
+    """Logarithmically spaced values that are slider positions too."""
+    return tuple(float(f"{v:.3g}") for v in np.geomspace(low, high, points))
+
+
+ALPHAS = grid_axis(ALPHA.low, ALPHA.high, 17)
+LAMBDAS = grid_axis(LAMBDA.low, LAMBDA.high, 5)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Everything that decides an outcome; its key is the cache key, the permalink and the export's name."""
+
+    network: str
+    forget: tuple[int, ...]
+    method: str
+    settings: tuple[tuple[str, Value], ...]
+
+    @cached_property
+    def key(self) -> str:
+        """Sixteen hexadecimal digits."""
+        return hashlib.sha256(repr((VERSION, self)).encode()).hexdigest()[:16]
+
+    @property
+    def scene(self) -> Choice:
+        """The choice without alpha and lambda: what a slider does not change."""
+        return replace(self, settings=tuple(s for s in self.settings if s[0] not in ("alpha", "lambda")))
+
+
+def choice(network: str, forget: tuple[int, ...], method_name: str, settings: dict[str, Value]) -> Choice:
+    """A checked choice with every hyper-parameter filled in.
+
+    Raises:
+        ValueError: for an unknown network, method, class or hyper-parameter, or a value out of range.
+    """
+    if network not in zoo.TITLES:
+        raise ValueError(f"network: one of {', '.join(zoo.TITLES)} expected, got {network!r}")
+    scenario = forget_classes(forget, 10)
+    full = method(method_name).settings(settings)
+    return Choice(network, scenario.forget_classes, method_name, tuple(sorted(full.items())))
+
+
+@dataclass(frozen=True, eq=False)
+class Base:
+    """A network with what never changes about it."""
+
+    model: nn.Module
+    pixels: Tensor
+    before: Outputs
+    positions: npt.NDArray[np.float32]
+    feature_map: FeatureMap
+
+
+@dataclass(frozen=True, eq=False)
+class Scene:
+    """All that is fixed while alpha and lambda move.
+
+    Attributes:
+        choice: without alpha and lambda.
+        layers: parameter names.
+        kinds: what each layer is.
+        original: the original's gauges.
+        retrained: the gauges of each retrained seed; empty if none are bundled.
+        accuracy_before: (classes,) test accuracy of the original.
+        accuracy_retrained: (seeds, classes) test accuracy of the retrained, or None.
+        ceiling: 1/rho where it bounds the ratios, else None.
+        blob: the live view's constant data, packed.
+    """
+
+    choice: Choice
+    scenario: Scenario
+    task: Task
+    index: RatioIndex
+    layers: tuple[str, ...]
+    kinds: tuple[str, ...]
+    original: dict[GaugeName, Reading]
+    retrained: tuple[dict[GaugeName, Reading], ...]
+    accuracy_before: npt.NDArray[np.float64]
+    accuracy_retrained: npt.NDArray[np.float64] | None
+    ceiling: float | None
+    blob: bytes
+
+
+@dataclass(frozen=True, eq=False)
+class Settled:
+    """The exact answer to a choice, computed on the evaluation set.
+
+    Attributes:
+        alpha: the threshold used, given or found by the method's rule.
+        lam: the dampening constant.
+        gauges: readings of the unlearned model.
+        accuracy: (classes,) test accuracy.
+        answers: per layer.
+        probabilities: (N, classes) before and after.
+        xy: (N, 2) map positions in [0, 1].
+        verdict: one sentence.
+        evaluate_seconds: of the forward pass.
+    """
+
+    choice: Choice
+    alpha: float
+    lam: float
+    gauges: dict[GaugeName, Reading]
+    accuracy: npt.NDArray[np.float64]
+    answers: Answers
+    predicted: npt.NDArray[np.int64]
+    probabilities: npt.NDArray[np.float32]
+    xy: npt.NDArray[np.float32]
+    warnings: tuple[str, ...]
+    trace: dict[str, float]
+    cost: Cost
+    verdict: str
+    evaluate_seconds: float
+
+    def blob(self) -> bytes:
+        """The live view's data of this outcome, packed."""
+        return pack({"alpha": self.alpha, "lambda": self.lam}, {
+            "xy": _steps(self.xy, np.uint16), "klass": self.predicted.astype(np.uint8),
+            "probability": _steps(self.probabilities, np.uint8)})
+
+
+class Landscape:
+    """A grid of evaluated points that fills while somebody looks at it."""
+
+    def __init__(self, scene: Scene, points: zoo.Grid | None) -> None:
+        self.scene = scene
+        self.lock = threading.Lock()
+        self.points: list[tuple[int, npt.NDArray[np.float32], npt.NDArray[np.uint8], npt.NDArray[np.uint8]]] = []
+        if points is not None:
+            self.points = list(zip(map(int, points.index), points.gauges, points.xy, points.predicted, strict=True))
+        self.wanted_until = 0.0
+        self.centre = (ALPHAS[len(ALPHAS) // 2], LAMBDAS[len(LAMBDAS) // 2])  # where the fill starts
+        self.filling = False
+
+    @property
+    def complete(self) -> bool:
+        """Whether every point of the grid is there."""
+        return len(self.points) >= len(ALPHAS) * len(LAMBDAS)
+
+    def missing(self) -> list[int]:
+        """Grid points to do, coarse to fine, and within a level nearest to where people look."""
+        done = {p[0] for p in self.points}
+        todo = [(i, j) for i in range(len(ALPHAS)) for j in range(len(LAMBDAS)) if i * len(LAMBDAS) + j not in done]
+        near = np.log10(self.centre)
+
+        def urgency(point: tuple[int, int]) -> tuple[int, float]:
+            i, j = point
+            level = next(n for n, stride in enumerate((4, 2, 1)) if i % stride == 0 and j % stride == 0)
+            return level, abs(np.log10(ALPHAS[i]) - near[0]) + abs(np.log10(LAMBDAS[j]) - near[1])
+
+        return [i * len(LAMBDAS) + j for i, j in sorted(todo, key=urgency)]
+
+    def blob(self, start: int) -> bytes:
+        """The points from position `start` on, packed for the live view."""
+        part = self.points[start:]
+        empty = not part
+        return pack({"from": start, "total": len(ALPHAS) * len(LAMBDAS), "complete": self.complete}, {
+            "index": np.array([p[0] for p in part], np.uint16),
+            "gauges": np.zeros((0, 3), np.float32) if empty else np.stack([p[1] for p in part]),
+            "xy": np.zeros((0, 0, 2), np.uint8) if empty else np.stack([p[2] for p in part]),
+            "klass": np.zeros((0, 0), np.uint8) if empty else np.stack([p[3] for p in part]),
+        })
+
+
+class Engine:
+    """Models, data and caches of one process, shared read-only by all its sessions."""
+
+    def __init__(self, cache_bytes: int = CACHE_BYTES) -> None:
+        self.pool = Pool(cache_bytes, weigh)
+        self._landscapes: dict[str, Landscape] = {}
+        self._lock = threading.Lock()
+        self._bases: dict[str, Base] = {}
+
+    @cached_property
+    def images(self) -> tuple[ImageSet, ImageSet]:
+        """Training and test images."""
+        return zoo.image_sets()
+
+    @cached_property
+    def evaluation(self) -> EvaluationSet:
+        """The images every gauge and embedding is computed on."""
+        return evaluation_set(*self.images)
+
+    def base(self, network: str) -> Base:
+        """A bundled network, loaded once."""
+        with self._lock:
+            if network not in self._bases:
+                model, pixels = zoo.original(network), self.evaluation.images.pixels()
+                before, feature_map = outputs(model, pixels), zoo.feature_map(network)
+                self._bases[network] = Base(model, pixels, before, feature_map.place(before.features), feature_map)
+            return self._bases[network]
+
+    # -- scenes ---------------------------------------------------------------------------------------------
+
+    def scene(self, chosen: Choice) -> Ticket[Scene]:
+        """What is fixed while the sliders move: seconds when importances must be measured first."""
+        wanted = chosen.scene
+        return self.pool.submit(("scene", wanted), lambda progress: self._scene(wanted, progress), Lane.LONG)
+
+    def _scene(self, chosen: Choice, progress: Progress) -> Scene:
+        base, evaluation = self.base(chosen.network), self.evaluation
+        scenario, settings = Scenario(chosen.forget), dict(chosen.settings)
+        task = Task(base.model, self.images[0], scenario, self._importances(chosen.network))
+        pair = importance_pair(task, LOSSES[chosen.method], settings, lambda s, note="": progress(0.95 * s, note))
+        index = build_index(dict(base.model.named_parameters()), pair.forget, pair.reference)
+        labels, member = evaluation.labels, evaluation.member
+        logits = zoo.retrained_logits(chosen.network, scenario)
+        seeds = [Outputs(seed, np.zeros((0, 0), np.float32)) for seed in (logits if logits is not None else [])]
+
+        def accuracies(o: Outputs) -> npt.NDArray[np.float64]:
+            return per_class(o.predicted[~member], labels[~member], len(task.train.classes))
+
+        limit = ceiling(task, settings)
+        kinds = parameter_kinds(base.model)
+        scene = Scene(
+            chosen, scenario, task, index, index.names, tuple(kinds[n] for n in index.names),
+            read_gauges(base.before, labels, member, scenario),
+            tuple(read_gauges(seed, labels, member, scenario) for seed in seeds),
+            accuracies(base.before), np.stack([accuracies(s) for s in seeds]) if seeds else None, limit,
+            self._scene_blob(base, scenario, index, kinds, limit),
+        )
+        progress(1.0, "done")
+        return scene
+
+    def _scene_blob(self, base: Base, scenario: Scenario, index: RatioIndex, kinds: dict[str, str],
+                    limit: float | None) -> bytes:
+        smallest, largest = index.range()
+        # Bins where the slider can cut; what lies beyond falls into the outermost ones.
+        low, high = np.log10(max(smallest, ALPHA.low / 10)), np.log10(min(max(largest, 10.0), ALPHA.high * 10)) + 1e-6
+        counts, inverse, infinite = index.histogram(low, high, BINS)
+        names = self.images[0].classes
+        return pack(
+            {"layers": [{"name": n, "kind": kinds[n], "size": int(s)}
+                        for n, s in zip(index.names, index.sizes, strict=True)],
+             "alphas": ALPHAS, "lambdas": LAMBDAS, "classes": names, "forget": scenario.forget_classes,
+             "ceiling": limit, "log_ratio": [float(low), float(high)], "n": len(self.evaluation.labels)},
+            {"counts": counts.astype(np.float32), "inverse": inverse.astype(np.float32),
+             "infinite": infinite.astype(np.float32), "before_xy": _steps(base.positions, np.uint16),
+             "before_class": base.before.predicted.astype(np.uint8), "truth": self.evaluation.labels.astype(np.uint8),
+             "member": self.evaluation.member.astype(np.uint8), "row": self.evaluation.row.astype(np.int32),
+             "before_probability": _steps(base.before.probabilities, np.uint8)})
+
+    def _importances(self, network: str) -> Callable[..., Importance]:
+        def provide(model: nn.Module, train: ImageSet, scenario: Scenario, wanted: Measurement,
+                    progress: Progress) -> Importance:
+            if wanted.part == "all" and wanted.estimator.unit == "per_sample":
+                return zoo.reference_importance(network, wanted.estimator.loss)
+            # Only a class-sorted loader looks at the scenario when it reads all images.
+            whole = wanted.part == "all" and wanted.order != "class_sorted"
+            key = ("importance", network, None if whole else scenario, wanted)
+            known = self.pool.known(key)
+            if known is None:
+                known = self.pool.keep(key, measure(model, train, scenario, wanted, progress))
+            return cast(Importance, known)
+
+        return provide
+
+    # -- exact outcomes -------------------------------------------------------------------------------------
+
+    def settle(self, scene: Scene, chosen: Choice) -> Ticket[Settled]:
+        """The exact outcome of a choice, ahead of everything else in the pool."""
+        return self.pool.submit(("settled", chosen), lambda progress: self._settle(scene, chosen, progress),
+                                Lane.RELEASE)
+
+    def _settle(self, scene: Scene, chosen: Choice, progress: Progress) -> Settled:
+        base = self.base(chosen.network)
+        result = method(chosen.method).run(scene.task, dict(chosen.settings), silent)
+        start = time.perf_counter()
+        after = base.before if not result.trace["selected"] else outputs(base.model, base.pixels, result.parameters)
+        seconds = time.perf_counter() - start
+        labels, member = self.evaluation.labels, self.evaluation.member
+        gauges = read_gauges(after, labels, member, scene.scenario)
+        alpha, lam = result.trace["alpha"], result.trace["lambda"]
+        progress(1.0, "done")
+        return Settled(
+            chosen, alpha, lam, gauges,
+            per_class(after.predicted[~member], labels[~member], len(scene.task.train.classes)),
+            scene.index.query(alpha, lam), after.predicted, after.probabilities,
+            base.feature_map.place(after.features), result.warnings, result.trace, result.cost,
+            verdict(gauges, scene.original, scene.retrained), seconds)
+
+    # -- landscapes -----------------------------------------------------------------------------------------
+
+    def landscape(self, scene: Scene) -> Landscape:
+        """The landscape of a scene, from the bundled files where they hold it."""
+        with self._lock:
+            key = scene.choice.key
+            if key not in self._landscapes:
+                bundled = _is_default(scene.choice)
+                self._landscapes[key] = Landscape(
+                    scene, zoo.landscape(scene.choice.network, scene.scenario) if bundled else None)
+                while len(self._landscapes) > 64:
+                    self._landscapes.pop(next(iter(self._landscapes)))
+            return self._landscapes[key]
+
+    def look(self, landscape: Landscape) -> None:
+        """Say that somebody looks at this landscape: it fills for the next seconds."""
+        landscape.wanted_until = time.monotonic() + 6
+        with landscape.lock:
+            if landscape.filling or landscape.complete:
+                return
+            landscape.filling = True
+        threading.Thread(target=self._fill, args=(landscape,), daemon=True).start()
+
+    def _fill(self, landscape: Landscape) -> None:
+        try:
+            while time.monotonic() < landscape.wanted_until and (todo := landscape.missing()):
+                point = todo[0]
+                key = ("point", landscape.scene.choice, point)
+                ticket = self.pool.submit(key, lambda _, p=point: self.point(landscape.scene, p), Lane.FILL)  # type: ignore[misc]
+                landscape.points.append(ticket.result())
+        finally:
+            landscape.filling = False
+
+    def point(self, scene: Scene, position: int) -> tuple[
+            int, npt.NDArray[np.float32], npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
+        """Evaluate one point of the grid."""
+        alpha, lam = ALPHAS[position // len(LAMBDAS)], LAMBDAS[position % len(LAMBDAS)]
+        settings: dict[str, Value] = {**dict(scene.choice.settings), "lambda": lam, "alpha": alpha}
+        name = scene.choice.method if scene.choice.method != "assd" else "ssd"
+        settled = self._settle(scene, choice(scene.choice.network, scene.choice.forget, name, settings), silent)
+        gauges = np.array([settled.gauges[g].value for g in KINDS], np.float32)
+        return position, gauges, _steps(settled.xy, np.uint8), settled.predicted.astype(np.uint8)
+
+
+def _is_default(scene: Choice) -> bool:
+    defaults = {k: v for k, v in method("ssd").settings().items() if k not in ("alpha", "lambda")}
+    return scene.method in ("ssd", "assd") and dict(scene.settings) == defaults
+
+
+def _steps(values: npt.NDArray[np.float32], kind: type[np.uint8] | type[np.uint16]) -> npt.NDArray[np.generic]:
+    """Shares in [0, 1] as whole steps of an unsigned integer."""
+    top = np.iinfo(kind).max
+    result: npt.NDArray[np.generic] = (values.clip(0, 1) * top).round().astype(kind)
+    return result
+
+
+def weigh(value: object) -> int:
+    """Bytes held by a result: its arrays and tensors, shared ones counted each time."""
+    if isinstance(value, np.ndarray):
+        return int(value.nbytes)
+    if isinstance(value, Tensor):
+        return value.numel() * value.element_size()
+    if isinstance(value, bytes):
+        return len(value)
+    if isinstance(value, dict):
+        return sum(map(weigh, value.values()))
+    if isinstance(value, tuple | list):
+        return sum(map(weigh, value))
+    if isinstance(value, Task | nn.Module):
+        return 0  # the original network and the images: held once for everybody
+    if is_dataclass(value):
+        return 64 + sum(weigh(getattr(value, f.name)) for f in fields(value))
+    return 8

@@ -1,0 +1,106 @@
+"""One forward pass over a fixed set of images: everything that gauges and embeddings read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from unlearn_core.data import ImageSet, stratified
+from unlearn_core.models import head
+
+# On two cores, batches of 250 evaluate several times faster than one of 1,000: they stay in the cache.
+_BATCH = 250
+
+Float32 = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class EvaluationSet:
+    """Equally many training and test images of every class, fixed once.
+
+    Attributes:
+        images: training images first, then test images.
+        member: (N,) bool, whether the image was trained on.
+        row: (N,) position in the image set it came from.
+    """
+
+    images: ImageSet
+    member: npt.NDArray[np.bool_]
+    row: npt.NDArray[np.int64]
+
+    @property
+    def labels(self) -> npt.NDArray[np.int64]:
+        """(N,) true classes."""
+        result: npt.NDArray[np.int64] = self.images.labels.numpy()
+        return result
+
+
+def evaluation_set(train: ImageSet, test: ImageSet, per_class: int = 100) -> EvaluationSet:
+    """The first `per_class` images of each class, of the training and of the test set."""
+    rows = [stratified(part.labels, per_class) for part in (train, test)]
+    return EvaluationSet(
+        ImageSet(train.name, torch.cat([train.images[rows[0]], test.images[rows[1]]]),
+                 torch.cat([train.labels[rows[0]], test.labels[rows[1]]]), train.classes, train.mean, train.std),
+        np.repeat([True, False], [len(r) for r in rows]),
+        torch.cat(rows).numpy(),
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Outputs:
+    """What a network says of N images.
+
+    Attributes:
+        logits: (N, classes) float32, raw.
+        features: (N, width) float32, the head's input.
+    """
+
+    logits: Float32
+    features: Float32
+
+    @property
+    def probabilities(self) -> Float32:
+        """(N, classes) softmax of the logits."""
+        shifted = np.exp(self.logits - self.logits.max(1, keepdims=True))
+        result: Float32 = shifted / shifted.sum(1, keepdims=True)
+        return result
+
+    @property
+    def predicted(self) -> npt.NDArray[np.int64]:
+        """(N,) most likely class."""
+        return self.logits.argmax(1)
+
+
+def outputs(model: nn.Module, pixels: Tensor, parameters: Mapping[str, Tensor] | None = None) -> Outputs:
+    """Evaluate the network in evaluation mode, with other weights if given; the network is not changed.
+
+    Args:
+        model: with a linear head (see `models.head`).
+        pixels: (N, C, H, W), standardised.
+        parameters: weights by name that stand in for the network's own.
+
+    Raises:
+        ValueError: if an output is not finite, or the network has no linear head.
+    """
+    features: list[Tensor] = []
+    was_training = [module for module in model.modules() if module.training]
+    hook = head(model).register_forward_pre_hook(lambda _, inputs: features.append(inputs[0].detach()))
+    try:
+        for module in was_training:
+            module.training = False
+        with torch.no_grad():
+            logits = torch.cat([functional_call(model, dict(parameters or {}), (part,))
+                                for part in pixels.split(_BATCH)])
+    finally:
+        hook.remove()
+        for module in was_training:
+            module.training = True
+    if not bool(logits.isfinite().all()):
+        raise ValueError("model: finite outputs expected, got NaN or infinity; the weights are damaged")
+    return Outputs(logits.float().numpy(), torch.cat(features).float().numpy())

@@ -1,0 +1,34 @@
+"""The registry: every file of this folder that holds a `METHOD` is a method."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pkgutil import iter_modules
+
+from unlearn_core.methods.base import Method
+
+
+def _found() -> dict[str, Method]:
+    found: dict[str, Method] = {}
+    for module in iter_modules(__path__):
+        method = getattr(import_module(f"{__name__}.{module.name}"), "METHOD", None)
+        if method is None:
+            continue
+        if method.name in found:
+            raise ValueError(f"methods: names must differ, got {method.name!r} twice")
+        found[method.name] = method
+    return found
+
+
+METHODS: dict[str, Method] = _found()
+
+
+def method(name: str) -> Method:
+    """The method of that name.
+
+    Raises:
+        ValueError: if there is none.
+    """
+    if name not in METHODS:
+        raise ValueError(f"method: one of {', '.join(METHODS)} expected, got {name!r}")
+    return METHODS[name]

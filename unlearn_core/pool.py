@@ -1,0 +1,168 @@
+"""One bounded pool of compute for all sessions: priorities, shared work, real cancellation."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import threading
+from collections.abc import Callable, Hashable
+from contextlib import suppress
+from enum import IntEnum
+from typing import Generic, TypeVar, cast
+
+from cachetools import LRUCache
+
+from unlearn_core.progress import Cancelled, Progress
+
+T = TypeVar("T")
+
+
+class Lane(IntEnum):
+    """Who goes first. One of the two workers takes only the first lane, so long work never blocks it."""
+
+    RELEASE = 0  # somebody let go of a slider and is looking
+    LONG = 1  # somebody watches a progress bar
+    FILL = 2  # nobody waits
+
+
+class Ticket(Generic[T]):
+    """One holder's interest in a piece of work. Work that nobody holds any more is cancelled."""
+
+    def __init__(self, pool: Pool, job: _Job) -> None:
+        self._pool, self._job, self._held = pool, job, True
+
+    @property
+    def share(self) -> float:
+        """Share done, in [0, 1]."""
+        return self._job.share
+
+    @property
+    def note(self) -> str:
+        """What is being done."""
+        return self._job.note
+
+    def wait(self, seconds: float) -> bool:
+        """Wait at most so long; True once the work is finished, whether it succeeded or failed."""
+        return self._job.finished.wait(seconds)
+
+    def result(self) -> T:
+        """The result, waiting for it if need be.
+
+        Raises:
+            Exception: whatever the work raised.
+        """
+        self._job.finished.wait()
+        self.release()
+        if self._job.error is not None:
+            raise self._job.error
+        return cast(T, self._job.value)
+
+    def release(self) -> None:
+        """Give up interest; harmless when repeated."""
+        if self._held:
+            self._held = False
+            self._pool._release(self._job)
+
+
+class _Job:
+    def __init__(self, key: Hashable, work: Callable[[Progress], object], lane: Lane) -> None:
+        self.key, self.work, self.lane = key, work, lane
+        self.holders = 0
+        self.share, self.note = 0.0, ""
+        self.finished = threading.Event()
+        self.value: object = None
+        self.error: BaseException | None = None
+
+
+class Pool:
+    """Two worker threads over a priority queue, and a cache of results bounded in bytes.
+
+    Args:
+        cache_bytes: how much the kept results may weigh together.
+        weigh: bytes of a result.
+    """
+
+    def __init__(self, cache_bytes: int, weigh: Callable[[object], int]) -> None:
+        self._changed = threading.Condition()
+        self._queue: list[tuple[int, int, _Job]] = []
+        self._jobs: dict[Hashable, _Job] = {}
+        self._cache: LRUCache[Hashable, object] = LRUCache(cache_bytes, getsizeof=weigh)
+        self._order = itertools.count()
+        self._urgent = 0  # jobs of the release lane that are queued or running
+        for slowest in (Lane.RELEASE, Lane.FILL):
+            threading.Thread(target=self._worker, args=(slowest,), daemon=True, name=f"lacuna-{slowest.name}").start()
+
+    def known(self, key: Hashable) -> object | None:
+        """The kept result of that key, or None."""
+        with self._changed:
+            return self._cache.get(key)
+
+    def keep(self, key: Hashable, value: T) -> T:
+        """Keep a result that was computed within another job."""
+        with self._changed:
+            self._keep(key, value)
+        return value
+
+    def submit(self, key: Hashable, work: Callable[[Progress], T], lane: Lane) -> Ticket[T]:
+        """Ask for a result. Requests with one key share one run; a kept result is at hand at once."""
+        with self._changed:
+            job = self._jobs.get(key)
+            if job is None:
+                job = _Job(key, work, lane)
+                if key in self._cache:
+                    job.value = self._cache[key]
+                    job.finished.set()
+                else:
+                    self._jobs[key] = job
+                    self._push(job)
+            elif lane < job.lane and not job.share:
+                job.lane = lane  # somebody more urgent wants the same
+                self._push(job)
+            job.holders += 1
+            return Ticket(self, job)
+
+    def _push(self, job: _Job) -> None:
+        heapq.heappush(self._queue, (job.lane, next(self._order), job))
+        self._changed.notify_all()
+
+    def _release(self, job: _Job) -> None:
+        with self._changed:
+            job.holders -= 1
+            if job.holders == 0 and self._jobs.get(job.key) is job:
+                del self._jobs[job.key]  # a later request starts afresh; a running job stops at its next step
+                self._changed.notify_all()
+
+    def _worker(self, slowest: Lane) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._queue and self._queue[0][0] <= slowest)
+                _, _, job = heapq.heappop(self._queue)
+                if job.holders == 0 or job.finished.is_set() or job.note:
+                    continue  # dropped, done, or already taken by the other worker
+                job.note = "starting"
+                self._urgent += job.lane is Lane.RELEASE
+            try:
+                job.value = job.work(lambda share, note="": self._step(job, share, note))
+            except BaseException as error:
+                job.error = error
+            with self._changed:
+                self._urgent -= job.lane is Lane.RELEASE
+                if job.error is None:
+                    self._keep(job.key, job.value)
+                if self._jobs.get(job.key) is job:
+                    del self._jobs[job.key]
+                job.finished.set()
+                self._changed.notify_all()
+
+    def _keep(self, key: Hashable, value: object) -> None:
+        with suppress(ValueError):  # heavier than the whole cache: handed out, not kept
+            self._cache[key] = value
+
+    def _step(self, job: _Job, share: float, note: str) -> None:
+        """Progress of a running job: stops it when nobody holds it, and lets urgent work pass."""
+        job.share, job.note = share, note or "working"
+        with self._changed:
+            if job.lane is not Lane.RELEASE:
+                self._changed.wait_for(lambda: job.holders == 0 or not self._urgent, timeout=5)
+            if job.holders == 0:
+                raise Cancelled

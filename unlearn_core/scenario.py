@@ -1,0 +1,46 @@
+"""What is to be forgotten: the request, and the split of the data it makes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """Forget every training image of some classes.
+
+    Attributes:
+        forget_classes: class numbers, ascending and without repeats.
+    """
+
+    forget_classes: tuple[int, ...]
+
+    def is_forgotten(self, labels: Tensor) -> Tensor:
+        """(N,) bool: whether each label belongs to a forgotten class."""
+        return torch.isin(labels, torch.tensor(self.forget_classes))
+
+    def split(self, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Positions of the forget set and of the retain set."""
+        forgotten = self.is_forgotten(labels)
+        return torch.nonzero(forgotten).flatten(), torch.nonzero(~forgotten).flatten()
+
+
+def forget_classes(classes: Sequence[int], number_of_classes: int) -> Scenario:
+    """The request to forget whole classes.
+
+    Raises:
+        ValueError: if a class does not exist, or if none or all are asked for.
+    """
+    chosen = tuple(sorted(set(classes)))
+    for label in chosen:
+        if not 0 <= label < number_of_classes:
+            raise ValueError(f"classes: numbers in 0..{number_of_classes - 1} expected, got {label}")
+    if not chosen:
+        raise ValueError("classes: at least one class must be forgotten, got none")
+    if len(chosen) == number_of_classes:
+        raise ValueError(f"classes: at least one class must be kept, got all {number_of_classes}")
+    return Scenario(chosen)

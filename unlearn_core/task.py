@@ -1,0 +1,85 @@
+"""The unlearning request in full: a trained network, its data, what to forget, and its importances."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from unlearn_core.data import ImageSet
+from unlearn_core.importance import Batch, Estimator, Importance, Order, batch_indices, importance
+from unlearn_core.progress import Progress
+from unlearn_core.scenario import Scenario
+
+Part = Literal["forget", "retain", "all"]
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """Everything that decides an importance besides network and data.
+
+    Attributes:
+        part: of the training set, as split by the scenario.
+        estimator: what is measured, of a batch or of each sample.
+        batch_size: images per batch.
+        order: of the images; ``class_sorted`` puts the forgotten classes last, as the official code does.
+        seed: of the shuffled order.
+    """
+
+    part: Part
+    estimator: Estimator
+    batch_size: int
+    order: Order
+    seed: int = 0
+
+
+class Importances(Protocol):
+    """Answers a request for importances: by measuring, or because it has them already."""
+
+    def __call__(self, model: nn.Module, train: ImageSet, scenario: Scenario, wanted: Measurement,
+                 progress: Progress) -> Importance: ...
+
+
+def measure(model: nn.Module, train: ImageSet, scenario: Scenario, wanted: Measurement,
+            progress: Progress) -> Importance:
+    """Measure an importance on the training images; see `importance.importance`."""
+    forget, retain = scenario.split(train.labels)
+    positions = {"forget": forget, "retain": retain, "all": torch.arange(len(train))}[wanted.part]
+    groups = batch_indices(train.labels[positions], wanted.batch_size, wanted.order,
+                           last=scenario.forget_classes, seed=wanted.seed)
+    return importance(model, _batches(train, [positions[group] for group in groups]), wanted.estimator,
+                      progress=progress, total=len(groups))
+
+
+def _batches(images: ImageSet, groups: list[Tensor]) -> Iterator[Batch]:
+    for group in groups:
+        yield images.pixels(group), images.labels[group]
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """A trained network, the images it was trained on, and what it must forget.
+
+    Attributes:
+        model: the original; never changed.
+        train: the training images, forget set included.
+        scenario: what is to be forgotten.
+        importances: by default measured when asked for.
+    """
+
+    model: nn.Module
+    train: ImageSet
+    scenario: Scenario
+    importances: Importances = measure
+
+    @property
+    def forget_share(self) -> float:
+        """rho = |D_f| / |D|."""
+        return float(self.scenario.is_forgotten(self.train.labels).double().mean())
+
+    def importance(self, wanted: Measurement, progress: Progress) -> Importance:
+        """The importance asked for."""
+        return self.importances(self.model, self.train, self.scenario, wanted, progress)

@@ -1,0 +1,94 @@
+"""What is bundled: networks, their true retrainings, reference importances, feature maps, landscapes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from unlearn_core import assets, models
+from unlearn_core.data import ImageSet, fashion_mnist
+from unlearn_core.importance import Importance, Loss
+from unlearn_core.projection import FeatureMap
+from unlearn_core.scenario import Scenario
+
+TITLES = {"small-resnet": "Small ResNet", "small-vit": "Small vision transformer"}
+"""The bundled networks and their names for people."""
+
+
+@dataclass(frozen=True, eq=False)
+class Grid:
+    """Evaluated points of an (alpha, lambda) landscape, in the order of evaluation.
+
+    Attributes:
+        index: (P,) uint16, position alpha * len(lambdas) + lambda on the grid.
+        gauges: (P, 3) float32 forget accuracy, retain accuracy, membership score.
+        xy: (P, N, 2) uint8 map positions, 0..255.
+        predicted: (P, N) uint8 most likely class.
+    """
+
+    index: npt.NDArray[np.uint16]
+    gauges: npt.NDArray[np.float32]
+    xy: npt.NDArray[np.uint8]
+    predicted: npt.NDArray[np.uint8]
+
+
+def image_sets() -> tuple[ImageSet, ImageSet]:
+    """The training and the test images of the bundled networks."""
+    return fashion_mnist("train"), fashion_mnist("test")
+
+
+def network(name: str, weights: dict[str, Tensor]) -> nn.Module:
+    """A bundled architecture with the given weights (half precision as shipped), in evaluation mode."""
+    model = models.build(name, channels=1, classes=10, size=28, generator=torch.Generator())
+    model.load_state_dict(weights)
+    return model.eval().requires_grad_(True)
+
+
+def original(name: str) -> nn.Module:
+    """The network trained on everything.
+
+    Raises:
+        assets.AssetError: if its file is missing or altered.
+    """
+    return network(name, assets.tensors(f"networks/{name}.safetensors"))
+
+
+def retrained(name: str, left_out: int) -> list[nn.Module]:
+    """The networks retrained from a fresh initialisation without one class, one per seed."""
+    stored: dict[str, dict[str, Tensor]] = {}
+    for key, value in assets.tensors(f"networks/{name}-without-{left_out}.safetensors").items():
+        seed, parameter = key.split("/")
+        stored.setdefault(seed, {})[parameter] = value
+    return [network(name, stored[seed]) for seed in sorted(stored)]
+
+
+def retrained_logits(name: str, scenario: Scenario) -> npt.NDArray[np.float32] | None:
+    """(seeds, N, classes) outputs of the retrained networks on the evaluation set; None if none are bundled."""
+    file, key = f"references/{name}.npz", f"logits{'-'.join(map(str, scenario.forget_classes))}"
+    table = assets.arrays(file) if file in assets.manifest().files else {}
+    return table[key].astype(np.float32) if key in table else None
+
+
+def reference_importance(name: str, loss: Loss) -> Importance:
+    """Per-sample importance of every weight over all training images."""
+    return assets.tensors(f"importances/{name}-{loss}.safetensors")
+
+
+def feature_map(name: str) -> FeatureMap:
+    """The map fitted on the original's features of the evaluation set."""
+    table = assets.arrays(f"maps/{name}.npz")
+    return FeatureMap(table["features"].astype(np.float32), table["positions"].astype(np.float32))
+
+
+def landscape(name: str, scenario: Scenario) -> Grid | None:
+    """The bundled landscape of SSD's default estimator; None if none is bundled."""
+    file = f"landscapes/{name}-{'-'.join(map(str, scenario.forget_classes))}.npz"
+    if file not in assets.manifest().files:
+        return None
+    table = assets.arrays(file)
+    return Grid(table["index"].astype(np.uint16), table["gauges"].astype(np.float32),
+                table["xy"].astype(np.uint8), table["predicted"].astype(np.uint8))
