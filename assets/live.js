@@ -359,17 +359,17 @@ function drawGauge({ pen, w, h }, { original, retrained, interval, value, exact 
   pen.fill();
   for (const quarter of [0.25, 0.5, 0.75]) line(pen, css(theme.grid), 1, x(quarter), y - thick / 2, x(quarter), y + thick / 2);
   if (original !== null && original !== undefined) {
-    line(pen, css(theme.original), 3, x(original), y - 11, x(original), y + 9);
-    label(`original ${percent(original, 0)}`, x(original), y - 14, css(theme.muted));
+    line(pen, css(theme.original), 3, x(original), y - 13, x(original), y + 10);
+    label(`original ${percent(original, 0)}`, x(original), y - 16, css(theme.muted));
   }
   if (retrained?.length) {
     const [low, high] = [Math.min(...retrained), Math.max(...retrained)];
     const width = Math.max(x(high) - x(low), 5);
     pen.fillStyle = css(theme.retrained, 0.35);
-    pen.fillRect((x(low) + x(high) - width) / 2, y - 10, width, 21);
-    line(pen, css(theme.retrained), 2, x(mean(retrained)), y - 10, x(mean(retrained)), y + 11);
+    pen.fillRect((x(low) + x(high) - width) / 2, y - 12, width, 25);
+    line(pen, css(theme.retrained), 2, x(mean(retrained)), y - 12, x(mean(retrained)), y + 13);
     const [from, to] = [(100 * low).toFixed(0), percent(high, 0)];
-    label(`retrained ${`${from}\u202f%` === to ? to : `${from}–${to}`}`, x(mean(retrained)), y + 23, css(theme.retrained));
+    label(`retrained ${`${from}\u202f%` === to ? to : `${from}–${to}`}`, x(mean(retrained)), y + 25, css(theme.retrained));
   }
   if (!Number.isFinite(value)) return;
   if (exact && interval) {
@@ -460,35 +460,38 @@ function drawHeat({ pen, w, h }, layout, scene, sums, answers, { alpha, lambda, 
 const INSET = 10;
 const pointAt = ({ w, h }, xy, i) => [INSET + xy[2 * i] * (w - 2 * INSET), INSET + (1 - xy[2 * i + 1]) * (h - 2 * INSET)];
 
-/** The map: ● retained, faint; ✖ to be forgotten, on top. Thin and hollow where interpolated. One path per class and
- *  kind, because 2,000 single marks would cost three times as much. */
+/** The map: ● retained, faint; ✖ to be forgotten, on top. Thin and hollow where interpolated. Marks of one class share
+ *  a path, since 2,000 single ones would cost three times as much; but only every eighth, since marks of one path melt
+ *  together where they overlap, and would hide how dense it is. */
 function drawPoints({ pen, w, h }, xy, klass, { retained, forgotten }, sure, theme) {
-  const [sx, sy] = [w - 2 * INSET, h - 2 * INSET];
-  const trace = (rows, c, mark) => {
-    pen.beginPath();
-    for (const i of rows) if (klass[i] === c) mark(INSET + xy[2 * i] * sx, INSET + (1 - xy[2 * i + 1]) * sy);
+  const [sx, sy, slices] = [w - 2 * INSET, h - 2 * INSET, 8];
+  const marks = (rows, mark, ink) => {
+    for (let slice = 0; slice < slices; slice++) {
+      theme.classes.forEach((colour, c) => {
+        let any = false;
+        pen.beginPath();
+        for (let k = slice; k < rows.length; k += slices) {
+          const i = rows[k];
+          if (klass[i] !== c) continue;
+          any = true;
+          mark(INSET + xy[2 * i] * sx, INSET + (1 - xy[2 * i + 1]) * sy);
+        }
+        if (any) ink(colour);
+      });
+    }
   };
+  const stroke = (colour, width) => ((pen.strokeStyle = colour), (pen.lineWidth = width), pen.stroke());
   const radius = sure ? 2.2 : 1.9;
   const dot = (x, y) => (pen.moveTo(x + radius, y), pen.arc(x, y, radius, 0, 2 * Math.PI));
   const arm = sure ? 4 : 3.6;
   const cross = (x, y) => (pen.moveTo(x - arm, y - arm), pen.lineTo(x + arm, y + arm), pen.moveTo(x - arm, y + arm), pen.lineTo(x + arm, y - arm));
+  const halo = css(theme.ground, 0.9);
   pen.clearRect(0, 0, w, h);
-  pen.globalAlpha = theme.dark ? 0.55 : 0.45;
-  pen.lineWidth = 1;
-  theme.classes.forEach((colour, c) => {
-    pen.fillStyle = pen.strokeStyle = colour;
-    trace(retained, c, dot);
-    if (sure) pen.fill();
-    else pen.stroke();
-  });
+  pen.globalAlpha = theme.dark ? 0.5 : 0.4;
+  marks(retained, dot, (colour) => (sure ? ((pen.fillStyle = colour), pen.fill()) : stroke(colour, 1)));
   pen.globalAlpha = 1;
   pen.lineCap = "round";
-  theme.classes.forEach((colour, c) => {
-    trace(forgotten, c, cross);
-    for (const [stroke, width] of [[css(theme.ground), sure ? 4.6 : 3], [colour, sure ? 2.6 : 1.3]]) {
-      (pen.strokeStyle = stroke), (pen.lineWidth = width), pen.stroke();
-    }
-  });
+  marks(forgotten, cross, (colour) => (stroke(halo, sure ? 4.6 : 3), stroke(colour, sure ? 2.6 : 1.3)));
   pen.lineCap = "butt";
 }
 
@@ -572,8 +575,11 @@ function mount(root) {
   const { pad } = state.canvases;
   const follow = (event) => {
     const { alpha, lambda } = state.data;
-    const snap = (ticks, value) => ticks[nearestTick(ticks, value)];
-    move(state, { alpha: snap(alpha.ticks, state.scale.alpha(event.offsetX)), lambda: snap(lambda.ticks, state.scale.lambda(event.offsetY)) });
+    const snap = ({ ticks, locked }, value, now) => (locked ? now : ticks[nearestTick(ticks, value)]);
+    move(state, {
+      alpha: snap(alpha, state.scale.alpha(event.offsetX), state.alpha),
+      lambda: snap(lambda, state.scale.lambda(event.offsetY), state.lambda),
+    });
   };
   pad.onpointerdown = (event) => {
     pad.setPointerCapture(event.pointerId);
@@ -589,7 +595,7 @@ function mount(root) {
     canvas.onclick = (event) => {
       hover(state, name, event);
       state.pinned = state.hovered;
-      if (state.pinned >= 0) state.component.setStateValue("picked", state.scene.arrays.row[state.pinned]);
+      if (state.pinned >= 0) state.component.setStateValue("picked", state.pinned);
       redraw(state);
     };
   }
@@ -630,13 +636,15 @@ function take(state, data) {
     state.told = told;
   }
   for (const [name, range] of Object.entries(ranges)) {
-    const { ticks, label, meaning } = data[name];
+    const { ticks, label, meaning, locked } = data[name];
+    range.disabled = !!locked; // a method may fix one of the two
     const slider = range.closest(".slider");
     range.max = ticks.length - 1;
     range.setAttribute("aria-label", `${label}: ${meaning}`);
     slider.querySelector(".symbol").textContent = label;
     slider.querySelector(".meaning").textContent = slider.title = meaning;
   }
+  if (state.loads.scene && state.loads.scene.url !== data.scene) forget(state);
   const list = $(".list");
   const ids = data.gauges.map((gauge) => gauge.id).join();
   if (list.dataset.ids !== ids) {
@@ -647,11 +655,11 @@ function take(state, data) {
   }
   data.gauges.forEach((gauge, g) => {
     state.gauges[g].dataset.testid = `gauge-${gauge.id}`;
+    state.gauges[g].title = gauge.about ?? "";
     state.gauges[g].querySelector("b").textContent = gauge.label;
     state.gauges[g].querySelector(".way").textContent = WAYS[gauge.better] ?? "";
     if (data.settled && gauge.settled !== null) state.lastExact[g] = gauge.settled;
   });
-  if (state.loads.scene && state.loads.scene.url !== data.scene) forget(state);
   fetchInto(state, "scene", data.scene, (blob) => {
     setScene(state, blob);
     fetchInto(state, "points", state.data.points, null, poll);
@@ -730,7 +738,12 @@ async function poll(state, name, url, _, signal) {
 /** Nothing of an earlier scene may be drawn over a new one. */
 function forget(state) {
   for (const { abort } of Object.values(state.loads)) abort.abort();
-  Object.assign(state, { loads: {}, scene: null, sums: null, answers: null, landscape: null, outcome: null, shown: null, glide: null, hovered: -1, pinned: -1 });
+  Object.assign(state, {
+    loads: {}, scene: null, sums: null, answers: null, landscape: null, outcome: null, shown: null, glide: null,
+    hovered: -1, pinned: -1, lastExact: [], stale: true,
+  });
+  state.$(".card").hidden = true;
+  state.$(".legend").replaceChildren();
 }
 
 function setScene(state, scene) {
@@ -858,13 +871,12 @@ function tell(state, readings, exact, interpolated) {
   $("[data-testid=status]").textContent = exact ? "exact" : interpolated ? `≈ ${waiting}` : "last exact values, settling…";
   const partly = landscape?.held && !landscape.complete;
   $(".pad .aside").textContent = partly ? `${landscape.held} of ${landscape.cells.length} evaluated` : "";
-  if (answers) {
-    const sure = hasOutcome(state);
-    $(".heat .aside").textContent = `${percent(answers.total)} selected`;
-    canvases.heat.dataset.value = answers.total;
-    canvases.after.dataset.exact = sure;
-    $(".after .aside").textContent = sure ? "exact" : interpolated ? "≈ interpolated" : "waiting for the first points";
-  }
+  const sure = !!answers && hasOutcome(state);
+  canvases.after.dataset.exact = sure;
+  $(".heat .aside").textContent = answers ? `${percent(answers.total)} selected` : "";
+  canvases.heat.dataset.value = answers ? answers.total : "";
+  const shown = sure ? "exact" : interpolated ? "≈ interpolated" : "waiting for the first points";
+  $(".after .aside").textContent = answers ? shown : "";
   const note = Object.values(state.notes).filter(Boolean).join(" ");
   Object.assign($(".note"), { textContent: note, hidden: !note });
 }
@@ -942,8 +954,8 @@ function showCard(state) {
   const content = [i, sure && state.outcome.header, state.dragging].map((v) => JSON.stringify(v)).join();
   if (card.dataset.content !== content) {
     card.dataset.content = content;
-    const { truth, member, row } = scene.arrays;
-    card.innerHTML = `<img alt="" width="84" height="84" src="${new URL(`${state.data.image}${row[i]}.png`, document.baseURI)}">
+    const { truth, member } = scene.arrays;
+    card.innerHTML = `<img alt="" width="84" height="84" src="${new URL(`${state.data.image}${i}.png`, document.baseURI)}">
       <div class="who"><b>${plain(classes[truth[i]])}</b>${gone.includes(truth[i]) ? " ✖" : ""}<br>${member[i] ? "member of the training set" : "test image"}</div>
       <div class="bars"><b>Before</b>${bars(part(scene, "before_probability"))}</div>
       <div class="bars"><b>After</b>${sure ? bars(part(state.outcome, "probability")) : `<p>${state.dragging ? "release to see" : "settling…"}</p>`}</div>`;

@@ -7,14 +7,12 @@ from contextlib import suppress
 import pandas as pd
 import streamlit as st
 
-from ui.state import state, write_address
+from ui.state import state, tell_notes, write_address
 from unlearn_core import assets
 from unlearn_core.methods import METHODS
 
 visitor = state()
-for note in visitor.notes:
-    st.warning(note, icon=":material/link_off:")
-visitor.notes = []
+tell_notes(visitor)
 
 st.markdown("### A network is asked to forget. Did it?")
 st.markdown(

@@ -8,7 +8,7 @@ import streamlit as st
 from ui.controls import knobs, presets
 from ui.live import live_view
 from ui.runtime import engine
-from ui.state import CLASSES, State, snap, state, write_address
+from ui.state import CLASSES, State, snap, state, tell_notes, write_address
 from ui.waiting import wait
 from unlearn_core.assets import AssetError
 from unlearn_core.audit.gauges import KINDS
@@ -98,11 +98,12 @@ def wall(scene: Scene, settled: Settled) -> None:
 @st.fragment
 def playground(chosen: State) -> None:
     """Everything that reacts to a knob."""
+    if st.session_state.pop("undone", False):
+        st.rerun()
     wanted = current(chosen)
     try:
         scene = wait(engine().scene(wanted), "Measuring importances", lambda: back(chosen))
         with sidebar:
-            presets(chosen)
             knobs(chosen, scene.ceiling)
             plain = st.toggle("Plain view", key="plain", help="The same numbers and pictures without the canvas: for "
                               "screen readers, and where the live view cannot run.")
@@ -114,7 +115,8 @@ def playground(chosen: State) -> None:
         chosen.history = [*chosen.history[-50:], wanted]
     write_address(wanted)
 
-    st.markdown(f"### {settled.verdict}")
+    presets(chosen)
+    st.markdown(f"#### {settled.verdict}")
     for sentence in settled.warnings:
         st.info(sentence, icon=":material/info:")
     if plain:
@@ -174,8 +176,6 @@ def playground(chosen: State) -> None:
 
 
 visitor = state()
-for note in visitor.notes:
-    st.warning(note, icon=":material/link_off:")
-visitor.notes = []
+tell_notes(visitor)
 sidebar = st.sidebar.container()
 playground(visitor)

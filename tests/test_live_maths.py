@@ -104,13 +104,15 @@ def truth(layers: list[Floats], points: list[tuple[float, float]]) -> tuple[Floa
 
 
 def test_unpack_reads_every_type_and_shape(page: Any) -> None:
-    arrays = {"a": np.array([1.5, -2.25, 3e8], np.float32), "b": np.array([[0, 255], [7, 9]], np.uint8),
-              "c": np.array([65535, 1, 2], np.uint16), "d": np.array([-5, 2**31 - 1], np.int32),
-              "e": np.zeros((0, 3), np.float32)}
+    arrays: dict[str, npt.NDArray[Any]] = {
+        "a": np.array([1.5, -2.25, 3e8], np.float32), "b": np.array([[0, 255], [7, 9]], np.uint8),
+        "c": np.array([65535, 1, 2], np.uint16), "d": np.array([-5, 2**31 - 1], np.int32),
+        "e": np.zeros((0, 3), np.float32)}
     for name in ("plain", "é → padded otherwise"):
         blob = pack({"name": name}, arrays)
         found = page.evaluate("""(base64) => { const { header, arrays } = blob(base64);
-          return [header.name, Object.fromEntries(Object.entries(arrays).map(([k, v]) => [k, [v.constructor.name, ...v]]))]; }""", blob)
+          const named = Object.entries(arrays).map(([name, a]) => [name, [a.constructor.name, ...a]]);
+          return [header.name, Object.fromEntries(named)]; }""", blob)
         types = {"a": "Float32Array", "b": "Uint8Array", "c": "Uint16Array", "d": "Int32Array", "e": "Float32Array"}
         assert found == [name, {key: [types[key], *array.ravel().tolist()] for key, array in arrays.items()}]
 
@@ -118,9 +120,11 @@ def test_unpack_reads_every_type_and_shape(page: Any) -> None:
 def test_unpack_reads_what_the_package_packs(page: Any) -> None:
     packing = pytest.importorskip("unlearn_core.packing")
     rng = np.random.default_rng(0)
-    arrays = {"odd": rng.integers(0, 255, 13).astype(np.uint8), "xy": rng.random((5, 2)).astype(np.float32)}
+    arrays: dict[str, npt.NDArray[Any]] = {"odd": rng.integers(0, 255, 13).astype(np.uint8),
+                                           "xy": rng.random((5, 2)).astype(np.float32)}
     blob = base64.b64encode(packing.pack({"n": 5}, arrays)).decode()
-    found = page.evaluate("(base64) => { const { header, arrays } = blob(base64); return [header.n, [...arrays.odd], [...arrays.xy]]; }", blob)
+    found = page.evaluate("""(base64) => { const { header, arrays } = blob(base64);
+      return [header.n, [...arrays.odd], [...arrays.xy]]; }""", blob)
     assert found == [5, arrays["odd"].tolist(), arrays["xy"].ravel().tolist()]
 
 
@@ -139,10 +143,14 @@ def test_a_small_layer_errs_by_no_more_than_the_cut_bins(page: Any) -> None:
     low, high = fitted(layers)
     width = 10 ** ((high - low) / BINS)
     points = [(float(a), float(m)) for a in 10 ** rng.uniform(-1, 2, 12) for m in 10 ** rng.uniform(-1, 1, 6)]
-    (share, multiplier), (true_share, true_multiplier) = answers(page, scene(layers, low, high), points), truth(layers, points)
-    near = np.array([[[np.mean((r > at / width) & (r <= at * width)) for r in layers] for at in (a, max(a, m))] for a, m in points])
-    assert (abs(share - true_share) <= near[:, 0] + 1e-6).all()
-    assert (abs(multiplier - true_multiplier) <= near[:, 1] + 1e-6).all()
+    share, multiplier = answers(page, scene(layers, low, high), points)
+    true_share, true_multiplier = truth(layers, points)
+
+    def near(at: float) -> list[np.floating[Any]]:
+        return [np.mean((r > at / width) & (r <= at * width)) for r in layers]
+
+    assert (abs(share - true_share) <= np.array([near(a) for a, _ in points]) + 1e-6).all()
+    assert (abs(multiplier - true_multiplier) <= np.array([near(max(p)) for p in points]) + 1e-6).all()
 
 
 def test_answers_are_exact_where_a_bin_edge_meets_the_tick(page: Any) -> None:
@@ -249,6 +257,7 @@ def test_outside_the_grid_the_edge_is_used(page: Any) -> None:
 def test_small_helpers(page: Any) -> None:
     assert page.evaluate("[0.9, 1.5, 40, 1e9].map((v) => live.nearestTick([0.1, 1, 10, 100], v))") == [1, 1, 3, 3]
     assert page.evaluate("live.topClasses(new Uint8Array([0, 51, 204, 0]), 2)") == [[2, 0.8], [1, 0.2]]
-    gauges = [{"id": "forget", "retrained": [0, 0.02]}, {"id": "retain", "retrained": [0.9]}, {"id": "attack", "retrained": [0.5]}]
+    gauges = [{"id": "forget", "retrained": [0, 0.02]}, {"id": "retain", "retrained": [0.9]},
+              {"id": "attack", "retrained": [0.5]}]
     assert page.evaluate("(g) => live.distance(g, [0.31, 0.7, 0.9])", gauges) == pytest.approx(0.3)
     assert page.evaluate("live.distance([{ id: 'forget', retrained: [] }], [0.3])") is None

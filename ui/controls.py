@@ -43,15 +43,16 @@ def _take(state: State, knob: Hyperparameter, key: str) -> None:
 
 
 def presets(state: State) -> None:
-    """The method's named settings, undo and reset."""
+    """The method's named settings, undo and reset, in one row."""
     found = method(state.method)
-    with st.container(horizontal=True):
+    with st.container(horizontal=True, gap="small"):
         for name, preset in found.presets.items():
             st.button(name.capitalize(), help=preset.about, key=f"preset.{found.name}.{name}",
                       on_click=_apply(state, {**found.settings(), **preset.settings}))
-    with st.container(horizontal=True):
-        st.button("Undo", icon=":material/undo:", disabled=len(state.history) < 2, on_click=lambda: undo(state))
-        st.button("Reset", icon=":material/restart_alt:", on_click=_apply(state, found.settings()))
+        st.space("stretch")
+        st.button("Undo", icon=":material/undo:", disabled=len(state.history) < 2, on_click=lambda: undo(state),
+                  type="tertiary")
+        st.button("Reset", icon=":material/restart_alt:", on_click=_apply(state, found.settings()), type="tertiary")
 
 
 def _apply(state: State, settings: dict[str, float | int | str]) -> Callable[[], None]:
@@ -65,4 +66,5 @@ def undo(state: State) -> None:
     """Back to the choice before the last settled one."""
     state.history.pop()
     state.adopt(state.history.pop())
+    st.session_state["undone"] = True  # network, classes and method live outside the fragment
 

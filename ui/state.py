@@ -108,6 +108,14 @@ def read_address(params: Mapping[str, str]) -> State:
     return found
 
 
+def tell_notes(visitor: State) -> None:
+    """Say once, in one box, what of the address was ignored or corrected."""
+    if visitor.notes:
+        st.warning("Not everything in this address could be used:\n" + "".join(f"\n- {n}" for n in visitor.notes),
+                   icon=":material/link_off:")
+        visitor.notes = []
+
+
 def read_value(knob: Hyperparameter, text: str) -> tuple[Value, str]:
     """A knob's value as written in an address, and what was done to it ("" if nothing)."""
     if knob.scale == "choice":
@@ -124,7 +132,9 @@ def read_value(knob: Hyperparameter, text: str) -> tuple[Value, str]:
     clamped = min(max(value, knob.low), knob.high)
     if clamped != value:
         return clamped, f"{knob.name}: {_short(text)} is outside [{knob.low:g}, {knob.high:g}]; {clamped:g} is shown."
-    return float(f"{value:.4g}"), ""
+    position = snap(knob, value)
+    return position, "" if position == value else (
+        f"{knob.name}: {_short(text)} lies between two slider positions; {position:g} is shown.")
 
 
 def snap(knob: Hyperparameter, value: float) -> float:

@@ -98,7 +98,7 @@ def arrays(name: str) -> dict[str, npt.NDArray[np.generic]]:
     try:
         with np.load(path(name), allow_pickle=False) as table:
             return {key: table[key] for key in table.files}
-    except (ValueError, OSError, zipfile.BadZipFile) as error:
+    except (ValueError, OSError, EOFError, TypeError, zipfile.BadZipFile) as error:
         raise AssetError(f"assets/{name} cannot be read ({error}).") from error
 
 

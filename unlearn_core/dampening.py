@@ -123,25 +123,20 @@ class RatioIndex:
     def histogram(self, low: float, high: float, bins: int) -> tuple[Float64, Float64, Float64]:
         """Ratios binned by log10 r over [low, high]: counts (L, bins), sums of 1/r (L, bins), infinities (L,).
 
-        Ratios outside the range fall into the nearest bin, ratios of 0 into none.
+        A bin holds the ratios above its lower and up to its upper edge, as "strictly above alpha" needs. Ratios
+        outside the range fall into the nearest bin, ratios of 0 into none.
         """
         edges = 10 ** np.linspace(low, high, bins + 1)[1:-1]
         counts, inverse = np.zeros((2, len(self.names), bins))
         infinite = np.zeros(len(self.names))
         for i, layer in enumerate(self._layers):
-            positive, finite = np.searchsorted(layer.ratios, [0, np.inf], side="right")
+            positive = int(np.searchsorted(layer.ratios, 0, side="right"))
             finite = int(np.searchsorted(layer.ratios, np.inf, side="left"))
-            cuts = np.concatenate([[positive], np.searchsorted(layer.ratios, edges).clip(positive, finite), [finite]])
+            cuts = np.concatenate([[positive], np.searchsorted(layer.ratios, edges, side="right").clip(positive, finite), [finite]])
             counts[i] = np.diff(cuts)
             inverse[i] = -np.diff(layer.inverse[cuts])
             infinite[i] = len(layer.ratios) - finite
         return counts, inverse, infinite
-
-    def range(self) -> tuple[float, float]:
-        """Smallest and largest finite positive ratio, or (1, 1) if there is none."""
-        ends = [(finite[0], finite[-1]) for layer in self._layers
-                if len(finite := layer.ratios[(layer.ratios > 0) & np.isfinite(layer.ratios)])]
-        return (float(min(e[0] for e in ends)), float(max(e[1] for e in ends))) if ends else (1.0, 1.0)
 
 
 def _first_above(ascending: npt.NDArray[np.floating], threshold: float) -> int:

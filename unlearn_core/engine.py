@@ -41,6 +41,8 @@ VERSION = 1
 
 LOSSES: dict[str, Loss] = {"ssd": "cross_entropy", "assd": "cross_entropy", "lfssd": "squared_norm"}
 BINS = 256
+# 48 bins a decade, like the slider: its positions fall on bin edges (up to their rounding).
+LOG_RATIO = (3 - BINS / 48, 3.0)
 CACHE_BYTES = 2**30
 
 
@@ -270,20 +272,18 @@ class Engine:
 
     def _scene_blob(self, base: Base, scenario: Scenario, index: RatioIndex, kinds: dict[str, str],
                     limit: float | None) -> bytes:
-        smallest, largest = index.range()
-        # Bins where the slider can cut; what lies beyond falls into the outermost ones.
-        low, high = np.log10(max(smallest, ALPHA.low / 10)), np.log10(min(max(largest, 10.0), ALPHA.high * 10)) + 1e-6
+        low, high = LOG_RATIO
         counts, inverse, infinite = index.histogram(low, high, BINS)
         names = self.images[0].classes
         return pack(
             {"layers": [{"name": n, "kind": kinds[n], "size": int(s)}
                         for n, s in zip(index.names, index.sizes, strict=True)],
              "alphas": ALPHAS, "lambdas": LAMBDAS, "classes": names, "forget": scenario.forget_classes,
-             "ceiling": limit, "log_ratio": [float(low), float(high)], "n": len(self.evaluation.labels)},
+             "ceiling": limit, "log_ratio": [low, high], "n": len(self.evaluation.labels)},
             {"counts": counts.astype(np.float32), "inverse": inverse.astype(np.float32),
              "infinite": infinite.astype(np.float32), "before_xy": _steps(base.positions, np.uint16),
              "before_class": base.before.predicted.astype(np.uint8), "truth": self.evaluation.labels.astype(np.uint8),
-             "member": self.evaluation.member.astype(np.uint8), "row": self.evaluation.row.astype(np.int32),
+             "member": self.evaluation.member.astype(np.uint8),
              "before_probability": _steps(base.before.probabilities, np.uint8)})
 
     def _importances(self, network: str) -> Callable[..., Importance]:

@@ -72,7 +72,8 @@ def train(architecture: str, images: ImageSet, *, seed: int, recipe: Recipe | No
     steps_per_epoch = max(1, len(images) // recipe.batch_size)
     steps = steps_per_epoch * recipe.epochs
     optimiser = _optimiser(model, recipe)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, recipe.peak_lr, total_steps=steps, pct_start=0.25)
+    rise = 0.25 if steps > 4 else 0.3  # PyTorch divides by zero if the rise takes exactly one step
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, recipe.peak_lr, total_steps=steps, pct_start=rise)
     model.train()
     for epoch in range(recipe.epochs):
         order = torch.randperm(len(images), generator=generator)

@@ -87,9 +87,11 @@ def verdict(unlearned: dict[GaugeName, Reading], original: dict[GaugeName, Readi
         return f"Partly forgotten: {forget:.0%} of the forget set is still recognised; a retrained model knows none."
     cost = f"at a cost of {100 * lost:.1f} points elsewhere" if apart["retain"] < 0 else "at no measurable cost elsewhere"
     if apart["membership"] == 0:
-        return f"Forgotten {cost}, and this attack cannot tell it from a retrained model."
-    side = "more" if apart["membership"] > 0 else "less"
-    return f"Forgotten {cost}, but the attack calls {side} of the forget set members ({membership:.0%}) than for retrained models."
+        return f"Forgotten {cost}; this attack cannot tell it from a retrained model."
+    low, high = min(seed["membership"].value for seed in retrained), max(seed["membership"].value for seed in retrained)
+    side = "more" if apart["membership"] > 0 else "fewer"
+    return (f"Forgotten {cost}, but not as retraining would: the attack calls {side} of the forgotten images members "
+            f"({membership:.0%}) than for retrained models ({low:.0%} to {high:.0%}).")
 
 
 def _apart(reading: Reading, band: list[float]) -> int:

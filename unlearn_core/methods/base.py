@@ -65,13 +65,15 @@ class Hyperparameter:
         """The positions a slider offers, ascending: evenly spread over the range, with the default and `extra`.
 
         A logarithmic range has about 48 steps a decade, always a multiple of 16, so that the grids of a
-        landscape fall on slider positions.
+        landscape fall on slider positions, and every value with one significant digit.
         """
         if self.scale == "log":
             spread = np.geomspace(self.low, self.high, 16 * round(3 * math.log10(self.high / self.low)) + 1)
+            decades = range(math.floor(math.log10(self.low)), math.ceil(math.log10(self.high)) + 1)
+            extra += tuple(digit * 10.0**decade for decade in decades for digit in range(1, 10))
         else:
             spread = np.linspace(self.low, self.high, 97)
-        exact = {float(f"{v:.3g}") for v in spread} | {float(self.default), *extra}
+        exact = {float(f"{v:.3g}") for v in (*spread, *extra)} | {float(self.default)}
         return tuple(sorted(v for v in exact if self.low <= v <= self.high))
 
 

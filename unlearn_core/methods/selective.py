@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from unlearn_core.dampening import dampen, ratios
@@ -65,10 +67,21 @@ def importance_pair(task: Task, loss: Loss, settings: Settings, progress: Progre
     """Both importances, the forget set's first, as the official code does."""
     forget, reference = measurements(loss, settings)
     share = task.forget_share
-    return ImportancePair(
-        task.importance(forget, lambda done, note: progress(done * share, f"forget set, {note}")),
-        task.importance(reference, lambda done, note: progress(share + done * (1 - share), f"reference set, {note}")),
-    )
+    found = task.importance(forget, lambda done, note: progress(done * share, f"forget set, {note}"))
+    others = task.importance(
+        reference, lambda done, note: progress(share + done * (1 - share), f"reference set, {note}"))
+    limit = ceiling(task, settings)
+    return ImportancePair(found, others if limit is None else _bounded(found, others, limit))
+
+
+def _bounded(forget: Importance, reference: Importance, limit: float) -> Importance:
+    """The reference, raised where rounding alone lets a ratio exceed its ceiling.
+
+    A weight that only the forget set uses lies exactly at the ceiling; rounded up, it would be selected there.
+    """
+    return {name: torch.where(f / reference[name] > limit,
+                              torch.nextafter(f / limit, torch.full_like(f, math.inf)), reference[name])
+            for name, f in forget.items()}
 
 
 def ceiling(task: Task, settings: Settings) -> float | None:

@@ -1,0 +1,114 @@
+"""A running server and a real browser for the tests that need them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+REPOSITORY = Path(__file__).parent.parent
+CHROMIUM = shutil.which("chromium")
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update",
+         "--disable-sync", "--disable-quic", "--no-first-run"]
+
+Serve = Callable[..., str]
+
+
+def start_server(environment: dict[str, str]) -> tuple[subprocess.Popen[bytes], str]:
+    """Start the app as the Makefile does and wait until it answers; returns the process and its address."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "streamlit", "run", "serve.py", "--server.port", str(port)],
+        cwd=REPOSITORY, env={**os.environ, "OMP_WAIT_POLICY": "passive", **environment},
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    address = f"http://localhost:{port}"
+    for _ in range(600):
+        try:
+            urllib.request.urlopen(f"{address}/_stcore/health", timeout=1)
+            return process, address
+        except OSError:
+            if process.poll() is not None:
+                break
+            time.sleep(0.2)
+    process.kill()
+    output = process.stdout.read().decode() if process.stdout else ""
+    raise RuntimeError(f"the server did not start:\n{output}")
+
+
+@pytest.fixture(scope="module")
+def serve() -> Iterator[Serve]:
+    """Start servers, each cold; they stop with the module."""
+    running = []
+
+    def start(**environment: str) -> str:
+        process, address = start_server(environment)
+        running.append(process)
+        return address
+
+    yield start
+    for process in running:
+        process.kill()
+        process.wait()
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    """Debian's Chromium; tests that need it are skipped where there is none, unless it is required."""
+    if CHROMIUM is None:
+        if os.environ.get("LACUNA_REQUIRE_BROWSER"):
+            pytest.fail("chromium is required here but not on PATH")
+        pytest.skip("chromium is not on PATH (Debian: apt install chromium)")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+class Visitor:
+    """One browser context with one page, and everything that went wrong in its console."""
+
+    def __init__(self, browser: Browser, **options: object) -> None:
+        self.context = browser.new_context(viewport={"width": 1280, "height": 900}, **options)  # type: ignore[arg-type]
+        self.page: Page = self.context.new_page()
+        self.complaints: list[str] = []
+        self.page.on("console", lambda m: self.complaints.append(m.text) if m.type == "error" else None)
+        self.page.on("pageerror", lambda e: self.complaints.append(str(e)))
+
+    def open(self, address: str) -> Page:
+        """Open an address and wait for the live view's exact numbers."""
+        self.page.goto(address)
+        self.exact()
+        return self.page
+
+    def exact(self) -> None:
+        """Wait until the gauges show exact numbers."""
+        self.page.wait_for_selector('[data-testid="gauge-forget"][data-exact="true"]', timeout=60_000)
+
+    def gauge(self, name: str) -> float:
+        """The shown value of a gauge."""
+        return float(self.page.get_attribute(f'[data-testid="gauge-{name}"]', "data-value") or "nan")
+
+
+@pytest.fixture
+def visitor(chromium: Browser) -> Iterator[Callable[..., Visitor]]:
+    """Make visitors; their contexts close with the test."""
+    made: list[Visitor] = []
+
+    def make(**options: object) -> Visitor:
+        made.append(Visitor(chromium, **options))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.context.close()

@@ -1,0 +1,159 @@
+"""The running app in a real browser."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from conftest import REPOSITORY, Serve, Visitor
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.fixture(scope="module")
+def app(serve: Serve) -> str:
+    return serve()
+
+
+def drag_pad(one: Visitor, to: tuple[float, float], release: bool = True) -> None:
+    box = one.page.locator('[data-testid="pad"]').bounding_box()
+    assert box
+    one.page.mouse.move(box["x"] + 0.5 * box["width"], box["y"] + 0.4 * box["height"])
+    one.page.mouse.down()
+    one.page.mouse.move(box["x"] + to[0] * box["width"], box["y"] + to[1] * box["height"], steps=6)
+    one.page.wait_for_timeout(100)
+    if release:
+        one.page.mouse.up()
+
+
+def test_a_deep_link_to_every_page_on_a_cold_server(serve: Serve, visitor: Callable[..., Visitor]) -> None:
+    address = serve()
+    one = visitor()
+    one.page.goto(f"{address}/methods?forget=3")
+    one.page.wait_for_selector("text=A network is asked to forget", timeout=60_000)
+    assert one.page.locator("text=What happens when it forgets?").count() == 1, "the app's own navigation"
+    one.page.locator("section").get_by_text("Dress").first.wait_for()  # the address was read
+    one.open(f"{address}/playground?alpha=2")
+    assert one.page.get_attribute('[data-testid="alpha"]', "aria-valuetext") == "α 2.0"
+    assert not one.complaints
+
+
+def test_the_default_page_is_finished_and_interesting(app: str, visitor: Callable[..., Visitor]) -> None:
+    one = visitor()
+    page = one.open(app)
+    assert one.gauge("forget") < 0.1 < 0.85 < one.gauge("retain"), "forgotten, and the rest is kept"
+    assert page.locator("text=Forgotten").count() >= 1
+    assert page.locator('[data-testid="stException"], [data-testid="stAlertContentError"]').count() == 0
+    assert not one.complaints
+
+
+def test_dragging_moves_the_gauges_before_release_and_settles_after(app: str, visitor: Callable[..., Visitor]) -> None:
+    one = visitor()
+    page = one.open(app)
+    page.evaluate("""() => { const find = root => root.querySelector('[data-testid="pad"]') ||
+        [...root.querySelectorAll('*')].map(e => e.shadowRoot && find(e.shadowRoot)).find(Boolean);
+        find(document).marked = true; window.findPad = () => find(document) }""")
+    forget, retain = one.gauge("forget"), one.gauge("retain")
+    drag_pad(one, (0.25, 0.6), release=False)
+    assert page.get_attribute('[data-testid="gauge-retain"]', "data-exact") == "false"
+    assert one.gauge("retain") < retain - 0.2, "a low threshold hurts, and the drag alone shows it"
+    assert "alpha" not in page.url, "the server was not asked"
+    page.mouse.up()
+    one.exact()
+    page.wait_for_url("**alpha=*")
+    assert one.gauge("retain") < retain - 0.2
+    assert page.evaluate("() => window.findPad().marked"), "the live view was never rebuilt"
+    page.get_by_role("button", name="Undo").click()
+    page.wait_for_url(lambda url: "alpha" not in url)
+    one.exact()
+    assert (one.gauge("forget"), one.gauge("retain")) == (forget, retain)
+    assert not one.complaints
+
+
+def test_the_keyboard_alone_moves_a_slider(app: str, visitor: Callable[..., Visitor]) -> None:
+    one = visitor()
+    page = one.open(app)
+    page.locator('[data-testid="alpha"]').focus()
+    for _ in range(20):
+        page.keyboard.press("ArrowRight")
+    page.wait_for_url("**alpha=*")
+    one.exact()
+    assert float(page.url.split("alpha=")[1].split("&")[0]) > 8
+    assert one.gauge("forget") > 0.8, "too weak"
+
+
+def test_the_address_reproduces_the_page(app: str, visitor: Callable[..., Visitor]) -> None:
+    first = visitor()
+    first.open(f"{app}/?v=1&network=small-vit&forget=1&method=lfssd&alpha=3&lambda=0.5")
+    second = visitor()
+    second.open(first.page.url)
+    names = ("forget", "retain", "membership")
+    assert [first.gauge(n) for n in names] == [second.gauge(n) for n in names]
+    assert second.page.get_attribute('[data-testid="lambda"]', "aria-valuetext") == "λ 0.50"
+    assert not first.complaints + second.complaints
+
+
+def test_two_visitors_never_see_each_others_state(app: str, visitor: Callable[..., Visitor]) -> None:
+    one, two = visitor(), visitor()
+    one.open(f"{app}/?forget=1&alpha=8")
+    two.open(f"{app}/?forget=5&alpha=0.5")
+    before = two.gauge("retain")
+    drag_pad(one, (0.3, 0.5))
+    one.page.wait_for_timeout(500)
+    one.exact()
+    assert two.gauge("retain") == before
+    two.page.reload()
+    two.exact()
+    assert two.gauge("retain") == before and "forget=5" in two.page.url
+    assert "forget=1" in one.page.url
+
+
+@pytest.mark.parametrize("address, said", [
+    ("alpha=nan", "alpha: a number in [0.1, 100] expected"),
+    ("alpha=1e99", "is outside [0.1, 100]; 100 is shown"),
+    ("alpha=-3", "is outside [0.1, 100]; 0.1 is shown"),
+    ("lambda=inf", "lambda:"),
+    ("forget=0,1,2,3,4,5,6,7,8,9", "one to nine class numbers"),
+    ("forget=", "one to nine class numbers"),
+    ("network=../../etc/passwd", "there is no network"),
+    ("method=%3Cscript%3Ealert(1)%3C/script%3E", "there is no method"),
+    ("unit=whole", "unit: one of per_sample, batch_mean expected"),
+    ("spam=" + "x" * 5000, "not a part of this address"),
+])
+def test_hostile_addresses_get_a_sentence(app: str, visitor: Callable[..., Visitor], address: str, said: str) -> None:
+    one = visitor()
+    page = one.open(f"{app}/?{address}")
+    assert said in page.locator('[data-testid="stAlert"]').first.inner_text()
+    assert page.locator('[data-testid="stException"]').count() == 0
+    assert not one.complaints
+
+
+def test_the_plain_view_says_the_same(app: str, visitor: Callable[..., Visitor]) -> None:
+    one = visitor()
+    page = one.open(f"{app}/?forget=2&alpha=3")
+    forget = one.gauge("forget")
+    page.get_by_text("Plain view").click()
+    page.wait_for_selector('[data-testid="stMetricValue"]')
+    assert page.locator('[data-testid="stMetricValue"]').first.inner_text() == f"{100 * forget:.1f}%"
+    assert not one.complaints
+
+
+@pytest.mark.parametrize("broken", ["networks/small-resnet.safetensors", "maps/small-resnet.npz", "manifest.json"])
+@pytest.mark.parametrize("how", ["truncated", "swapped"])
+def test_a_broken_asset_is_named_and_the_app_still_starts(
+        serve: Serve, visitor: Callable[..., Visitor], tmp_path: Path, broken: str, how: str) -> None:
+    if how == "swapped" and broken != "networks/small-resnet.safetensors":
+        pytest.skip("one swap is enough")
+    shutil.copytree(REPOSITORY / "assets", tmp_path / "assets", copy_function=os.link)
+    file, other = tmp_path / "assets" / broken, tmp_path / "assets" / "networks/small-vit.safetensors"
+    content = other.read_bytes() if how == "swapped" else file.read_bytes()[:1000]
+    file.unlink()
+    file.write_bytes(content)
+    one = visitor()
+    one.page.goto(serve(LACUNA_ASSETS=str(tmp_path / "assets")))
+    one.page.wait_for_selector('[data-testid="stAlertContentError"]', timeout=60_000)
+    assert broken in one.page.locator('[data-testid="stAlertContentError"]').first.inner_text()
+    assert one.page.locator('[data-testid="stException"]').count() == 0
