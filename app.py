@@ -13,7 +13,7 @@ st.set_page_config(page_title="Lacuna", page_icon="assets/logo.svg", layout="wid
 page = st.navigation(
     [
         st.Page("pages/playground.py", title="What happens when it forgets?", icon=":material/play_circle:",
-                url_path="playground", default=True),
+                default=True),
         st.Page("pages/methods.py", title="What am I looking at?", icon=":material/menu_book:", url_path="methods"),
     ],
     position="top",

@@ -18,6 +18,7 @@ from unlearn_core.figures.embedding import embedding
 from unlearn_core.methods.selective import ALPHA, LAMBDA
 from unlearn_core.zoo import TITLES
 
+SHARE = st.column_config.ProgressColumn(format="percent", min_value=0, max_value=1)
 ARROWS = {"up": "↑ higher is better", "match": "→ as near the retrained band as possible"}
 
 
@@ -80,8 +81,7 @@ def show_image(position: int, settled: Settled, scene: Scene) -> None:
         st.dataframe(
             pd.DataFrame({"class": CLASSES, "before": base.before.probabilities[position],
                           "after": settled.probabilities[position]}).sort_values("before", ascending=False).head(5),
-            hide_index=True, column_config={name: st.column_config.ProgressColumn(format="percent", min_value=0, max_value=1)
-                                            for name in ("before", "after")})
+            hide_index=True, column_config={"before": SHARE, "after": SHARE})
 
 
 def wall(scene: Scene, settled: Settled) -> None:
@@ -158,15 +158,15 @@ def playground(chosen: State) -> None:
         st.plotly_chart(
             accuracy_change(classes, scene.accuracy_before, settled.accuracy, scene.accuracy_retrained, wanted.forget),
             key="change", config={"displayModeBar": False},
-            alt=f"Accuracy change per class; the most affected retained class is {classes[worst]} with {lost[worst]:+.0f} points")
+            alt=f"Accuracy change per class; the most affected retained class is {classes[worst]} with "
+                f"{lost[worst]:+.0f} points")
     with right:
         st.markdown("#### Which layers changed?")
         st.caption("How to read this: click a column to sort; selected weights are those with an importance ratio "
                    "above α, the multiplier is what a weight keeps on average.")
         table = layer_table(scene, settled)
-        percent = st.column_config.ProgressColumn(format="percent", min_value=0, max_value=1)
         st.dataframe(table, hide_index=True, height=380, column_config={
-            "selected share": percent, "norm removed": percent,
+            "selected share": SHARE, "norm removed": SHARE,
             "mean multiplier": st.column_config.NumberColumn(format="%.3f")})
         st.download_button("Table as CSV", lambda: table.to_csv(index=False), f"lacuna-{wanted.key}.csv", "text/csv",
                            on_click="ignore", icon=":material/download:")

@@ -112,8 +112,8 @@ def test_entropy_attack_needs_all_three_sets(empty: str) -> None:
 def test_gauges_read_the_right_images() -> None:
     """Each gauge has its own group of images with its own share of hits; class 0 is forgotten."""
     groups = [  # label, member, images, of which right, certainty of the output
-        (0, True, 10, 3, 8.0),  # forget gauge: 3 of 10; certain like members: all called members
-        (0, False, 10, 9, 0.0),  # forgotten test images: in no gauge
+        (0, True, 10, 3, 3.0),  # forget gauge: 3 of 10; nearer to the members: all called members
+        (0, False, 200, 180, 3.5),  # in no gauge; the attack would call no one a member with these
         (1, True, 20, 20, 8.0),  # members of the attack
         (1, False, 20, 15, 0.2),  # retain gauge: 15 of 20; non-members of the attack
     ]
@@ -126,7 +126,7 @@ def test_gauges_read_the_right_images() -> None:
             logits.append(row)
             labels.append(label)
             member.append(trained_on)
-    outputs = Outputs(np.array(logits, np.float32), np.zeros((60, 1), np.float32))
+    outputs = Outputs(np.array(logits, np.float32), np.zeros((250, 1), np.float32))
     readings = read_gauges(outputs, np.array(labels), np.array(member), Scenario((0,)))
     assert list(readings) == list(KINDS)
     assert {name: reading.value for name, reading in readings.items()} == {

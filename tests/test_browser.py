@@ -8,7 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import REPOSITORY, Serve, Visitor
+
+from tests.conftest import REPOSITORY, Serve, Visitor
 
 pytestmark = pytest.mark.browser
 
@@ -36,7 +37,7 @@ def test_a_deep_link_to_every_page_on_a_cold_server(serve: Serve, visitor: Calla
     one.page.wait_for_selector("text=A network is asked to forget", timeout=60_000)
     assert one.page.locator("text=What happens when it forgets?").count() == 1, "the app's own navigation"
     one.page.locator("section").get_by_text("Dress").first.wait_for()  # the address was read
-    one.open(f"{address}/playground?alpha=2")
+    one.open(f"{address}/?alpha=2")
     assert one.page.get_attribute('[data-testid="alpha"]', "aria-valuetext") == "α 2.0"
     assert not one.complaints
 

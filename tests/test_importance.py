@@ -64,10 +64,8 @@ def reference(model: nn.Module, x: Tensor, y: Tensor, estimator: Estimator) -> I
     wanted = {name: p for name, p in model.named_parameters() if p.requires_grad}
     for i in range(len(x)):
         out = model(x[i : i + 1])
-        if estimator.loss == "cross_entropy":
-            loss = F.cross_entropy(out, y[i : i + 1])
-        else:
-            loss = out.square().sum(1).mean()
+        cross_entropy = estimator.loss == "cross_entropy"
+        loss = F.cross_entropy(out, y[i : i + 1]) if cross_entropy else out.square().sum(1).mean()
         for name, g in zip(
             wanted, torch.autograd.grad(loss, list(wanted.values()), allow_unused=True), strict=True
         ):

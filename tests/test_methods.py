@@ -15,18 +15,18 @@ from typing import cast
 import numpy as np
 import pytest
 import torch
-from test_importance import fixture_t
 from torch import Tensor, nn
 
+from tests.test_importance import fixture_t
 from unlearn_core import methods, models
 from unlearn_core.data import ImageSet
-from unlearn_core.importance import Importance
+from unlearn_core.importance import Estimator, Importance, importance
 from unlearn_core.methods import METHODS, assd
 from unlearn_core.methods.base import Hyperparameter, Method, Outcome, Value
 from unlearn_core.methods.selective import ImportancePair, ceiling, measurements
 from unlearn_core.progress import Cancelled, Progress, silent
 from unlearn_core.scenario import Scenario, forget_classes
-from unlearn_core.task import Measurement, Task, measure
+from unlearn_core.task import Measurement, Part, Task, measure
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -458,6 +458,22 @@ def test_the_three_methods_are_found() -> None:
 
 
 # --- the task -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("part", "order"),
+    [("all", [1, 2, 0]), ("retain", [1, 2]), ("forget", [0])],
+    ids=["all", "retain", "forget"],
+)
+def test_class_sorted_batches_end_with_the_forgotten_class(part: Part, order: list[int]) -> None:
+    """Batches of five cut across the classes, so that their order shows."""
+    task = golden_task()
+    positions = torch.cat([torch.nonzero(task.train.labels == label).flatten() for label in order])
+    batches = [(task.train.pixels(i), task.train.labels[i]) for i in positions.split(5)]
+    estimator = Estimator("cross_entropy", "batch_mean")
+    expected = importance(task.model, batches, estimator)
+    wanted = Measurement(part, estimator, 5, "class_sorted")
+    assert_same(measure(task.model, task.train, task.scenario, wanted, silent), expected)
 
 
 def test_forget_share_is_exact() -> None:

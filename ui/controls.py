@@ -18,7 +18,7 @@ def knobs(state: State, limit: float | None) -> None:
         if not knob.advanced:
             _widget(state, knob)
             if knob.name == "alpha" and limit is not None:
-                st.caption(f"Ceiling 1/ρ = {limit:g}: no weight has a larger ratio, so nothing is selected from there on.")
+                st.caption(f"Ceiling 1/ρ = {limit:.3g}: from there on no weight can be selected.")
     with st.expander("Advanced", icon=":material/tune:"):
         for knob in declared:
             if knob.advanced:

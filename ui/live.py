@@ -7,7 +7,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from ui.runtime import outcomes, scenes
+from ui.runtime import publish
 from ui.state import positions
 from unlearn_core.audit.gauges import KINDS
 from unlearn_core.engine import Scene, Settled
@@ -30,8 +30,7 @@ def live_view(scene: Scene, settled: Settled, on_point: Callable[[], None], on_p
     `on_point` runs when a drag is released (state ``point``: alpha and lambda), `on_picked` when an image is
     clicked (state ``picked``: its number in the evaluation set).
     """
-    scenes[scene.choice.key] = scene
-    outcomes[settled.choice.key] = settled
+    publish(scene, settled)
     knobs = {knob.name for knob in method(scene.choice.method).hyperparameters}
     _mount(
         key="live",

@@ -11,7 +11,8 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from ui.runtime import engine, outcomes, scenes
+from ui.runtime import engine, published
+from unlearn_core.engine import Scene, Settled
 
 # A key names its content, so a browser may keep what it fetched.
 FOREVER = {"Cache-Control": "public, max-age=31536000, immutable"}
@@ -20,15 +21,17 @@ GONE = PlainTextResponse("Not here any more: reload the page.", status_code=404)
 
 async def scene(request: Request) -> Response:
     """The constant data of a scene."""
-    found = scenes.get(request.path_params["key"])
-    return Response(found.blob, media_type="application/octet-stream", headers=FOREVER) if found else GONE
+    found = published(request.path_params["key"])
+    if not isinstance(found, Scene):
+        return GONE
+    return Response(found.blob, media_type="application/octet-stream", headers=FOREVER)
 
 
 async def points(request: Request) -> Response:
     """The landscape's points from ?from= on; asking keeps the landscape filling."""
-    found = scenes.get(request.path_params["key"])
+    found = published(request.path_params["key"])
     start = request.query_params.get("from", "0")
-    if found is None or not start.isdecimal():
+    if not isinstance(found, Scene) or not start.isdecimal():
         return GONE
     landscape = engine().landscape(found)
     engine().look(landscape)
@@ -38,8 +41,8 @@ async def points(request: Request) -> Response:
 
 async def outcome(request: Request) -> Response:
     """The exact map positions and probabilities of an outcome."""
-    found = outcomes.get(request.path_params["key"])
-    if found is None:
+    found = published(request.path_params["key"])
+    if not isinstance(found, Settled):
         return GONE
     body = await run_in_threadpool(found.blob)
     return Response(body, media_type="application/octet-stream", headers=FOREVER)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from threading import Lock
 
 from cachetools import LRUCache
 
@@ -15,8 +16,18 @@ def engine() -> Engine:
     return Engine()
 
 
-scenes: LRUCache[str, Scene] = LRUCache(64)
-"""Scenes that pages have shown, by key: the live view fetches their constant data and landscapes."""
+_lock = Lock()
+_published: LRUCache[str, Scene | Settled] = LRUCache(512)
 
-outcomes: LRUCache[str, Settled] = LRUCache(512)
-"""Exact outcomes that pages have shown, by key."""
+
+def publish(*shown: Scene | Settled) -> None:
+    """Let browsers fetch these by the key of their choice."""
+    with _lock:
+        for item in shown:
+            _published[item.choice.key] = item
+
+
+def published(key: str) -> Scene | Settled | None:
+    """What was published under a key, if it is still held."""
+    with _lock:
+        return _published.get(key)

@@ -23,7 +23,8 @@ def wait(ticket: Ticket[T], what: str, on_cancel: Callable[[], None]) -> T:
             slot = st.empty()
             with slot.container(border=True):
                 bar = st.progress(0.0, f"{what}: waiting for a free processor")
-                st.button("Cancel", on_click=on_cancel, help="Stops the work and returns to the last picture.")
+                st.button("Cancel", key=f"cancel {what}", on_click=on_cancel,
+                          help="Stops the work and returns to the last picture.")
             while not ticket.wait(0.15):
                 # Streamlit interrupts here when the visitor moves on: that is what makes Cancel real.
                 bar.progress(min(ticket.share, 1.0), f"{what}: {ticket.note}")

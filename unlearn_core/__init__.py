@@ -1,0 +1,20 @@
+"""Machine unlearning for image classifiers: methods, exact answers, and an honest audit.
+
+>>> from unlearn_core import METHODS, Task, forget_classes, zoo
+>>> train, test = zoo.image_sets()
+>>> task = Task(zoo.original("small-resnet"), train, forget_classes([0], 10))
+>>> ssd = METHODS["ssd"]
+>>> outcome = ssd.run(task, ssd.settings({"alpha": 4}), lambda share, note: None)
+"""
+
+from unlearn_core.audit.gauges import read_gauges, verdict
+from unlearn_core.dampening import build_index, dampen
+from unlearn_core.evaluate import evaluation_set, outputs
+from unlearn_core.importance import Estimator
+from unlearn_core.methods import METHODS, method
+from unlearn_core.progress import Cancelled
+from unlearn_core.scenario import forget_classes
+from unlearn_core.task import Task
+
+__all__ = ["METHODS", "Cancelled", "Estimator", "Task", "build_index", "dampen", "evaluation_set", "forget_classes",
+           "method", "outputs", "read_gauges", "verdict"]

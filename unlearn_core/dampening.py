@@ -132,7 +132,8 @@ class RatioIndex:
         for i, layer in enumerate(self._layers):
             positive = int(np.searchsorted(layer.ratios, 0, side="right"))
             finite = int(np.searchsorted(layer.ratios, np.inf, side="left"))
-            cuts = np.concatenate([[positive], np.searchsorted(layer.ratios, edges, side="right").clip(positive, finite), [finite]])
+            inner = np.searchsorted(layer.ratios, edges, side="right").clip(positive, finite)
+            cuts = np.concatenate([[positive], inner, [finite]])
             counts[i] = np.diff(cuts)
             inverse[i] = -np.diff(layer.inverse[cuts])
             infinite[i] = len(layer.ratios) - finite
@@ -200,8 +201,8 @@ def dampen(parameters: Mapping[str, Tensor], forget: Importance, reference: Impo
     for name, weights in parameters.items():
         source = weights.detach().contiguous()
         result[name] = torch.empty_like(source)
-        for old, new, f, d in zip(*(t.view(-1).split(_CHUNK) for t in (
-                source, result[name], forget[name].contiguous(), reference[name].contiguous())), strict=True):
+        whole = (source, result[name], forget[name].contiguous(), reference[name].contiguous())
+        for old, new, f, d in zip(*(torch.split(t.view(-1), _CHUNK) for t in whole), strict=True):
             r = ratios(f, d)
             multiplier = (lam / r).clamp_(max=1).masked_fill_(r <= alpha, 1)
             torch.mul(old, multiplier, out=new)

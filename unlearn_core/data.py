@@ -88,7 +88,7 @@ def stratified(labels: Tensor, per_class: int) -> Tensor:
         ValueError: if a class has fewer images than asked for.
     """
     chosen = []
-    for label in labels.unique().tolist():
+    for label in torch.unique(labels).tolist():
         members = torch.nonzero(labels == label).flatten()
         if len(members) < per_class:
             raise ValueError(f"per_class: at most {len(members)} images of class {label} exist, got {per_class}")

@@ -10,12 +10,11 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, fields, is_dataclass, replace
-from functools import cached_property
-from typing import cast
+from functools import cached_property, partial
+from typing import TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from torch import Tensor, nn
 
 from unlearn_core import zoo
@@ -249,7 +248,7 @@ class Engine:
         base, evaluation = self.base(chosen.network), self.evaluation
         scenario, settings = Scenario(chosen.forget), dict(chosen.settings)
         task = Task(base.model, self.images[0], scenario, self._importances(chosen.network))
-        pair = importance_pair(task, LOSSES[chosen.method], settings, lambda s, note="": progress(0.95 * s, note))
+        pair = importance_pair(task, LOSSES[chosen.method], settings, progress)
         index = build_index(dict(base.model.named_parameters()), pair.forget, pair.reference)
         labels, member = evaluation.labels, evaluation.member
         logits = zoo.retrained_logits(chosen.network, scenario)
@@ -351,12 +350,17 @@ class Engine:
     def _fill(self, landscape: Landscape) -> None:
         try:
             while time.monotonic() < landscape.wanted_until and (todo := landscape.missing()):
-                point = todo[0]
-                key = ("point", landscape.scene.choice, point)
-                ticket = self.pool.submit(key, lambda _, p=point: self.point(landscape.scene, p), Lane.FILL)  # type: ignore[misc]
-                landscape.points.append(ticket.result())
+                key = ("point", landscape.scene.choice, todo[0])
+                landscape.points.append(self.pool.submit(key, partial(self._point, landscape.scene, todo[0]),
+                                                         Lane.FILL).result())
         finally:
             landscape.filling = False
+
+    def _point(self, scene: Scene, position: int, progress: Progress) -> tuple[
+            int, npt.NDArray[np.float32], npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
+        point = self.point(scene, position)
+        progress(1.0, "done")
+        return point
 
     def point(self, scene: Scene, position: int) -> tuple[
             int, npt.NDArray[np.float32], npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
@@ -374,11 +378,13 @@ def _is_default(scene: Choice) -> bool:
     return scene.method in ("ssd", "assd") and dict(scene.settings) == defaults
 
 
-def _steps(values: npt.NDArray[np.float32], kind: type[np.uint8] | type[np.uint16]) -> npt.NDArray[np.generic]:
+S = TypeVar("S", np.uint8, np.uint16)
+
+
+def _steps(values: npt.NDArray[np.float32], kind: type[S]) -> npt.NDArray[S]:
     """Shares in [0, 1] as whole steps of an unsigned integer."""
     top = np.iinfo(kind).max
-    result: npt.NDArray[np.generic] = (values.clip(0, 1) * top).round().astype(kind)
-    return result
+    return (values.clip(0, 1) * top).round().astype(kind)
 
 
 def weigh(value: object) -> int:

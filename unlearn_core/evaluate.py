@@ -74,7 +74,8 @@ class Outputs:
     @property
     def predicted(self) -> npt.NDArray[np.int64]:
         """(N,) most likely class."""
-        return self.logits.argmax(1)
+        result: npt.NDArray[np.int64] = self.logits.argmax(1)
+        return result
 
 
 def outputs(model: nn.Module, pixels: Tensor, parameters: Mapping[str, Tensor] | None = None) -> Outputs:
@@ -96,7 +97,7 @@ def outputs(model: nn.Module, pixels: Tensor, parameters: Mapping[str, Tensor] |
             module.training = False
         with torch.no_grad():
             logits = torch.cat([functional_call(model, dict(parameters or {}), (part,))
-                                for part in pixels.split(_BATCH)])
+                                for part in torch.split(pixels, _BATCH)])
     finally:
         hook.remove()
         for module in was_training:

@@ -1,7 +1,7 @@
 """How every bundled asset was made; `make assets` runs it. Finished parts are kept, so it resumes.
 
-    python -m unlearn_core.make_assets            # everything
-    python -m unlearn_core.make_assets data       # one stage: data, networks, references, maps, landscapes
+python -m unlearn_core.make_assets            # everything
+python -m unlearn_core.make_assets data       # one stage: data, networks, references, maps, landscapes
 """
 
 from __future__ import annotations
@@ -10,8 +10,9 @@ import argparse
 import gzip
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -139,12 +140,17 @@ def make_maps(architecture: str) -> None:
     (assets.ROOT / "importances").mkdir(parents=True, exist_ok=True)
     for loss in LOSSES:
         with tqdm(desc=f"importance of {architecture}, {loss}", total=100) as bar:
-            found = measure(model, train_images, everything, Measurement("all", Estimator(loss, "per_sample"), 125, "given"),
-                            lambda share, note: bar.update(round(100 * share) - bar.n))  # noqa: B023
-        save_file({n: v.contiguous() for n, v in found.items()}, assets.ROOT / f"importances/{architecture}-{loss}.safetensors")
+            wanted = Measurement("all", Estimator(loss, "per_sample"), 125, "given")
+            found = measure(model, train_images, everything, wanted, partial(_show, bar))
+        save_file({name: value.contiguous() for name, value in found.items()},
+                  assets.ROOT / f"importances/{architecture}-{loss}.safetensors")
     features = outputs(model, evaluation_set(train_images, test_images).images.pixels()).features
     fitted = fit_map(features, seed=seed_of("map", architecture) % 2**31)
     _save(f"maps/{architecture}.npz", {"features": fitted.features, "positions": fitted.positions})
+
+
+def _show(bar: tqdm[None], share: float, note: str = "") -> None:
+    bar.update(round(100 * share) - bar.n)
 
 
 def make_landscapes(architecture: str) -> None:
@@ -161,7 +167,7 @@ def make_landscapes(architecture: str) -> None:
                      "predicted": np.stack(predicted)})
 
 
-def _save(name: str, arrays: dict[str, npt.NDArray[np.generic]]) -> None:
+def _save(name: str, arrays: Mapping[str, npt.NDArray[np.generic]]) -> None:
     (assets.ROOT / name).parent.mkdir(parents=True, exist_ok=True)
     np.savez_compressed(assets.ROOT / name, **arrays)  # type: ignore[arg-type]
 

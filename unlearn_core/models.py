@@ -26,7 +26,8 @@ class ResidualBlock(nn.Module):
             self.skip = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.relu(self.bn2(self.conv2(F.relu(self.bn1(self.conv1(x))))) + self.skip(x))
+        inner: Tensor = self.bn2(self.conv2(F.relu(self.bn1(self.conv1(x)))))
+        return F.relu(inner + self.skip(x))
 
 
 class SmallResNet(nn.Module):
@@ -46,7 +47,8 @@ class SmallResNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.block3(self.block2(self.block1(self.stem(x))))  # (N, 64, H/8, W/8)
-        return self.head(x.mean((2, 3)))
+        logits: Tensor = self.head(x.mean((2, 3)))
+        return logits
 
 
 class Offset(nn.Module):
@@ -73,7 +75,8 @@ class SelfAttention(nn.Module):
         n, tokens, width = x.shape
         q, k, v = self.qkv(x).view(n, tokens, 3, self.heads, width // self.heads).permute(2, 0, 3, 1, 4)
         mixed = F.scaled_dot_product_attention(q, k, v)  # (N, heads, T, d)
-        return self.out(mixed.transpose(1, 2).reshape(n, tokens, width))
+        result: Tensor = self.out(mixed.transpose(1, 2).reshape(n, tokens, width))
+        return result
 
 
 class TransformerBlock(nn.Module):
@@ -88,7 +91,8 @@ class TransformerBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = x + self.attention(self.norm1(x))
-        return x + self.mlp(self.norm2(x))
+        deeper: Tensor = self.mlp(self.norm2(x))
+        return x + deeper
 
 
 class SmallViT(nn.Module):
@@ -112,7 +116,8 @@ class SmallViT(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         tokens = self.position(self.patch(x).flatten(2).transpose(1, 2))  # (N, T, 64)
-        return self.head(self.norm(self.blocks(tokens)).mean(1))
+        logits: Tensor = self.head(self.norm(self.blocks(tokens)).mean(1))
+        return logits
 
 
 SMALL: dict[str, Callable[[int, int, int], nn.Module]] = {

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Hashable
 from contextlib import suppress
 from enum import IntEnum
+from functools import partial
 from typing import Generic, TypeVar, cast
 
 from cachetools import LRUCache
@@ -142,7 +143,7 @@ class Pool:
                 job.note = "starting"
                 self._urgent += job.lane is Lane.RELEASE
             try:
-                job.value = job.work(lambda share, note="": self._step(job, share, note))
+                job.value = job.work(partial(self._step, job))
             except BaseException as error:
                 job.error = error
             with self._changed:
@@ -158,7 +159,7 @@ class Pool:
         with suppress(ValueError):  # heavier than the whole cache: handed out, not kept
             self._cache[key] = value
 
-    def _step(self, job: _Job, share: float, note: str) -> None:
+    def _step(self, job: _Job, share: float, note: str = "") -> None:
         """Progress of a running job: stops it when nobody holds it, and lets urgent work pass."""
         job.share, job.note = share, note or "working"
         with self._changed:

@@ -77,7 +77,7 @@ class Task:
 
     @property
     def forget_share(self) -> float:
-        """rho = |D_f| / |D|."""
+        """The forget set's share of the training set, rho = |D_f| / |D|."""
         return float(self.scenario.is_forgotten(self.train.labels).double().mean())
 
     def importance(self, wanted: Measurement, progress: Progress) -> Importance:

@@ -27,4 +27,6 @@ def per_class(predicted: npt.NDArray[np.int64], labels: npt.NDArray[np.int64],
     """(classes,) share of each class's images that are predicted right; NaN for a class without images."""
     counts = np.bincount(labels, minlength=classes)
     hits = np.bincount(labels[predicted == labels], minlength=classes)
-    return np.divide(hits, counts, out=np.full(classes, np.nan), where=counts > 0)
+    shares = np.full(classes, np.nan)
+    np.divide(hits, counts, out=shares, where=counts > 0)
+    return shares

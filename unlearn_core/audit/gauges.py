@@ -84,8 +84,11 @@ def verdict(unlearned: dict[GaugeName, Reading], original: dict[GaugeName, Readi
     if apart["retain"] < 0 and lost > 0.10:
         return f"Damaged: the other classes lost {100 * lost:.0f} points against retraining ({retain:.0%} left)."
     if apart["forget"] > 0:
-        return f"Partly forgotten: {forget:.0%} of the forget set is still recognised; a retrained model knows none."
-    cost = f"at a cost of {100 * lost:.1f} points elsewhere" if apart["retain"] < 0 else "at no measurable cost elsewhere"
+        known = max(seed["forget"].value for seed in retrained)
+        return f"Partly forgotten: {forget:.0%} of the forget set is still recognised, by retrained models {known:.0%}."
+    cost = "at no measurable cost elsewhere"
+    if apart["retain"] < 0:
+        cost = f"at a cost of {100 * lost:.1f} points elsewhere"
     if apart["membership"] == 0:
         return f"Forgotten {cost}; this attack cannot tell it from a retrained model."
     low, high = min(seed["membership"].value for seed in retrained), max(seed["membership"].value for seed in retrained)

@@ -12,7 +12,8 @@ from sklearn.linear_model import LogisticRegression
 def entropy(probabilities: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
     """(N,) entropy in nats of each row of (N, classes) probabilities."""
     p = probabilities.astype(np.float64)
-    return -(p * np.log(p, out=np.zeros_like(p), where=p > 0)).sum(1)
+    result: npt.NDArray[np.float64] = -(p * np.log(p, out=np.zeros_like(p), where=p > 0)).sum(1)
+    return result
 
 
 @dataclass(frozen=True, eq=False)

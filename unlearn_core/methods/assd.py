@@ -19,7 +19,7 @@ def percentile(forget_share: float) -> float:
 
 
 def adaptive_alpha(pair: ImportancePair, forget_share: float) -> float:
-    """alpha as a percentile of all finite importance ratios; 0/0 and x/0 are left out.
+    """Alpha as a percentile of all finite importance ratios; 0/0 and x/0 are left out.
 
     Source: arXiv 2402.10098 and its official code.
 

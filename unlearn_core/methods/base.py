@@ -55,7 +55,7 @@ class Hyperparameter:
         """
         if self.scale == "choice":
             if value in self.choices:
-                return value  # type: ignore[return-value]
+                return value
             raise ValueError(f"{self.name}: one of {', '.join(map(str, self.choices))} expected, got {value!r}")
         if isinstance(value, bool) or not isinstance(value, int | float) or not self.low <= value <= self.high:
             raise ValueError(f"{self.name}: a number in [{self.low:g}, {self.high:g}] expected, got {value!r}")

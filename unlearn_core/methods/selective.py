@@ -52,7 +52,6 @@ class ImportancePair:
 
 def measurements(loss: Loss, settings: Settings) -> tuple[Measurement, Measurement]:
     """What must be measured for these settings: on the forget set, and on the reference set."""
-
     unit = str(settings["unit"])
     # Sums over samples do not depend on batches: one way to form them lets results be shared.
     batch_size, order = (125, "given") if unit == "per_sample" else (int(settings["batch_size"]), settings["order"])

@@ -1,0 +1,135 @@
+"""From a choice to numbers: exactness, keys, landscapes, and what a warm process looks like."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from tests.conftest import REPOSITORY
+from unlearn_core import assets, zoo
+from unlearn_core.audit.gauges import KINDS
+from unlearn_core.engine import ALPHAS, LAMBDAS, Engine, Landscape, choice
+from unlearn_core.evaluate import outputs
+from unlearn_core.methods import METHODS
+from unlearn_core.scenario import Scenario
+
+
+@pytest.fixture(scope="module")
+def engine() -> Engine:
+    return Engine()
+
+
+def test_one_choice_has_one_key_and_every_difference_another() -> None:
+    plain = choice("small-resnet", (0,), "ssd", {})
+    assert plain.key == choice("small-resnet", (0, 0), "ssd", {"alpha": 4.0}).key
+    others = [choice("small-vit", (0,), "ssd", {}), choice("small-resnet", (1,), "ssd", {}),
+              choice("small-resnet", (0,), "lfssd", {}), choice("small-resnet", (0,), "ssd", {"alpha": 4.1}),
+              choice("small-resnet", (0,), "ssd", {"unit": "batch_mean"})]
+    assert len({c.key for c in [plain, *others]}) == 6
+    assert plain.scene == choice("small-resnet", (0,), "ssd", {"alpha": 9, "lambda": 2}).scene
+
+
+@pytest.mark.parametrize("network, forget, method, settings, said", [
+    ("resnet", (0,), "ssd", {}, "network"), ("small-resnet", (), "ssd", {}, "at least one class"),
+    ("small-resnet", tuple(range(10)), "ssd", {}, "at least one class must be kept"),
+    ("small-resnet", (10,), "ssd", {}, r"0\.\.9"), ("small-resnet", (0,), "magic", {}, "method"),
+    ("small-resnet", (0,), "ssd", {"alpha": float("nan")}, r"alpha.*\[0.1, 100\].*nan"),
+    ("small-resnet", (0,), "ssd", {"beta": 1.0}, "beta"),
+])
+def test_a_choice_that_means_nothing_is_refused_in_a_sentence(
+        network: str, forget: tuple[int, ...], method: str, settings: dict[str, float], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        choice(network, forget, method, settings)  # type: ignore[arg-type]
+
+
+def test_a_settled_outcome_is_what_the_method_and_a_forward_pass_give(engine: Engine) -> None:
+    chosen = choice("small-resnet", (0,), "ssd", {"alpha": 3.0})
+    scene = engine.scene(chosen).result()
+    settled = engine.settle(scene, chosen).result()
+    outcome = METHODS["ssd"].run(scene.task, dict(chosen.settings), lambda share, note: None)
+    after = outputs(scene.task.model, engine.evaluation.images.pixels(), outcome.parameters)
+    forgotten, member = engine.evaluation.labels == 0, engine.evaluation.member
+    right = after.predicted == engine.evaluation.labels
+    assert settled.gauges["forget"].value == right[forgotten & member].mean()
+    assert settled.gauges["retain"].value == right[~forgotten & ~member].mean()
+    assert settled.answers.selected.sum() == outcome.trace["selected"] > 0
+    assert (settled.predicted == after.predicted).all()
+    assert engine.settle(scene, chosen).result() is settled, "computed once"
+
+
+def test_above_the_ceiling_nothing_changes_and_a_sentence_says_so(engine: Engine) -> None:
+    chosen = choice("small-resnet", (0,), "ssd", {"alpha": 10.0})
+    scene = engine.scene(chosen).result()
+    settled = engine.settle(scene, chosen).result()
+    assert scene.ceiling == pytest.approx(10) and settled.answers.selected.sum() == 0
+    assert settled.gauges == scene.original
+    assert "ceiling" in settled.warnings[0]
+
+
+def test_the_bundled_landscape_holds_exact_outcomes(engine: Engine) -> None:
+    scene = engine.scene(choice("small-resnet", (0,), "ssd", {})).result()
+    landscape = engine.landscape(scene)
+    assert landscape.complete and len({p[0] for p in landscape.points}) == len(ALPHAS) * len(LAMBDAS)
+    for number in (0, 17, 40):
+        position, gauges, xy, predicted = landscape.points[number]
+        again = engine.point(scene, position)
+        # Weights differ in the last bit between processors, so an image on a boundary may flip.
+        assert np.abs(again[1] - gauges).max() <= 0.02
+        assert np.abs(again[2].astype(int) - xy).mean() < 1
+        assert (again[3] == predicted).mean() > 0.995
+
+
+def test_a_landscape_fills_coarse_to_fine(engine: Engine) -> None:
+    scene = engine.scene(choice("small-resnet", (0,), "ssd", {})).result()
+    order = Landscape(scene, None).missing()
+    coarse = {i * len(LAMBDAS) + j for i in range(0, 17, 4) for j in range(0, 5, 4)}
+    assert set(order[:len(coarse)]) == coarse and sorted(order) == list(range(85))
+
+
+@pytest.mark.parametrize("network, seeds", [("small-resnet", 5), ("small-vit", 3)])
+def test_the_retrained_reference_is_a_true_retraining(engine: Engine, network: str, seeds: int) -> None:
+    original = zoo.original(network)
+    retrained = zoo.retrained(network, 3)
+    logits = zoo.retrained_logits(network, Scenario((3,)))
+    assert logits is not None and len(retrained) == len(logits) == seeds
+    fresh = outputs(retrained[0], engine.evaluation.images.pixels())
+    assert np.abs(fresh.logits - logits[0]).max() < 1e-3, "the shipped outputs are those of the shipped weights"
+    assert not (fresh.predicted == 3).any(), "it was never shown the class"
+    for model in retrained:
+        for name, value in model.named_parameters():
+            assert not value.equal(dict(original.named_parameters())[name]), f"{name} was not retrained"
+
+
+def test_the_bundled_networks_are_as_good_as_promised() -> None:
+    test = zoo.image_sets()[1]
+    for network, floor in (("small-resnet", 0.91), ("small-vit", 0.88)):
+        predicted = outputs(zoo.original(network), test.pixels()).predicted
+        assert (predicted == test.labels.numpy()).mean() >= floor
+
+
+def test_the_assets_stay_small() -> None:
+    assert sum(f.bytes for f in assets.manifest().files.values()) < 60e6
+
+
+def test_a_warm_process_collects_garbage_quickly_and_never_imports_umap() -> None:
+    program = """
+import gc, json, sys, time
+from ui.warmup import warm_up
+warm_up()
+took = []
+for _ in range(5):
+    start = time.perf_counter(); gc.collect(); took.append(time.perf_counter() - start)
+print(json.dumps({"collect": min(took), "loaded": [m for m in ("umap", "numba") if m in sys.modules]}))
+"""
+    answer = subprocess.run([sys.executable, "-c", program], cwd=REPOSITORY, capture_output=True, check=True, text=True)
+    report = json.loads(answer.stdout.splitlines()[-1])
+    assert report["collect"] < 0.020 and report["loaded"] == []
+
+
+def test_gauge_names_are_the_landscapes_columns(engine: Engine) -> None:
+    scene = engine.scene(choice("small-resnet", (0,), "ssd", {})).result()
+    assert list(scene.original) == list(KINDS) and engine.landscape(scene).points[0][1].shape == (3,)

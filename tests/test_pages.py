@@ -1,0 +1,121 @@
+"""The pages through Streamlit's own test harness: widgets, sentences, state, address."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from tests.conftest import REPOSITORY
+
+
+def app(**address: str) -> AppTest:
+    test = AppTest.from_file(str(REPOSITORY / "app.py"), default_timeout=120)
+    for name, value in address.items():
+        test.query_params[name] = value
+    return test.run()
+
+
+def choose(test: AppTest, **what: object) -> None:
+    """Choose network, classes or method. The harness loses the sidebar's own widgets once a fragment has run."""
+    for name, value in what.items():
+        setattr(test.session_state["lacuna"], name, value)
+    test.run()
+
+
+@pytest.fixture(autouse=True)
+def no_exception() -> Iterator[list[AppTest]]:
+    seen: list[AppTest] = []
+    yield seen
+    for test in seen:
+        assert not test.exception
+
+
+def verdict(test: AppTest) -> str:
+    return next(m.value for m in test.markdown if m.value.startswith("#### ")).removeprefix("#### ")
+
+
+def test_the_default_is_computed(no_exception: list[AppTest]) -> None:
+    test = app()
+    no_exception.append(test)
+    assert verdict(test).startswith("Forgotten")
+    assert not test.warning and not test.error
+
+
+def test_a_slider_and_a_preset_change_the_verdict_and_undo_takes_it_back(no_exception: list[AppTest]) -> None:
+    test = app()
+    no_exception.append(test)
+    before = verdict(test)
+    test.button(key="preset.ssd.catastrophic").click().run()
+    assert verdict(test).startswith("Damaged")
+    assert test.query_params["alpha"] == "0.3"
+    next(b for b in test.button if b.label == "Undo").click().run()
+    assert verdict(test) == before and "alpha" not in test.query_params
+    test.select_slider(key="ssd.alpha").set_value(20.0).run()
+    assert verdict(test).startswith("Not forgotten") and "ceiling" in test.info[0].value
+    next(b for b in test.button if b.label == "Reset").click().run()
+    assert verdict(test) == before
+
+
+def test_forgetting_nothing_is_refused_in_a_sentence_and_keeps_the_picture(no_exception: list[AppTest]) -> None:
+    test = app()
+    no_exception.append(test)
+    before = verdict(test)
+    choose(test, forget=())
+    assert "at least one class must be forgotten" in test.warning[0].value
+    assert verdict(test) == before
+    choose(test, forget=tuple(range(10)))
+    assert "at least one class must be kept" in test.warning[0].value
+    choose(test, forget=(0,))
+    assert not test.warning and verdict(test) == before
+
+
+def test_several_classes_say_that_no_reference_is_at_hand(no_exception: list[AppTest]) -> None:
+    test = app(forget="0,6")
+    no_exception.append(test)
+    assert "no retrained reference is at hand" in verdict(test)
+
+
+@pytest.mark.parametrize("method", ["ssd", "lfssd", "assd"])
+@pytest.mark.parametrize("network", ["small-resnet", "small-vit"])
+def test_every_method_runs_on_every_network(no_exception: list[AppTest], network: str, method: str) -> None:
+    test = app(network=network, method=method, forget="8")
+    no_exception.append(test)
+    assert verdict(test).endswith(".") and not test.error
+
+
+def test_switching_methods_keeps_each_ones_settings(no_exception: list[AppTest]) -> None:
+    test = app(alpha="2")
+    no_exception.append(test)
+    choose(test, method="lfssd")
+    assert test.select_slider(key="lfssd.alpha").value == 4.0
+    choose(test, method="ssd")
+    assert test.select_slider(key="ssd.alpha").value == 2.0
+
+
+def test_the_canvas_and_the_plain_widgets_move_the_same_value(no_exception: list[AppTest]) -> None:
+    test = app(plain="1")
+    no_exception.append(test)
+    test.toggle(key="plain").set_value(True).run()
+    assert len(test.metric) == 3
+    shown = [m.value for m in test.metric]
+    test.select_slider(key="ssd.alpha").set_value(1.0).run()
+    assert [m.value for m in test.metric] != shown
+
+
+def test_the_methods_page_lists_every_declared_knob(no_exception: list[AppTest]) -> None:
+    test = app()
+    test.switch_page("pages/methods.py").run()
+    no_exception.append(test)
+    assert sum(len(d.value) for d in test.dataframe) > 10
+    assert any("does not prove" in m.value for m in test.markdown)
+
+
+def test_charts_say_what_they_show_in_words(no_exception: list[AppTest]) -> None:
+    test = app()
+    no_exception.append(test)
+    chart = test.get("plotly_chart")[0].proto
+    assert "most affected retained class" in chart.alt
+    assert len(json.loads(chart.spec)["data"][0]["y"]) == 10

@@ -1,0 +1,114 @@
+"""The compute pool: shared work, priorities, cancellation, a bounded cache."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+import pytest
+
+from unlearn_core.pool import Lane, Pool
+from unlearn_core.progress import Cancelled, Progress
+
+
+@pytest.fixture
+def pool() -> Pool:
+    return Pool(1000, weigh=lambda value: len(str(value)))
+
+
+def stepping(steps: int, log: list[str] | None = None, name: str = "") -> Callable[[Progress], str]:
+    def work(progress: Progress) -> str:
+        for i in range(steps):
+            time.sleep(0.01)
+            progress((i + 1) / steps, "stepping")
+            if log is not None:
+                log.append(name)
+        return name
+
+    return work
+
+
+def test_identical_requests_run_once(pool: Pool) -> None:
+    runs: list[int] = []
+
+    def work(progress: Progress) -> str:
+        runs.append(1)
+        time.sleep(0.05)
+        return "answer"
+
+    tickets = [pool.submit("key", work, Lane.RELEASE) for _ in range(8)]
+    assert [t.result() for t in tickets] == ["answer"] * 8
+    assert pool.submit("key", work, Lane.RELEASE).result() == "answer" and len(runs) == 1
+
+
+def test_work_that_nobody_holds_stops_and_is_not_kept(pool: Pool) -> None:
+    seen: list[str] = []
+    ticket = pool.submit("long", stepping(1000, seen, "step"), Lane.LONG)
+    while not seen:
+        time.sleep(0.005)
+    ticket.release()
+    ticket.release()
+    assert ticket.wait(2)
+    assert len(seen) < 900 and pool.known("long") is None
+    with pytest.raises(Cancelled):
+        ticket.result()
+    assert pool.submit("long", stepping(2, name="again"), Lane.LONG).result() == "again"
+
+
+def test_work_that_somebody_else_holds_goes_on(pool: Pool) -> None:
+    first, second = (pool.submit("shared", stepping(20, name="done"), Lane.LONG) for _ in range(2))
+    first.release()
+    assert second.result() == "done"
+
+
+def test_queued_work_that_is_given_up_never_starts(pool: Pool) -> None:
+    gate = threading.Event()
+    blocked = [pool.submit(i, lambda _: gate.wait(5), Lane.RELEASE) for i in range(2)]
+    started: list[str] = []
+    waiting = pool.submit("given up", lambda _: started.append("started"), Lane.RELEASE)
+    waiting.release()
+    gate.set()
+    for ticket in blocked:
+        ticket.result()
+    pool.submit("after", lambda _: None, Lane.FILL).result()
+    assert not started
+
+
+def test_long_work_never_blocks_a_release_and_waits_while_it_runs(pool: Pool) -> None:
+    log: list[str] = []
+    long = pool.submit("long", stepping(100, log, "long"), Lane.LONG)
+    fill = pool.submit("fill", stepping(1, log, "fill"), Lane.FILL)
+    while len(log) < 3:
+        time.sleep(0.005)
+    before = log.count("long")
+
+    def urgent(progress: Progress) -> int:
+        time.sleep(0.2)
+        return log.count("long")
+
+    during = pool.submit("urgent", urgent, Lane.RELEASE).result()
+    assert during - before <= 2, "the long job paused"
+    assert "fill" not in log, "what nobody waits for comes last"
+    long.result()
+    fill.result()
+    assert log[-1] == "fill"
+
+
+def test_a_failure_reaches_everybody_and_the_next_try_works(pool: Pool) -> None:
+    def fail(progress: Progress) -> str:
+        time.sleep(0.05)
+        raise ValueError("a clear sentence")
+
+    for ticket in [pool.submit("key", fail, Lane.RELEASE) for _ in range(3)]:
+        with pytest.raises(ValueError, match="a clear sentence"):
+            ticket.result()
+    assert pool.submit("key", lambda _: "fine", Lane.RELEASE).result() == "fine"
+
+
+def test_the_cache_is_bounded_in_weight(pool: Pool) -> None:
+    for i in range(50):
+        pool.submit(i, lambda _: "x" * 100, Lane.RELEASE).result()
+    assert sum(pool.known(i) is not None for i in range(50)) == 10
+    assert pool.submit("huge", lambda _: "x" * 2000, Lane.RELEASE).result() == "x" * 2000
+    assert pool.known("huge") is None
