@@ -8,13 +8,14 @@ import streamlit as st
 from ui.controls import knobs, presets
 from ui.live import live_view
 from ui.runtime import engine
-from ui.state import CLASSES, State, snap, state, tell_notes, write_address
-from ui.waiting import wait
+from ui.state import CLASSES, DEFAULT, State, snap, state, tell_notes, write_address
+from ui.waiting import ready
 from unlearn_core.assets import AssetError
 from unlearn_core.audit.gauges import KINDS
 from unlearn_core.engine import Choice, Scene, Settled
 from unlearn_core.figures.accuracy_change import accuracy_change
 from unlearn_core.figures.embedding import embedding
+from unlearn_core.figures.style import RETRAINED, RETRAINED_ON_DARK
 from unlearn_core.methods.selective import ALPHA, LAMBDA
 from unlearn_core.zoo import TITLES
 
@@ -32,9 +33,8 @@ def moved(chosen: State) -> None:
 
 
 def back(chosen: State) -> None:
-    """Cancelled: return to the last settled choice."""
-    if chosen.history:
-        chosen.adopt(chosen.history[-1])
+    """Cancelled: return to the last settled choice, or to the default."""
+    chosen.adopt(chosen.history[-1] if chosen.history else DEFAULT)
 
 
 def current(chosen: State) -> Choice:
@@ -46,6 +46,15 @@ def current(chosen: State) -> Choice:
         if not chosen.history:
             st.stop()
         return chosen.history[-1]
+
+
+def answer(chosen: State, wanted: Choice) -> tuple[Scene, Settled] | None:
+    """The exact answer; None, and a progress bar, while it is being computed."""
+    scene = ready(engine().scene(wanted), 0.4, "Measuring importances", lambda: back(chosen))
+    if scene is None:
+        return None
+    settled = ready(engine().settle(scene, wanted), 2.0, "Evaluating", lambda: back(chosen))
+    return None if settled is None else (scene, settled)
 
 
 def gauges(scene: Scene, settled: Settled) -> None:
@@ -102,18 +111,26 @@ def playground(chosen: State) -> None:
         st.rerun()
     wanted = current(chosen)
     try:
-        scene = wait(engine().scene(wanted), "Measuring importances", lambda: back(chosen))
-        with sidebar:
-            knobs(chosen, scene.ceiling)
-            plain = st.toggle("Plain view", key="plain", help="The same numbers and pictures without the canvas: for "
-                              "screen readers, and where the live view cannot run.")
-        settled = wait(engine().settle(scene, wanted), "Evaluating", lambda: back(chosen))
+        found = answer(chosen, wanted)
+        if found is None:  # the last picture stays while the next is computed
+            if not chosen.history:
+                return
+            wanted = chosen.history[-1]
+            shown = engine().scene(wanted).result()
+            found = shown, engine().settle(shown, wanted).result()
+        scene, settled = found
     except (AssetError, ValueError) as problem:
         st.error(str(problem), icon=":material/error:")
         return
+    with sidebar:
+        knobs(chosen, scene.ceiling)
+        st.session_state["plain"] = plain = chosen.plain
+        st.toggle("Plain view", key="plain", on_change=lambda: setattr(chosen, "plain", st.session_state["plain"]),
+                  help="The same numbers and pictures in plain widgets: for screen readers, and where the canvas "
+                       "cannot run.")
     if not chosen.history or chosen.history[-1] != wanted:
         chosen.history = [*chosen.history[-50:], wanted]
-    write_address(wanted)
+    write_address(wanted, plain)
 
     presets(chosen)
     st.markdown(f"#### {settled.verdict}")
@@ -132,7 +149,11 @@ def playground(chosen: State) -> None:
         f"selected; method {settled.cost.seconds * 1000:.0f} ms, evaluation {settled.evaluate_seconds * 1000:.0f} ms; "
         f"outcome {wanted.key}.")
 
-    picked = (st.session_state.get("live") or {}).get("picked")
+    if plain:
+        picked = st.number_input("Image to look at", 0, len(evaluation.labels) - 1, value=None, key="image",
+                                 placeholder=f"0 to {len(evaluation.labels) - 1}; the first half are training images")
+    else:
+        picked = (st.session_state.get("live") or {}).get("picked")
     if isinstance(picked, int) and 0 <= picked < len(evaluation.labels):
         show_image(picked, settled, scene)
 
@@ -156,7 +177,8 @@ def playground(chosen: State) -> None:
         lost = 100 * (settled.accuracy - scene.accuracy_before)
         worst = min((i for i in range(len(classes)) if i not in wanted.forget), key=lambda i: float(lost[i]))
         st.plotly_chart(
-            accuracy_change(classes, scene.accuracy_before, settled.accuracy, scene.accuracy_retrained, wanted.forget),
+            accuracy_change(classes, scene.accuracy_before, settled.accuracy, scene.accuracy_retrained, wanted.forget,
+                            RETRAINED_ON_DARK if st.context.theme.type == "dark" else RETRAINED),
             key="change", config={"displayModeBar": False},
             alt=f"Accuracy change per class; the most affected retained class is {classes[worst]} with "
                 f"{lost[worst]:+.0f} points")

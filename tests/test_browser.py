@@ -158,3 +158,18 @@ def test_a_broken_asset_is_named_and_the_app_still_starts(
     one.page.wait_for_selector('[data-testid="stAlertContentError"]', timeout=60_000)
     assert broken in one.page.locator('[data-testid="stAlertContentError"]').first.inner_text()
     assert one.page.locator('[data-testid="stException"]').count() == 0
+
+
+def test_long_work_shows_progress_keeps_the_picture_and_can_be_cancelled(
+        app: str, visitor: Callable[..., Visitor]) -> None:
+    one = visitor()
+    page = one.open(f"{app}/?forget=4&alpha=3")
+    before = one.gauge("retain")
+    page.get_by_role("button", name="Official").click()
+    page.wait_for_selector("text=/batch \\d+ of/")
+    assert one.gauge("retain") == before, "the last picture stays"
+    page.get_by_role("button", name="Cancel").click()
+    page.wait_for_selector("text=/batch \\d+ of/", state="detached", timeout=5000)
+    page.wait_for_url("**alpha=3**")
+    assert one.gauge("retain") == before and "unit" not in page.url
+    assert page.locator('[data-testid="stException"]').count() == 0 and not one.complaints

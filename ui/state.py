@@ -28,6 +28,7 @@ class State:
         settings: all knobs by method, so that switching methods and back loses nothing.
         history: settled choices, newest last, for undo.
         notes: what was ignored or corrected in the address, told once.
+        plain: whether plain widgets take the canvas's place.
     """
 
     network: str = DEFAULT.network
@@ -37,6 +38,7 @@ class State:
         default_factory=lambda: {name: found.settings() for name, found in METHODS.items()})
     history: list[Choice] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    plain: bool = False
 
     def choice(self) -> Choice:
         """The checked choice.
@@ -60,9 +62,11 @@ def state() -> State:
     return found
 
 
-def write_address(chosen: Choice) -> None:
-    """Put the choice into the address; defaults are left out, so the plain address is the default page."""
+def write_address(chosen: Choice, plain: bool) -> None:
+    """Put the choice into the address; defaults are left out, so the bare address is the default page."""
     wanted = {"v": ADDRESS_VERSION} if chosen != DEFAULT else {}
+    if plain:
+        wanted["plain"] = "1"
     if chosen.network != DEFAULT.network:
         wanted["network"] = chosen.network
     if chosen.forget != DEFAULT.forget:
@@ -77,8 +81,8 @@ def write_address(chosen: Choice) -> None:
 
 def read_address(params: Mapping[str, str]) -> State:
     """The state an address stands for. What it cannot stand for is ignored or clamped, and noted."""
-    found = State()
-    known = {"v", "network", "forget", "method"}
+    found = State(plain=params.get("plain") == "1")
+    known = {"v", "network", "forget", "method", "plain"}
     if params.get("v", ADDRESS_VERSION) != ADDRESS_VERSION:
         found.notes.append(f"v: this address was made by another version ({_short(params['v'])}).")
     if (given := params.get("network")) is not None:

@@ -12,23 +12,37 @@ from unlearn_core.pool import Ticket
 T = TypeVar("T")
 
 
-def wait(ticket: Ticket[T], what: str, on_cancel: Callable[[], None]) -> T:
-    """The ticket's result. If this run is superseded, interest is given up and unshared work stops.
+def ready(ticket: Ticket[T], patience: float, what: str, on_cancel: Callable[[], None]) -> T | None:
+    """The ticket's result if it comes within `patience` seconds; else None, and a progress bar with Cancel.
+
+    The session holds one ticket at a time: asking for something else gives up the last, so that work which
+    nobody waits for any more stops.
 
     Raises:
         Exception: whatever the work raised.
     """
-    try:
-        if not ticket.wait(0.4):
-            slot = st.empty()
-            with slot.container(border=True):
-                bar = st.progress(0.0, f"{what}: waiting for a free processor")
-                st.button("Cancel", key=f"cancel {what}", on_click=on_cancel,
-                          help="Stops the work and returns to the last picture.")
-            while not ticket.wait(0.15):
-                # Streamlit interrupts here when the visitor moves on: that is what makes Cancel real.
-                bar.progress(min(ticket.share, 1.0), f"{what}: {ticket.note}")
-            slot.empty()
-        return ticket.result()
-    finally:
+    held = st.session_state.pop("ticket", None)
+    if held is not None and held.key == ticket.key and held.wait(0):
         ticket.release()
+        ticket = held  # finished behind the progress bar; a failure is told once, not tried for ever
+    elif held is not None:
+        held.release()
+    if not ticket.wait(0):
+        st.session_state["ticket"] = ticket
+    if ticket.wait(patience):
+        return ticket.result()
+    with st.container(border=True):
+        _progress(ticket, what, on_cancel)
+    return None
+
+
+@st.fragment(run_every=0.3)
+def _progress(ticket: Ticket[object], what: str, on_cancel: Callable[[], None]) -> None:
+    # A fragment of its own, run again and again: a run that blocked until the end would not hear Cancel.
+    if ticket.wait(0):
+        st.rerun()
+    st.progress(min(ticket.share, 1.0), f"{what}: {ticket.note or 'waiting for a free processor'}")
+    if st.button("Cancel", help="Stops the work and returns to the last picture."):
+        ticket.release()
+        on_cancel()
+        st.rerun()

@@ -33,6 +33,11 @@ class Ticket(Generic[T]):
         self._pool, self._job, self._held = pool, job, True
 
     @property
+    def key(self) -> Hashable:
+        """What was asked for."""
+        return self._job.key
+
+    @property
     def share(self) -> float:
         """Share done, in [0, 1]."""
         return self._job.share

@@ -14,7 +14,7 @@ Float64 = npt.NDArray[np.float64]
 
 
 def accuracy_change(classes: Sequence[str], before: Float64, after: Float64, retrained: Float64 | None,
-                    forget: Sequence[int]) -> go.Figure:
+                    forget: Sequence[int], ink: str = RETRAINED) -> go.Figure:
     """Diverging bars of test accuracy change in points, one per class, around zero.
 
     Args:
@@ -23,6 +23,7 @@ def accuracy_change(classes: Sequence[str], before: Float64, after: Float64, ret
         after: (classes,) accuracy of the unlearned model.
         retrained: (seeds, classes) accuracies of retrained models, drawn as a range; None if unknown.
         forget: numbers of the forgotten classes; hatched and marked with a cross.
+        ink: colour of the retrained marks: black, or the text colour on a dark page.
     """
     change = 100 * (after - before)
     names = [f"✖ {name}" if i in forget else name for i, name in enumerate(classes)]
@@ -36,7 +37,7 @@ def accuracy_change(classes: Sequence[str], before: Float64, after: Float64, ret
         centre, low, high = against.mean(0), against.min(0), against.max(0)
         figure.add_scatter(
             y=names, x=centre, mode="markers", name="retrained", marker={"symbol": "line-ns-open", "size": 16,
-                                                                       "color": RETRAINED, "line": {"width": 3}},
+                                                                       "color": ink, "line": {"width": 3}},
             error_x={"type": "data", "array": high - centre, "arrayminus": centre - low, "thickness": 3, "width": 0},
             hovertemplate="%{y}, retrained: %{x:+.1f} points<extra></extra>")
     kept = [i for i in range(len(names)) if i not in forget]

@@ -6,6 +6,7 @@ import plotly.graph_objects as go
 
 ORIGINAL = "#8A9099"
 RETRAINED = "#1B1D21"
+RETRAINED_ON_DARK = "#ECEDEE"
 UNLEARNED = "#C2410C"
 
 CLASSES = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#7F6BB3", "#A0A23B", "#8C6D5A",
