@@ -1,6 +1,7 @@
 # make run: the app.  make test: every check.  Both set up what they need.
 PYTHON ?= python3
 BIN := .venv/bin
+HOST ?= localhost
 PORT ?= 8501
 # Idle OpenMP threads otherwise spin and take the processor from the other sessions.
 export OMP_WAIT_POLICY = passive
@@ -8,7 +9,7 @@ export OMP_WAIT_POLICY = passive
 .PHONY: run test slow lint bench assets screenshots clean
 
 run: .venv/installed
-	$(BIN)/streamlit run serve.py --server.port $(PORT)
+	$(BIN)/streamlit run serve.py --server.address $(HOST) --server.port $(PORT)
 
 test: .venv/installed-dev lint
 	$(BIN)/python -m pytest

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,10 +11,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
+from playwright.sync_api import Browser, Page
 
-sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not on PATH")
+pytestmark = pytest.mark.browser
 
 SCRIPT = Path(__file__).parent.parent / "assets" / "live.js"
 BINS = 256
@@ -33,16 +31,13 @@ HELPERS = """async (text) => {
 
 
 @pytest.fixture(scope="module")
-def page() -> Iterator[Any]:
+def page(chromium: Browser) -> Iterator[Page]:
     """A blank page that has loaded live.js."""
-    with sync_api.sync_playwright() as playwright:
-        arguments = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
-        page = browser.new_page()
-        page.goto("about:blank")
-        page.evaluate(HELPERS, SCRIPT.read_text(encoding="utf-8"))
-        yield page
-        browser.close()
+    page = chromium.new_page()
+    page.goto("about:blank")
+    page.evaluate(HELPERS, SCRIPT.read_text(encoding="utf-8"))
+    yield page
+    page.close()
 
 
 def pack(header: dict[str, Any], arrays: dict[str, npt.NDArray[Any]]) -> str:

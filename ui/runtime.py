@@ -7,7 +7,7 @@ from threading import Lock
 
 from cachetools import LRUCache
 
-from unlearn_core.engine import Engine, Scene, Settled
+from unlearn_core.engine import Engine, Scene, Settled, weigh
 
 
 @cache
@@ -17,7 +17,7 @@ def engine() -> Engine:
 
 
 _lock = Lock()
-_published: LRUCache[str, Scene | Settled] = LRUCache(512)
+_published: LRUCache[str, Scene | Settled] = LRUCache(2**29, getsizeof=weigh)  # bytes
 
 
 def publish(*shown: Scene | Settled) -> None:

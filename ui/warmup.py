@@ -10,10 +10,16 @@ from contextlib import asynccontextmanager
 import torch
 
 from ui.runtime import engine
-from ui.state import DEFAULT
+from ui.state import CLASSES, DEFAULT
+from unlearn_core import zoo
 from unlearn_core.assets import AssetError
+from unlearn_core.engine import Scene, choice
+from unlearn_core.pool import Lane, Ticket
 
 log = logging.getLogger("lacuna")
+
+_likely: list[Ticket[Scene]] = []
+"""What visitors will probably ask for next: measured when nobody waits for anything."""
 
 
 @asynccontextmanager
@@ -37,6 +43,8 @@ def warm_up() -> None:
         scene = ready.scene(DEFAULT).result()
         ready.settle(scene, DEFAULT).result()
         ready.landscape(scene)
+        _likely.extend(ready.scene(choice(network, (label,), DEFAULT.method, {}), Lane.FILL)
+                       for network in zoo.TITLES for label in range(len(CLASSES)))
     except AssetError as error:
         log.error("%s", error)  # the page says so too; the app starts all the same
     gc.collect()

@@ -239,10 +239,10 @@ class Engine:
 
     # -- scenes ---------------------------------------------------------------------------------------------
 
-    def scene(self, chosen: Choice) -> Ticket[Scene]:
+    def scene(self, chosen: Choice, lane: Lane = Lane.LONG) -> Ticket[Scene]:
         """What is fixed while the sliders move: seconds when importances must be measured first."""
         wanted = chosen.scene
-        return self.pool.submit(("scene", wanted), lambda progress: self._scene(wanted, progress), Lane.LONG)
+        return self.pool.submit(("scene", wanted), lambda progress: self._scene(wanted, progress), lane)
 
     def _scene(self, chosen: Choice, progress: Progress) -> Scene:
         base, evaluation = self.base(chosen.network), self.evaluation
