@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import heapq
 import itertools
 import threading
@@ -95,8 +96,20 @@ class Pool:
         self._cache: LRUCache[Hashable, object] = LRUCache(cache_bytes, getsizeof=weigh)
         self._order = itertools.count()
         self._urgent = 0  # jobs of the release lane that are queued or running
-        for slowest in (Lane.RELEASE, Lane.FILL):
-            threading.Thread(target=self._worker, args=(slowest,), daemon=True, name=f"lacuna-{slowest.name}").start()
+        self._closed = False
+        self._threads = [threading.Thread(target=self._worker, args=(slowest,), daemon=True)
+                         for slowest in (Lane.RELEASE, Lane.FILL)]
+        for thread in self._threads:
+            thread.start()
+        atexit.register(self.close)  # a thread torn down inside PyTorch would abort the process
+
+    def close(self) -> None:
+        """Stop all work at its next step, and the workers with it."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+        for thread in self._threads:
+            thread.join(timeout=10)
 
     def known(self, key: Hashable) -> object | None:
         """The kept result of that key, or None."""
@@ -141,7 +154,9 @@ class Pool:
     def _worker(self, slowest: Lane) -> None:
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._queue and self._queue[0][0] <= slowest)
+                self._changed.wait_for(lambda: self._closed or (self._queue and self._queue[0][0] <= slowest))
+                if self._closed:
+                    return
                 _, _, job = heapq.heappop(self._queue)
                 if job.holders == 0 or job.finished.is_set() or job.note:
                     continue  # dropped, done, or already taken by the other worker
@@ -169,6 +184,6 @@ class Pool:
         job.share, job.note = share, note or "working"
         with self._changed:
             if job.lane is not Lane.RELEASE:
-                self._changed.wait_for(lambda: job.holders == 0 or not self._urgent, timeout=5)
-            if job.holders == 0:
+                self._changed.wait_for(lambda: self._closed or job.holders == 0 or not self._urgent, timeout=5)
+            if self._closed or job.holders == 0:
                 raise Cancelled
