@@ -20,7 +20,7 @@ from unlearn_core.methods.selective import ALPHA, LAMBDA
 from unlearn_core.zoo import TITLES
 
 SHARE = st.column_config.ProgressColumn(format="percent", min_value=0, max_value=1)
-ARROWS = {"up": "↑ higher is better", "match": "→ as near the retrained band as possible"}
+ARROWS = {"up": "↑ Higher is better", "match": "→ The nearer to the retrained band, the better"}
 
 
 def moved(chosen: State) -> None:
@@ -62,12 +62,12 @@ def gauges(scene: Scene, settled: Settled) -> None:
     for column, (name, kind) in zip(st.columns(len(KINDS)), KINDS.items(), strict=True):
         reading, band = settled.gauges[name], [seed[name].value for seed in scene.retrained]
         with column.container(border=True):
-            st.metric(f"{kind.title} ({ARROWS[kind.better]})", f"{reading.value:.1%}",
+            st.metric(kind.title, f"{reading.value:.1%}",
                       f"{100 * (reading.value - scene.original[name].value):+.1f} points against the original",
                       delta_color="off")
             retrained = f"retrained {min(band):.1%} to {max(band):.1%} ({len(band)} seeds)" if band else \
                 "no retrained reference is bundled for this choice"
-            st.caption(f"{kind.about}. 95 % interval {reading.interval[0]:.1%} to {reading.interval[1]:.1%}; "
+            st.caption(f"{ARROWS[kind.better]}. {kind.about.capitalize()}. 95 % interval {reading.interval[0]:.1%} to {reading.interval[1]:.1%}; "
                        f"original {scene.original[name].value:.1%}; {retrained}.")
 
 

@@ -92,7 +92,9 @@ class Visitor:
         self.context = browser.new_context(viewport={"width": 1280, "height": 900}, **options)  # type: ignore[arg-type]
         self.page: Page = self.context.new_page()
         self.complaints: list[str] = []
-        self.page.on("console", lambda m: self.complaints.append(m.text) if m.type == "error" else None)
+        # On a deep link, Streamlit looks for its own endpoints below the page first and then at the root.
+        self.page.on("console", lambda m: self.complaints.append(m.text)
+                     if m.type == "error" and "/_stcore/" not in m.location["url"] else None)
         self.page.on("pageerror", lambda e: self.complaints.append(str(e)))
 
     def open(self, address: str) -> Page:
