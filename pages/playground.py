@@ -67,7 +67,8 @@ def gauges(scene: Scene, settled: Settled) -> None:
                       delta_color="off")
             retrained = f"retrained {min(band):.1%} to {max(band):.1%} ({len(band)} seeds)" if band else \
                 "no retrained reference is bundled for this choice"
-            st.caption(f"{ARROWS[kind.better]}. {kind.about.capitalize()}. 95 % interval {reading.interval[0]:.1%} to {reading.interval[1]:.1%}; "
+            st.caption(f"{ARROWS[kind.better]}. {kind.about.capitalize()}. "
+                       f"95 % interval {reading.interval[0]:.1%} to {reading.interval[1]:.1%}; "
                        f"original {scene.original[name].value:.1%}; {retrained}.")
 
 

@@ -15,12 +15,13 @@ import platform
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from itertools import cycle
 from pathlib import Path
 from statistics import median
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -40,51 +41,53 @@ from unlearn_core.scenario import Scenario
 from unlearn_core.task import Measurement, Task, measure
 
 ROOT = Path(__file__).parent.parent
-LAYERS = 62
 UNITS = {"ms": 1e3, "s": 1.0}
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+machine: dict[str, object] = {}
 
 
 @dataclass
 class Row:
-    """One line of the table.
-
-    Attributes:
-        median: of the samples, in `unit`.
-        target: at most this, of the ratio where there is one, else of the median.
-        ratio: the median over that of the other side.
-    """
+    """One line of the table. A target bounds the ratio where there is one, else the median."""
 
     what: str
     median: float
     unit: str
+    n: int
+    target: float | None
+    ratio: float | None
+    remark: str
     samples: list[float] = field(repr=False)
-    target: float | None = None
-    ratio: float | None = None
-    remark: str = ""
 
     def cells(self) -> tuple[str, ...]:
         """What the table shows."""
-        sign = "×" if self.ratio is not None else f" {self.unit}"
+        judged, sign = (self.median, f" {self.unit}") if self.ratio is None else (self.ratio, "×")
         target = "" if self.target is None else f"≤ {self.target:g}{sign}"
-        judged = self.median if self.ratio is None else self.ratio
         met = "" if self.target is None else "met" if judged <= self.target else "MISSED"
         ratio = "" if self.ratio is None else f"{self.ratio:.2f}× "
-        number = f"{self.median:.0f}" if self.median >= 100 else f"{self.median:.3g}"
-        return (self.what, f"{number} {self.unit}", target, met, str(len(self.samples)), ratio + self.remark)
+        return self.what, f"{short(self.median)} {self.unit}", target, met, str(self.n), ratio + self.remark
 
 
 rows: list[Row] = []
 
 
-def row(what: str, seconds: list[float], unit: str = "ms", *, target: float | None = None,
-        against: list[float] | None = None, name: str = "", remark: str = "") -> None:
-    """Add a measured line; durations come in seconds. `against` is the other side of a ratio, called `name`."""
-    samples = [value * UNITS.get(unit, 1.0) for value in seconds]
-    ratio = None
+def short(value: float) -> str:
+    """Three digits."""
+    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
+def row(what: str, seconds: list[float], unit: str = "ms", *, target: float | None = None, remark: str = "",
+        against: list[float] | None = None, name: str = "", summary: Callable[[list[float]], float] = median) -> None:
+    """Add a line; durations come in seconds. `against` is the other side of a ratio, called `name`."""
+    scale, ratio = UNITS.get(unit, 1.0), None
     if against is not None:
         ratio = median(seconds) / median(against)
-        remark = f"of {name} ({median(against) * UNITS[unit]:.3g} {unit}); {remark}".removesuffix("; ")
-    rows.append(Row(what, median(samples), unit, samples, target, ratio, remark))
+        remark = f"of {name} ({short(median(against) * scale)} {unit})" + f"; {remark}" * bool(remark)
+    samples = [value * scale for value in seconds]
+    rows.append(Row(what, float(summary(samples)), unit, len(samples), target, ratio, remark, samples))
     print(f"  {what}: {' | '.join(rows[-1].cells()[1:])}", flush=True)
 
 
@@ -98,9 +101,8 @@ def timed(work: Callable[[], object]) -> float:
 def in_turns(repeats: int, sides: Mapping[str, Callable[[], object]], warm: bool = True) -> dict[str, list[float]]:
     """Seconds of every side; a round runs each side once, and each round begins with another side."""
     names = list(sides)
-    if warm:
-        for work in sides.values():
-            work()
+    for name in names * warm:
+        sides[name]()
     samples: dict[str, list[float]] = {name: [] for name in names}
     for turn in range(repeats):
         for name in names[turn % len(names):] + names[:turn % len(names)]:
@@ -147,16 +149,15 @@ def plain_ssd(model: nn.Module, train: ImageSet, scenario: Scenario, alpha: floa
 
 def core(repeats: int) -> None:
     """Evaluation, importances, SSD and the engine, for both bundled networks; then warm-up."""
-    few = max(1, repeats // 5)
-    engine = Engine()
+    engine, few = Engine(), max(1, repeats // 5)
     for network in zoo.TITLES:
-        evaluation_and_importances(engine, network, repeats)
+        passes(engine, network, repeats)
         ssd(engine, network, few)
-        engine_answers(engine, network, repeats)
+        answers(engine, network, repeats)
     warm_up(few)
 
 
-def evaluation_and_importances(engine: Engine, network: str, repeats: int) -> None:
+def passes(engine: Engine, network: str, repeats: int) -> None:
     """Passes over the images, each against the plain one."""
     base, train, scenario = engine.base(network), engine.images[0], Scenario((0,))
     pixels = base.pixels
@@ -164,10 +165,10 @@ def evaluation_and_importances(engine: Engine, network: str, repeats: int) -> No
              partial(plain_forward, base.model, pixels, size, half)
              for half in (False, True) for size in (64, 125, 250, 500)}
     times = in_turns(repeats, {"ours": lambda: outputs(base.model, pixels), **plain})
-    best = min(plain, key=lambda name: median(times[name]))
-    same = min((name for name in plain if name.startswith("float32")), key=lambda name: median(times[name]))
-    row(f"{network}: evaluate {len(pixels):,} images", times["ours"], against=times[best], name=f"plain {best}",
-        remark="the fastest of 8; " + (f"best float32: {same}, {median(times[same]) * 1e3:.3g} ms" * (same != best)))
+    for kind, among in (("any precision", plain), ("float32, as ours", [n for n in plain if n.startswith("float32")])):
+        best = min(among, key=lambda name: median(times[name]))
+        row(f"{network}: evaluate {len(pixels):,} images", times["ours"], against=times[best], name=f"plain {best}",
+            remark=f"the fastest of {len(among)}, {kind}")
 
     copied = copy.deepcopy(base.model)  # the plain side leaves gradients behind
     forget = scenario.split(train.labels)[0]
@@ -191,31 +192,30 @@ def shipped(network: str, model: nn.Module, train: ImageSet, scenario: Scenario,
 def ssd(engine: Engine, network: str, repeats: int) -> None:
     """SSD from request to outcome against the published procedure."""
     model, train, scenario, found = engine.base(network).model, engine.images[0], Scenario((0,)), method("ssd")
-    official = found.settings(found.presets["official"].settings)
-    copied, kept = copy.deepcopy(model), {}
+    default, kept, copied = found.settings(), {}, copy.deepcopy(model)
+    # The paper's alpha of 10 selects no weight of these networks: comparing outcomes would prove nothing.
+    official = found.settings({**found.presets["official"].settings, "alpha": 3.0})
 
-    def plain() -> None:
-        kept["plain"] = plain_ssd(copied, train, scenario, float(official["alpha"]), float(official["lambda"]))
+    def run(side: str) -> None:
+        kept[side] = plain_ssd(copied, train, scenario, 3.0, 1.0) if side == "plain" else found.run(
+            Task(model, train, scenario, partial(shipped, network) if side == "shipped" else measure),
+            official if side == "official" else default, silent).parameters
 
-    def ours() -> None:
-        kept["ours"] = found.run(Task(model, train, scenario), official, silent).parameters
-
-    default = found.settings()
-    times = in_turns(repeats, {
-        "plain": plain, "official": ours,
-        "default": lambda: found.run(Task(model, train, scenario), default, silent),
-        "shipped": lambda: found.run(Task(model, train, scenario, partial(shipped, network)), default, silent),
-    }, warm=False)
-    apart = max(float((kept["plain"][name] - kept["ours"][name]).abs().max()) for name in kept["plain"])
-    for side, what, remark in (
-            ("official", "measured, official preset", f"same batches; weights differ by at most {apart:.1g}"),
-            ("default", "measured, per-sample default", "same images"),
-            ("shipped", "default, reference importance shipped", "same images; only the forget set is measured")):
-        row(f"{network}: SSD, {what}", times[side], "s", against=times["plain"], name="the plain procedure",
-            remark=remark)
+    sides = ("plain", "official", "default", "shipped")
+    times = in_turns(repeats, {side: partial(run, side) for side in sides}, warm=False)
+    pairs = [(p.detach(), kept["plain"][name], kept["official"][name]) for name, p in model.named_parameters()]
+    changed = [sum(int((new[k] != new[0]).sum()) for new in pairs) for k in (1, 2)]
+    apart = max(float((plain - ours).abs().max()) for _, plain, ours in pairs)
+    if not min(changed):
+        raise RuntimeError(f"SSD on {network} changed {changed} weights: nothing was compared")
+    same = f"same batches; {changed[1]:,} (plain {changed[0]:,}) weights changed, outcomes at most {apart:.1g} apart"
+    for side, what, remark in (("official", "official preset, α = 3, measured", same),
+                               ("default", "per-sample default, measured", "same images"),
+                               ("shipped", "per-sample default, reference shipped", "only the forget set is measured")):
+        row(f"{network}: SSD, {what}", times[side], "s", against=times["plain"], name="the plain one", remark=remark)
 
 
-def engine_answers(engine: Engine, network: str, repeats: int) -> None:
+def answers(engine: Engine, network: str, repeats: int) -> None:
     """What a visitor's choices cost behind the page."""
     base, evaluation = engine.base(network), engine.evaluation
     scene = engine.scene(choice(network, (0,), "ssd", {})).result()
@@ -245,24 +245,31 @@ def engine_answers(engine: Engine, network: str, repeats: int) -> None:
 WARM_UP = """
 import time; start = time.perf_counter()
 import gc, json, sys
-from ui.warmup import warm_up
+from ui.warmup import DEFAULT, choice, engine, warm_up
 imported = time.perf_counter(); warm_up(); warm = time.perf_counter()
 def collect():
     start = time.perf_counter(); gc.collect(); return time.perf_counter() - start
-print(json.dumps({"imports": imported - start, "warm_up": warm - imported, "gc": [collect() for _ in range(5)],
+found, scene, pause = [], engine().scene(DEFAULT).result(), time.sleep(60)  # what is measured ahead is done by then
+for alpha in (1.5, 2, 2.5, 3, 3.5):
+    engine().settle(scene, choice("small-resnet", (0,), "ssd", {"alpha": alpha})).result()
+    found.append(collect())
+frozen = gc.get_freeze_count(); gc.unfreeze()
+print(json.dumps({"imports": imported - start, "warm_up": warm - imported, "gc": found, "frozen": frozen,
+                  "thawed": [collect() for _ in range(5)],
                   "heavy": [name for name in ("umap", "numba") if name in sys.modules]}))
 """
 
 
 def warm_up(repeats: int) -> None:
-    """Imports and warm-up of a fresh process, and a garbage collection after them."""
+    """Imports and warm-up of a fresh process, and a garbage collection after a release."""
     found = [json.loads(subprocess.run([sys.executable, "-c", WARM_UP], cwd=ROOT, check=True, capture_output=True,
                                        text=True).stdout.splitlines()[-1]) for _ in range(repeats)]
     heavy = ", ".join(found[0]["heavy"]) or "neither umap nor numba"
     row("imports + warm-up", [one["imports"] + one["warm_up"] for one in found], "s", target=8, remark="target with "
         f"server start; imports {median(one['imports'] for one in found):.2g} s; {heavy} in sys.modules")
-    row("gc.collect() after warm-up", [second for one in found for second in one["gc"]], target=20,
-        remark=f"5 in each of {repeats} processes")
+    row("gc.collect() after a fresh outcome", [t for one in found for t in one["gc"]], target=20,
+        remark=f"{found[0]['frozen']:,} objects frozen; without freezing "
+               f"{short(1e3 * median(t for one in found for t in one['thawed']))} ms; no Streamlit session")
 
 
 # ----------------------------------------------------------------------------------------------------------- large
@@ -290,8 +297,7 @@ def large(repeats: int, huge: bool) -> None:
             row(f"{label}, 1e{round(math.log10(size))} weights", found[size][what], unit, remark=remark)
         logs = np.log10([[size, median(found[size][what])] for size in sizes])
         slope, last = np.polyfit(logs[:, 0], logs[:, 1], 1)[0], np.diff(logs[-2:, 1])[0]
-        rows.append(Row(f"{label}: exponent", float(slope), "", list(map(float, logs[:, 1])), None, None,
-                        f"log-log fit; last decade {last:.2f}; expected {expected}"))
+        row(f"{label}: exponent", [float(slope)], "", remark=f"fit; last decade {last:.2f}; expected {expected}")
     vit = child("vit_b_16")
     row("vit_b_16: build the ratio index", vit["build"], "s", remark=f"peak memory {vit['memory'][0]:.0f} MB")
     row("vit_b_16: query all layers", vit["query"], target=10)
@@ -308,7 +314,7 @@ def large_child(what: str, repeats: int) -> dict[str, list[float]]:
 
         weights = {n: p.detach() for n, p in torchvision.models.vit_b_16(weights=None).named_parameters()}
     else:
-        counts = np.diff(np.linspace(0, int(what), LAYERS + 1).astype(int))
+        counts = np.diff(np.linspace(0, int(what), 62 + 1).astype(int))
         weights = {f"layer{i}": torch.randn(n, generator=generator) for i, n in enumerate(counts.tolist())}
     forget, reference = ({n: torch.empty_like(p).log_normal_(generator=generator) for n, p in weights.items()}
                          for _ in range(2))
@@ -370,133 +376,134 @@ PAGE = """(() => {
 
 def browser(repeats: int) -> None:
     """What a visitor waits for, in a real Chromium."""
-    from playwright.sync_api import Page, sync_playwright
+    from playwright.sync_api import sync_playwright
 
-    from tests.conftest import CHROMIUM, FLAGS, Visitor, start_server
+    from tests.conftest import CHROMIUM, FLAGS, start_server
 
     if CHROMIUM is None:
         print("  chromium is not on PATH: skipped")
         return
-    few = max(1, repeats // 5)
-
-    def first(page: Page, address: str) -> dict[str, float]:
-        page.add_init_script(PAGE)
-        page.goto(address, wait_until="commit")
-        page.wait_for_function("bench.first.exact && bench.first.pad", timeout=120_000)
-        found: dict[str, float] = page.evaluate("({ ...bench.first, origin: performance.timeOrigin })")
-        return found
-
-    def rows_of_visits(what: str, visits: list[dict[str, float]]) -> None:
-        row(f"{what}: pad drawn", [v["pad"] / 1e3 for v in visits], "s")
-        row(f"{what}: gauges exact", [v["exact"] / 1e3 for v in visits], "s", target=2)
-
+    few, cold = max(1, repeats // 5), []
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         machine["chromium"] = f"{chromium.version}, headless, software rendering (--disable-gpu)"
-        cold: list[float] = []
-        while True:
+        for _ in range(few):
             start = time.time()
             server, address = start_server({})
             try:
-                one = Visitor(chromium)
-                seen = first(one.page, address)
+                seen = visit(new_page(chromium), address)
                 cold.append((seen["origin"] + max(seen["pad"], seen["exact"])) / 1e3 - start)
-                one.context.close()
-                if len(cold) < few:
-                    continue
-                row("cold server start → pad drawn and gauges exact", cold, "s", target=8, remark="browser running")
-                visitors = [Visitor(chromium) for _ in range(repeats)]
-                rows_of_visits("new visitor (empty cache), warm server", [first(v.page, address) for v in visitors])
-                tabs = [visitors[0].context.new_page() for _ in range(repeats)]
-                rows_of_visits("further tab, same browser", [first(tab, address) for tab in tabs])
-                for visitor in visitors:
-                    visitor.context.close()
-                drags(Visitor(chromium), partial(first, address=address), few)
-                for network, targets in (("small-resnet", (100, 300)), ("small-vit", (100, 600))):
-                    releases(Visitor(chromium), partial(first, address=f"{address}/?network={network}"), network,
-                             targets, repeats)
-                break
+                if len(cold) == few:
+                    row("cold server start → pad drawn, gauges exact", cold, "s", target=8, remark="browser running")
+                    at_rest(server.pid)
+                    warm_server(chromium, address, repeats)
             finally:
                 server.kill()
                 server.wait()
         chromium.close()
 
 
-def pad_places(visitor: object) -> Iterator[tuple[float, float]]:
-    """Page coordinates on the pad, all different, where weights are selected: α between about 0.3 and 8."""
-    box = visitor.page.locator('[data-testid="pad"]').bounding_box()  # type: ignore[attr-defined]
-    for k in range(10**6):  # additive recurrence: neighbours in time are far apart
-        yield (box["x"] + box["width"] * (0.22 + 0.38 * (0.755 * k % 1)),
-               box["y"] + box["height"] * (0.12 + 0.65 * (0.57 * k % 1)))
+def warm_server(chromium: Browser, address: str, repeats: int) -> None:
+    """All that is measured on one server that has measured what it measures ahead."""
+    pages = [new_page(chromium) for _ in range(repeats)]
+    for what, visits in (("new visitor, empty cache", [visit(page, address) for page in pages]),
+                         ("further tab, same browser", [visit(pages[0].context.new_page(), address) for _ in pages])):
+        row(f"warm server, {what}: pad drawn", [v["pad"] / 1e3 for v in visits], "s")
+        row(f"warm server, {what}: gauges exact", [v["exact"] / 1e3 for v in visits], "s", target=2)
+    for page in pages:
+        page.context.close()
+    drags(new_page(chromium), address, max(1, repeats // 5))
+    for network, known, fresh in (("small-resnet", 100, 300), ("small-vit", 100, 600)):
+        releases(new_page(chromium), address, network, {"fresh": fresh, "known": known}, max(8, repeats))
 
 
-def drags(visitor: object, first: Callable[[object], object], repeats: int) -> None:
-    """Frames while the ring on the pad is dragged by 150 mouse moves."""
-    page = visitor.page  # type: ignore[attr-defined]
-    first(page)
+def at_rest(pid: int) -> None:
+    """Wait until a process has used next to no processor time for two seconds."""
+    used, before = -1.0, -9.0
+    while used - before > 0.1:
+        time.sleep(2)
+        parts = Path(f"/proc/{pid}/stat").read_text("ascii").rsplit(")", 1)[1].split()
+        used, before = sum(map(int, parts[11:13])) / os.sysconf("SC_CLK_TCK"), used
+
+
+def new_page(chromium: Browser) -> Page:
+    """A page of a browser that was never here."""
+    page: Page = chromium.new_context(viewport={"width": 1280, "height": 900}).new_page()
+    return page
+
+
+def visit(page: Page, address: str) -> dict[str, float]:
+    """Milliseconds from the start of the navigation, taken inside the page, and when that start was."""
+    page.add_init_script(PAGE)
+    page.goto(address, wait_until="commit")
+    page.wait_for_function("bench.first.exact && bench.first.pad", timeout=120_000)
+    found: dict[str, float] = page.evaluate("({ ...bench.first, origin: performance.timeOrigin })")
+    return found
+
+
+def on_pad(page: Page, u: float, v: float) -> tuple[float, float]:
+    """Page coordinates of a place on the pad."""
     box = page.locator('[data-testid="pad"]').bounding_box()
-    at = partial(lambda u, v: (box["x"] + u * box["width"], box["y"] + v * box["height"]))
+    assert box
+    return box["x"] + u * box["width"], box["y"] + v * box["height"]
+
+
+def drags(page: Page, address: str, repeats: int) -> None:
+    """Frames while the ring on the pad is dragged by 150 mouse moves."""
+    visit(page, address)
     frames: list[float] = []
     gaps: list[float] = []
+    path = [on_pad(page, 0.5 + 0.4 * math.sin(k / 12), 0.42 + 0.3 * math.sin(k / 7)) for k in range(150)]
     for _ in range(repeats):
         page.wait_for_timeout(1500)
-        page.mouse.move(*at(0.5, 0.4))
+        page.mouse.move(*path[0])
         page.mouse.down()
         page.evaluate("bench.drag()")
-        for k in range(150):
-            page.mouse.move(*at(0.5 + 0.4 * math.sin(k / 12), 0.42 + 0.3 * math.sin(k / 7)))
+        for place in path:
+            page.mouse.move(*place)
         page.evaluate("bench.dragging = false")
         page.mouse.up()
         frames += page.evaluate("window.__lacunaFrames")
         gaps += page.evaluate("bench.gaps.splice(0)")
-    where = f"{repeats} drags of 150 moves, 2,000 points, software rendering"
-    for name, samples, share, target, remark in (
-            ("frame, our own drawing, p50", frames, 50, None, where),
-            ("frame, our own drawing, p95", frames, 95, 16, where),
-            ("frame to frame, p50", gaps, 50, None, "requestAnimationFrame, with rasterising; 60 Hz is 16.7 ms"),
-            ("frame to frame, p95", gaps, 95, None, "the same")):
-        rows.append(Row(f"drag: {name}", float(np.percentile(samples, share)), "ms", samples, target, None, remark))
-    visitor.context.close()  # type: ignore[attr-defined]
+    page.context.close()
+    for share in (50, 95):
+        row(f"drag: script of a frame, p{share}", [f / 1e3 for f in frames], target=16 if share == 95 else None,
+            summary=partial(np.percentile, q=share), remark=f"{repeats} drags of 150 moves, 2,000 points; our drawing")
+        row(f"drag: frame to frame, p{share}", [g / 1e3 for g in gaps], summary=partial(np.percentile, q=share),
+            remark="requestAnimationFrame, with software rasterising; 60 Hz is 16.7 ms")
 
 
-def releases(visitor: object, first: Callable[[object], object], network: str, targets: tuple[int, int],
-             repeats: int) -> None:
+def releases(page: Page, address: str, network: str, targets: dict[str, int], repeats: int) -> None:
     """From the release of the pad to exact gauges, at fresh points, then at the same points again."""
-    page = visitor.page  # type: ignore[attr-defined]
-    first(page)
-    places = [place for place, _ in zip(pad_places(visitor), range(repeats + 1), strict=False)]
-    fresh, known = [], []
-    for samples in (fresh, known):
+    visit(page, f"{address}/?network={network}")
+    # Where weights are selected (alpha from 0.3 to 8); an additive recurrence keeps neighbours in time apart.
+    places = [on_pad(page, 0.22 + 0.38 * (0.755 * k % 1), 0.12 + 0.65 * (0.57 * k % 1)) for k in range(repeats + 1)]
+    for kind, target in targets.items():
+        found = []
         for place in places:
             page.wait_for_timeout(1500)  # the page has come to rest
             page.evaluate("bench.arm()")
             page.mouse.click(*place)
             page.wait_for_function("bench.done['gauge-forget'] && bench.done.after", timeout=60_000)
-            samples.append(page.evaluate("bench.done"))
-        del samples[0]  # the first of a page also meets code that was never run
-    for kind, samples, target in (("known", known, targets[0]), ("fresh", fresh, targets[1])):
-        row(f"{network}: release → exact gauges, {kind} point", [s["gauge-forget"] / 1e3 for s in samples],
-            target=target, remark=f"exact map after {median(s['after'] for s in samples):.0f} ms")
-    visitor.context.close()  # type: ignore[attr-defined]
+            found.append(page.evaluate("bench.done"))
+        del found[0]  # the page's first release also meets code that was never run
+        row(f"{network}: release → exact gauges, {kind} point", [f["gauge-forget"] / 1e3 for f in found],
+            target=target, remark=f"exact map after {median(f['after'] for f in found):.0f} ms")
+    page.context.close()
 
 
 # ------------------------------------------------------------------------------------------------------------ main
 
-machine: dict[str, object] = {}
-
-
 def describe_machine() -> None:
     """What the numbers were measured on."""
-    lines = Path("/proc/cpuinfo").read_text().splitlines()
-    cpu = next((line.split(": ")[1] for line in lines if "model name" in line), "")
+    cpu = [line.split(": ")[1] for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line]
     commit = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True)
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     machine.update(
-        date=time.strftime("%Y-%m-%d %H:%M:%S"), processor=cpu, cores=os.cpu_count(), threads=torch.get_num_threads(),
-        memory_gib=round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
-        system=platform.platform(),
+        date=time.strftime("%Y-%m-%d %H:%M:%S"), commit=commit.stdout.strip(), processor=", ".join(sorted(set(cpu))),
+        cores=os.cpu_count(), threads=torch.get_num_threads(), memory_gib=round(memory, 1), system=platform.platform(),
         python=platform.python_version(), torch=torch.__version__, numpy=np.__version__,
-        omp_wait_policy=os.environ.get("OMP_WAIT_POLICY", "not set"), load_at_start=os.getloadavg(),
-        commit=commit.stdout.strip())
+        omp_wait_policy=os.environ.get("OMP_WAIT_POLICY", "not set"), load_at_start=os.getloadavg())
 
 
 def main() -> None:
