@@ -120,7 +120,7 @@ def playground(chosen: State) -> None:
             shown = engine().scene(wanted).result()
             found = shown, engine().settle(shown, wanted).result()
         scene, settled = found
-    except (AssetError, ValueError) as problem:
+    except (AssetError, ValueError, RuntimeError) as problem:
         st.error(str(problem), icon=":material/error:")
         return
     with sidebar:

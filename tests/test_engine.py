@@ -5,17 +5,23 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import numpy as np
 import pytest
+import torch
 
 from tests.conftest import REPOSITORY
 from unlearn_core import assets, zoo
 from unlearn_core.audit.gauges import KINDS
 from unlearn_core.engine import ALPHAS, LAMBDAS, Engine, Landscape, choice
 from unlearn_core.evaluate import outputs
+from unlearn_core.importance import Estimator
 from unlearn_core.methods import METHODS
+from unlearn_core.progress import silent
 from unlearn_core.scenario import Scenario
+from unlearn_core.task import Measurement, measure
 
 
 @pytest.fixture(scope="module")
@@ -102,6 +108,24 @@ def test_the_retrained_reference_is_a_true_retraining(engine: Engine, network: s
     for model in retrained:
         for name, value in model.named_parameters():
             assert not value.equal(dict(original.named_parameters())[name]), f"{name} was not retrained"
+
+
+def test_several_threads_on_one_network_never_disturb_each_other(engine: Engine) -> None:
+    base, train = engine.base("small-vit"), zoo.image_sets()[0]
+    few = train.subset(torch.arange(500))
+    wanted = Measurement("all", Estimator("cross_entropy", "per_sample"), 125, "given")
+    changed = [{name: p.detach() * factor for name, p in base.model.named_parameters()} for factor in (0.5, 1.0, 1.5)]
+    work = [partial(outputs, base.model, base.pixels[:500], weights) for weights in changed]
+    alone = [job().logits for job in work]
+    importance_alone = measure(base.model, few, Scenario((0,)), wanted, silent)
+    with ThreadPoolExecutor(4) as pool:
+        importances = [pool.submit(measure, base.model, few, Scenario((0,)), wanted, silent) for _ in range(2)]
+        together = [pool.submit(job) for _ in range(6) for job in work]
+        for i, result in enumerate(together):
+            assert np.allclose(result.result().logits, alone[i % 3], atol=1e-4)
+        for found in importances:
+            for name, value in found.result().items():
+                assert torch.allclose(value, importance_alone[name], rtol=1e-3, atol=1e-9)
 
 
 def test_the_bundled_networks_are_as_good_as_promised() -> None:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from unlearn_core.data import ImageSet
 from unlearn_core.importance import Batch, Estimator, Importance, Order, batch_indices, importance
+from unlearn_core.models import private_copy
 from unlearn_core.progress import Progress
 from unlearn_core.scenario import Scenario
 
@@ -45,12 +46,12 @@ class Importances(Protocol):
 
 def measure(model: nn.Module, train: ImageSet, scenario: Scenario, wanted: Measurement,
             progress: Progress) -> Importance:
-    """Measure an importance on the training images; see `importance.importance`."""
+    """Measure an importance on the training images; see `importance.importance`. Safe in several threads."""
     forget, retain = scenario.split(train.labels)
     positions = {"forget": forget, "retain": retain, "all": torch.arange(len(train))}[wanted.part]
     groups = batch_indices(train.labels[positions], wanted.batch_size, wanted.order,
                            last=scenario.forget_classes, seed=wanted.seed)
-    return importance(model, _batches(train, [positions[group] for group in groups]), wanted.estimator,
+    return importance(private_copy(model), _batches(train, [positions[group] for group in groups]), wanted.estimator,
                       progress=progress, total=len(groups))
 
 
