@@ -519,7 +519,8 @@ def main() -> None:
     if given.child:
         print(json.dumps(large_child(given.child, given.repeats)))
         return
-    known: dict[str, Callable[[int], None]] = {"core": core, "large": partial(large, huge=given.huge), "browser": browser}
+    known: dict[str, Callable[[int], None]] = {
+        "core": core, "large": partial(large, huge=given.huge), "browser": browser}
     if unknown := set(given.sections) - set(known):
         parser.error(f"sections are {', '.join(known)}, got {', '.join(sorted(unknown))}")
     describe_machine()

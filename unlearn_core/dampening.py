@@ -7,6 +7,7 @@ sums, turns every later question about that layer into two binary searches.
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ from unlearn_core.progress import Progress, silent
 Float64 = npt.NDArray[np.float64]
 
 # Elements handled at once where weights are written: small enough to stay in a core's cache.
-_CHUNK = 1 << 16
+_CHUNK = 1 << 18
 
 
 def check_alpha_lambda(alpha: float, lam: float) -> None:
@@ -40,15 +41,21 @@ def ratios(forget: Tensor, reference: Tensor) -> Tensor:
     """I_f / I_D elementwise; 0 where I_f is 0 (never selected), infinite where only I_D is 0.
 
     Raises:
-        ValueError: if shapes differ or a value is negative or not a number.
+        ValueError: if shapes differ, or a value is negative, infinite or not a number.
     """
     if forget.shape != reference.shape:
         raise ValueError(f"importance: shapes must agree, got {tuple(forget.shape)} and {tuple(reference.shape)}")
-    result = forget / reference
-    result[forget == 0] = 0
-    if not bool(((forget >= 0) & (reference >= 0) & (result >= 0)).all()):  # also finds NaN, of inf / inf too
-        raise ValueError("importance: values of at least 0 expected, got a negative value or NaN")
-    return result
+    _check_values(forget, reference)
+    return (forget / reference).masked_fill_(forget == 0, 0)
+
+
+def _check_values(forget: Tensor, reference: Tensor) -> None:
+    for values in (forget, reference):
+        if values.numel():
+            low, high = torch.aminmax(values)  # NaN passes through to both
+            if not (float(low) >= 0 and float(high) < math.inf):
+                raise ValueError("importance: finite values of at least 0 expected, got a negative value, "
+                                 "infinity or NaN")
 
 
 def check_shapes(parameters: Mapping[str, Tensor], forget: Importance, reference: Importance) -> None:
@@ -202,8 +209,11 @@ def dampen(parameters: Mapping[str, Tensor], forget: Importance, reference: Impo
         source = weights.detach().contiguous()
         result[name] = torch.empty_like(source)
         whole = (source, result[name], forget[name].contiguous(), reference[name].contiguous())
+        zeros = source.new_zeros(min(source.numel(), _CHUNK))
         for old, new, f, d in zip(*(torch.split(t.view(-1), _CHUNK) for t in whole), strict=True):
-            r = ratios(f, d)
-            multiplier = (lam / r).clamp_(max=1).masked_fill_(r <= alpha, 1)
-            torch.mul(old, multiplier, out=new)
+            _check_values(f, d)
+            r = f / d  # NaN where both are 0, which is above nothing
+            smaller = torch.addcdiv(zeros[: len(r)], old, r, value=lam)  # theta * lambda / r
+            # A selected weight with r <= lambda keeps its value: the multiplier is at most 1.
+            torch.where(r > max(alpha, lam), smaller, old, out=new)
     return result
