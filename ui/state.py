@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 
 import streamlit as st
 
@@ -149,6 +150,7 @@ def snap(knob: Hyperparameter, value: float) -> float:
     return min(ticks, key=lambda tick: abs(tick - value))
 
 
+@cache
 def positions(knob: Hyperparameter) -> tuple[float, ...]:
     """The slider's positions, every preset's value among them."""
     presets = [preset.settings[knob.name] for found in METHODS.values() for preset in found.presets.values()

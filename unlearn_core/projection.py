@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 Float32 = npt.NDArray[np.float32]
 
@@ -29,13 +30,12 @@ class FeatureMap:
         keeps its place. This is not UMAP's own transform: it is some hundred times faster, and a point
         far from everything fitted lands between its nearest neighbours.
         """
-        squared = ((features**2).sum(1)[:, None] - 2 * features @ self.features.T + (self.features**2).sum(1)).clip(0)
-        nearest = np.argpartition(squared, neighbours, axis=1)[:, :neighbours]  # (N, k)
-        distance = np.take_along_axis(squared, nearest, axis=1)
-        scale = distance.mean(1, keepdims=True) + 1e-12
-        weights = np.exp(-8 * distance / scale) + 1e-12
-        weights /= weights.sum(1, keepdims=True)
-        result: Float32 = np.einsum("nk,nkd->nd", weights, self.positions[nearest]).astype(np.float32)
+        distance, nearest = torch.cdist(torch.from_numpy(features), torch.from_numpy(self.features)).topk(
+            neighbours, largest=False, sorted=False)  # (N, k)
+        squared = distance.square_()
+        weights = torch.exp(-8 * squared / (squared.mean(1, keepdim=True) + 1e-12)) + 1e-12
+        weights /= weights.sum(1, keepdim=True)
+        result: Float32 = (weights[:, :, None] * torch.from_numpy(self.positions)[nearest]).sum(1).numpy()
         return result
 
 
