@@ -101,15 +101,6 @@ def data(*shape: int, classes: int = 3, seed: int = 1) -> tuple[Tensor, Tensor]:
     return x, torch.randint(classes, (shape[0],), generator=generator)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Small tensors gain nothing from threads, and on a busy machine they wait for each other."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.fixture
 def one_by_one(monkeypatch: pytest.MonkeyPatch) -> set[str]:
     """The names of the parameters that took the slow path."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 import copy
 import math
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import cast
 
@@ -27,15 +26,6 @@ from unlearn_core.methods.selective import ImportancePair, ceiling, measurements
 from unlearn_core.progress import Cancelled, Progress, silent
 from unlearn_core.scenario import Scenario, forget_classes
 from unlearn_core.task import Measurement, Part, Task, measure
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Small tensors gain nothing from threads, and on a busy machine they wait for each other."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def approx(value: float | list[float]) -> object:

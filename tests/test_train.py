@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import cache
 
 import pytest
@@ -19,15 +18,6 @@ ONE_EPOCH = {
     "small-vit": Recipe("adamw", epochs=1, batch_size=50, peak_lr=2e-3, weight_decay=0.05),
 }
 BOTH = pytest.mark.parametrize("name", ONE_EPOCH)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Small tensors gain nothing from threads, and on a busy machine they wait for each other."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @cache
