@@ -6,16 +6,13 @@ PORT ?= 8501
 # Idle OpenMP threads otherwise spin and take the processor from the other sessions.
 export OMP_WAIT_POLICY = passive
 
-.PHONY: run test slow lint bench assets screenshots clean
+.PHONY: run test lint bench assets screenshots clean
 
 run: .venv/installed
 	$(BIN)/streamlit run serve.py --server.address $(HOST) --server.port $(PORT)
 
 test: .venv/installed-dev lint
 	$(BIN)/python -m pytest
-
-slow: .venv/installed-dev
-	$(BIN)/python -m pytest -m slow
 
 lint: .venv/installed-dev
 	$(BIN)/ruff check .

@@ -145,6 +145,7 @@ def playground(chosen: State) -> None:
     st.caption(
         f"Computed now by {TITLES[wanted.network]}, trained on 20,000 Fashion-MNIST images, on 2,000 fixed images "
         f"(100 training and 100 test images per class). Retrained band: {len(scene.retrained)} seeds, precomputed. "
+        f"Landscape behind the pad: precomputed for SSD's default estimator and one class, else filled in now. "
         f"Positions on the map are placed by nearest neighbours, not refitted. α = {settled.alpha:.3g}, "
         f"λ = {settled.lam:.3g}; {int(settled.trace['selected']):,} of {int(scene.index.sizes.sum()):,} weights "
         f"selected; method {settled.cost.seconds * 1000:.0f} ms, evaluation {settled.evaluate_seconds * 1000:.0f} ms; "
