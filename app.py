@@ -14,6 +14,8 @@ page = st.navigation(
     [
         st.Page("pages/playground.py", title="What happens when it forgets?", icon=":material/play_circle:",
                 default=True),
+        st.Page("pages/compare.py", title="Which method, and at what price?", icon=":material/balance:",
+                url_path="compare"),
         st.Page("pages/methods.py", title="What am I looking at?", icon=":material/menu_book:", url_path="methods"),
     ],
     position="top",
@@ -30,8 +32,8 @@ with st.sidebar:
                    placeholder="Choose a class",
                    on_change=lambda: setattr(chosen, "forget", tuple(sorted(st.session_state["forget"]))))
     st.session_state["method"] = chosen.method
-    st.segmented_control("Method", sorted(METHODS), format_func=lambda name: METHODS[name].title, key="method",
-                         required=True, on_change=lambda: setattr(chosen, "method", st.session_state["method"]))
+    st.selectbox("Method", list(METHODS), format_func=lambda name: f"{METHODS[name].title} · {METHODS[name].family}",
+                 key="method", on_change=lambda: setattr(chosen, "method", st.session_state["method"]))
     st.caption(METHODS[chosen.method].about)
 
 page.run()

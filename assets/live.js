@@ -2,7 +2,8 @@
  *
  * One Streamlit component (v2). The server is asked for nothing while dragging: the answers come from a histogram of
  * the importance ratios (exact up to one bin) and from a landscape of points evaluated beforehand (interpolated, and
- * drawn so). Three parts: pure maths, drawing (data -> canvas), wiring. Tests: tests/test_live_maths.py.
+ * drawn so). Methods without α and λ are "still": nothing to drag, only exact outcomes, and how far each layer moved.
+ * Three parts: pure maths, drawing (data -> canvas), wiring. Tests: tests/test_live_maths.py.
  */
 
 // ---------------------------------------------------------------------------------------------------------- maths
@@ -175,6 +176,29 @@ export function ratioDomain(sums, keep) {
   const [low, high] = [sums.low + first * sums.step, sums.low + last * sums.step];
   return [Math.min(low, Math.log10(keep[0])), Math.max(high, Math.log10(keep[1]))];
 }
+
+const CHANGE = [-3, 1]; // log10 of the smallest and largest relative weight change that is drawn
+
+/** Where a relative weight change stands on its logarithmic axis, in 0..1: 0 up to its lower end, 1 from its upper. */
+export function changePlace(change) {
+  const place = (Math.log10(change) - CHANGE[0]) / (CHANGE[1] - CHANGE[0]);
+  return Number.isNaN(place) ? 0 : Math.min(Math.max(place, 0), 1);
+}
+
+/** A relative weight change in words: per cent with two digits, "0" if the layer did not move. */
+export function changeText(change) {
+  if (!Number.isFinite(change)) return change === Infinity ? "∞" : "–";
+  if (change < 10 ** CHANGE[0]) return change > 0 ? `<${percent(10 ** CHANGE[0])}` : "0";
+  return percent(change, change < 0.00995 ? 2 : change < 0.0995 ? 1 : 0);
+}
+
+/** The k layers that moved most, most first; those that did not move, or not to a number, are left out. */
+export function mostChanged(change, k = 3) {
+  return [...change.keys()].filter((l) => change[l] > 0).sort((a, b) => change[b] - change[a]).slice(0, k);
+}
+
+/** Whether the method has neither α nor λ, so that there is nothing to drag. */
+export const isStill = (data) => data.alpha === null && data.lambda === null;
 
 const same = (p, q) => !!p && !!q && ["alpha", "lambda"].every((k) => Math.abs(p[k] - q[k]) <= 1e-6 * Math.abs(q[k]));
 const percent = (share, digits = 1) => `${(100 * share).toFixed(digits)}\u202f%`;
@@ -380,11 +404,11 @@ function drawGauge({ pen, w, h }, { original, retrained, interval, value, exact 
   disc(pen, x(value), y, 7, { fill: css(exact ? theme.accent : theme.ground), stroke: css(theme.accent), width: 2.5, dash: exact ? [] : [3, 2.2] });
 }
 
-/** Geometry and ink of the heatmap that stay the same while dragging. */
-function heatLayout(surface, scene, sums, domain, theme) {
-  const { pen, w, h } = surface;
-  const names = scene.header.layers.map((layer) => layer.name.replace(/\.weight$/, ""));
-  const row = Math.min((h - 38) / sums.layers, 24);
+/** Where rows, names and numbers of the layers stand: the same in the heatmap and in the bars. */
+function rowsLayout({ pen, w, h }, scene, theme) {
+  const { layers } = scene.header;
+  const names = layers.map((layer) => layer.name.replace(/\.weight$/, ""));
+  const row = Math.min((h - 38) / layers.length, 24);
   face(pen, theme.font(12));
   const labels = Math.min(Math.max(...names.map((name) => pen.measureText(name).width)), 0.26 * w);
   const shorten = (name) => {
@@ -392,22 +416,39 @@ function heatLayout(surface, scene, sums, domain, theme) {
     for (let cut = 1; pen.measureText(text).width > labels && cut < name.length; cut++) text = `…${name.slice(cut)}`;
     return text;
   };
+  const left = labels + 20;
+  return { row, left, width: w - left - 76, top: 20, every: Math.ceil(11 / row), labels: names.map(shorten) };
+}
+
+/** One layer's kind, name and number, beside what is drawn of it. */
+function writeRow({ pen }, { row, top, every, labels }, scene, l, number, right, theme) {
+  if (l % every) return;
+  const base = top + l * row + (row > 4 ? row - 1.5 : row) / 2 + 4;
+  const text = theme.font(12);
+  write(pen, scene.header.layers[l].kind.slice(0, 1).toUpperCase(), 0, base, css(theme.muted), text);
+  write(pen, labels[l], 14, base, css(theme.text), text);
+  write(pen, number, right, base, css(theme.text), text, "right");
+}
+
+/** Geometry and ink of the heatmap that stay the same while dragging. */
+function heatLayout(surface, scene, sums, domain, theme) {
+  const rows = rowsLayout(surface, scene, theme);
+  const { left, width } = rows;
   const bins = sums.bins;
   const ink = new Uint8Array(sums.layers * bins);
   const dense = scene.arrays.counts.map((count, i) => count / sums.size[Math.floor(i / bins)]);
   // The outermost bins also hold what lies beyond the range: they must not set the scale.
   const most = dense.reduce((a, d, i) => (i % bins === 0 || i % bins === bins - 1 ? a : Math.max(a, d)), 0) || 1;
   dense.forEach((d, i) => (ink[i] = d ? 25 + 230 * Math.sqrt(Math.min(d / most, 1)) : 0)); // 25: no weight is invisible
-  const left = labels + 20;
   const first = Math.max((domain[0] - sums.low) / sums.step, 0);
   const last = Math.min((domain[1] - sums.low) / sums.step, bins);
-  const width = w - left - 76;
   const x = (log) => left + ((log - domain[0]) / (domain[1] - domain[0])) * width;
-  return { row, left, width, top: 20, x, first, last, ink, every: Math.ceil(11 / row), labels: names.map(shorten), canvas: new OffscreenCanvas(bins, sums.layers) };
+  return { ...rows, x, first, last, ink, canvas: new OffscreenCanvas(bins, sums.layers) };
 }
 
-function drawHeat({ pen, w, h }, layout, scene, sums, answers, { alpha, lambda, ceiling, domain }, theme) {
-  const { row, left, width, top, x, ink, canvas, every } = layout;
+function drawHeat(surface, layout, scene, sums, answers, { alpha, lambda, ceiling, domain }, theme) {
+  const { pen, w, h } = surface;
+  const { row, left, width, top, x, ink, canvas } = layout;
   const { bins, layers, low, step } = sums;
   // The colour of a column depends on r only: one table of 256 colours, then one pass over the pixels.
   const colours = new Uint32Array(bins);
@@ -437,11 +478,7 @@ function drawHeat({ pen, w, h }, layout, scene, sums, answers, { alpha, lambda, 
     pen.fillRect(bar, y, 54 * Math.sqrt(answers.share[l]), height);
     pen.fillStyle = css(mix(theme.track, theme.strong, Math.sqrt(1 - Math.min(answers.multiplier[l], 1))));
     pen.fillRect(w - 10, y, 10, height);
-    if (l % every) continue;
-    const base = y + height / 2 + 4;
-    write(pen, scene.header.layers[l].kind.slice(0, 1).toUpperCase(), 0, base, css(theme.muted), text);
-    write(pen, layout.labels[l], 14, base, css(theme.text), text);
-    write(pen, percent(answers.share[l]), bar + 54, base, css(theme.text), text, "right");
+    writeRow(surface, layout, scene, l, percent(answers.share[l]), bar + 54, theme);
   }
   for (let k = Math.ceil(domain[0]), lastX = -99; k <= domain[1]; k++) {
     if (x(k) - lastX < 30) continue;
@@ -455,6 +492,38 @@ function drawHeat({ pen, w, h }, layout, scene, sums, answers, { alpha, lambda, 
   const cut = Math.min(x(Math.log10(alpha)), left + width); // beyond the drawn range lies next to nothing to cut
   line(pen, css(theme.text), 2, cut, top - 3, cut, bottom);
   write(pen, "α", cut, 13, css(theme.text), theme.font(13, 600), "center");
+}
+
+/** One bar per layer to its place (0..1) on the axis of relative change; `change` is null while it is not known. */
+function drawBars(surface, layout, scene, places, change, theme) {
+  const { pen, w, h } = surface;
+  const { row, left, width, top } = layout;
+  const [layers, text, height] = [places.length, theme.font(12), row > 4 ? row - 1.5 : row];
+  const bottom = top + layers * row;
+  pen.clearRect(0, 0, w, h);
+  pen.fillStyle = css(theme.track, 0.6);
+  for (let l = 0; l < layers; l++) pen.fillRect(left, top + l * row, width, height);
+  for (let k = CHANGE[0], lastX = -99; k <= CHANGE[1]; k++) {
+    const x = left + changePlace(10 ** k) * width;
+    line(pen, css(theme.grid), 1, x, top, x, bottom + 3);
+    if (x - lastX < 48) continue;
+    write(pen, percent(10 ** k, k < -2 ? 1 : 0), x, bottom + 15, css(theme.muted), text, "center");
+    lastX = x;
+  }
+  for (let l = 0; l < layers; l++) {
+    const [y, end] = [top + l * row, left + places[l] * width];
+    pen.fillStyle = css(theme.accent, change ? 0.85 : 0.3);
+    pen.fillRect(left, y, end - left, height);
+    if (change?.[l] > 10 ** CHANGE[1]) {
+      pen.beginPath(); // longer than the axis: an arrow
+      pen.moveTo(end + 2, y);
+      pen.lineTo(end + 2 + Math.min(height, 9), y + height / 2);
+      pen.lineTo(end + 2, y + height);
+      pen.fill();
+    }
+    writeRow(surface, layout, scene, l, change ? changeText(change[l]) : "", w, theme);
+  }
+  write(pen, "moved by", w, 13, css(theme.muted), text, "right");
 }
 
 const INSET = 10;
@@ -511,13 +580,24 @@ const PAGE = `<div class="page">
   ${PANEL("pad", "How hard should it forget?", "Drag the ring. Lighter: nearer to retraining. Dots: evaluated points.")}
   <section class="panel gauges"><header><h3>Did it forget, and at what cost?</h3><span class="aside" data-testid="status" role="status"></span></header>
     <p class="how"><i class="mark original"></i>original <i class="mark retrained"></i>retrained, all seeds <i class="mark unlearned"></i>unlearned. Tracks: 0 to 100 %.</p><div class="list"></div></section>
-  ${PANEL("heat", "Which weights change?", 'A row is a layer, r a weight’s importance ratio. Right of the cut α: dampened, weakly <i class="ramp"></i> to fully.')}
+  ${PANEL("heat", "", "")}
   ${PANEL("before", "Before", "A mark is an image, placed by the network’s features, coloured by the class it predicts.")}
-  ${PANEL("after", "After", "The same images on the same map. Hollow: interpolated between evaluated points.")}
+  ${PANEL("after", "", "")}
   <p class="legend" data-testid="legend"></p><p class="note" data-testid="note" hidden></p>
   <div class="card" data-testid="card" hidden></div></div>`;
 const WAYS = { up: "↑ higher is better", down: "↓ lower is better", match: "→ toward the retrained band" };
-const STILL = matchMedia("(prefers-reduced-motion: reduce)");
+/** Title and how to read it of the panels that differ: with α and λ, and still. */
+const WORDS = {
+  heat: [
+    ["Which weights change?", 'A row is a layer, r a weight’s importance ratio. Right of the cut α: dampened, weakly <i class="ramp"></i> to fully.'],
+    ["Which layers changed?", "A row is a layer; the bar is how far its weights moved, relative to their size (‖ΔW‖/‖W‖)."],
+  ],
+  after: [
+    ["After", "The same images on the same map. Hollow: interpolated between evaluated points."],
+    ["After", "The same images on the same map, placed by the changed network’s features."],
+  ],
+};
+const REDUCED = matchMedia("(prefers-reduced-motion: reduce)");
 const GLIDE = 150; // ms
 
 const states = new WeakMap(); // Streamlit calls again with the same parent for each change of data or theme
@@ -602,7 +682,7 @@ function mount(root) {
   state.canvases.heat.onpointermove = (event) => {
     const l = state.layout ? Math.floor((event.offsetY - state.layout.top) / state.layout.row) : -1;
     const layer = state.scene?.header.layers[l];
-    event.target.title = layer ? `${layer.name} (${layer.kind}, ${layer.size.toLocaleString("en")} weights): ${percent(state.answers.share[l], 2)} selected, mean multiplier ${state.answers.multiplier[l].toFixed(3)}` : "";
+    event.target.title = layer ? `${layer.name} (${layer.kind}, ${layer.size.toLocaleString("en")} weights)${fate(state, l)}` : "";
   };
   const unpin = () => state.pinned >= 0 && ((state.pinned = state.hovered = -1), redraw(state));
   const { signal } = life;
@@ -614,16 +694,37 @@ function mount(root) {
   return state;
 }
 
+/** What happened to a layer, after its name. */
+function fate(state, l) {
+  const { answers, outcome } = state;
+  if (answers) return `: ${percent(answers.share[l], 2)} selected, mean multiplier ${answers.multiplier[l].toFixed(3)}`;
+  return hasOutcome(state) ? `: moved by ${changeText(outcome.arrays.change[l])} of its size` : "";
+}
+
+/** The panels for a method with α and λ, or for a still one. */
+function dress(state, still) {
+  if (state.still === still) return;
+  state.still = still;
+  const { $ } = state;
+  $(".page").classList.toggle("still", still);
+  for (const [name, words] of Object.entries(WORDS)) {
+    [$(`.${name} h3`).textContent, $(`.${name} .how`).innerHTML] = words[still ? 1 : 0];
+  }
+  state.canvases.heat.title = "";
+  if (still) Object.assign(state, { dragging: false, held: false }); // what was dragged is gone
+}
+
 /** New data or theme from the server. */
 function take(state, data) {
   const { $, root, ranges } = state;
+  dress(state, isStill(data));
   const style = getComputedStyle(root);
   const look = JSON.stringify([["--st-text-color", "--st-background-color", "--st-font"].map((name) => style.getPropertyValue(name)),
     data.palette, data.alpha, data.lambda, data.gauges.map((gauge) => [gauge.id, gauge.retrained])], (key, v) => (key === "value" ? 0 : v));
   if (look !== state.look) state.stale = true; // else a settled value would cost a whole new layout
   state.look = look;
   state.data = data;
-  const told = { alpha: data.alpha.value, lambda: data.lambda.value };
+  const told = { alpha: data.alpha?.value ?? null, lambda: data.lambda?.value ?? null };
   if (!same(told, state.told)) {
     // The echo of an own move must not drag a newer one back; anything else (preset, undo) is obeyed.
     const echo = state.awaited.findIndex((point) => same(point, told));
@@ -635,7 +736,7 @@ function take(state, data) {
     }
     state.told = told;
   }
-  for (const [name, range] of Object.entries(ranges)) {
+  for (const [name, range] of Object.entries(state.still ? {} : ranges)) {
     const { ticks, label, meaning, locked } = data[name];
     range.disabled = !!locked; // a method may fix one of the two
     const slider = range.closest(".slider");
@@ -666,8 +767,9 @@ function take(state, data) {
   });
   if (state.scene) fetchInto(state, "points", data.points, null, poll);
   fetchInto(state, "outcome", data.outcome, (blob) => {
-    state.outcome = { ...blob, xy: Float32Array.from(blob.arrays.xy, (v) => v / 65535) };
-    if (state.shown && !STILL.matches && same(blob.header, state)) state.glide = { from: state.shown.slice(), start: performance.now() };
+    state.outcome = { ...blob, url: data.outcome, xy: Float32Array.from(blob.arrays.xy, (v) => v / 65535) };
+    const glides = state.shown && !REDUCED.matches && hasOutcome(state);
+    if (glides) state.glide = { from: state.shown.slice(), bars: state.bars?.slice(), start: performance.now() };
   });
   describe(state);
   redraw(state);
@@ -690,9 +792,9 @@ async function blobAt(url, signal) {
 }
 
 const MISSING = {
-  scene: "The picture of the weights could not be loaded; the sliders still work.",
+  scene: "The maps and the picture of the weights could not be loaded; all else still works.",
   points: "No evaluated landscape could be loaded, so nothing is interpolated; releasing still gives exact values.",
-  outcome: "The exact embedding could not be loaded.",
+  outcome: "The exact embedding and changes of the layers could not be loaded.",
 };
 
 async function once(state, name, url, use, signal) {
@@ -739,8 +841,8 @@ async function poll(state, name, url, _, signal) {
 function forget(state) {
   for (const { abort } of Object.values(state.loads)) abort.abort();
   Object.assign(state, {
-    loads: {}, scene: null, sums: null, answers: null, landscape: null, outcome: null, shown: null, glide: null,
-    hovered: -1, pinned: -1, lastExact: [], stale: true,
+    loads: {}, notes: {}, scene: null, sums: null, answers: null, landscape: null, outcome: null, shown: null,
+    bars: null, layout: null, glide: null, hovered: -1, pinned: -1, lastExact: [], stale: true,
   });
   state.$(".card").hidden = true;
   state.$(".legend").replaceChildren();
@@ -751,13 +853,17 @@ function setScene(state, scene) {
   const forgotten = (i) => header.forget.includes(arrays.truth[i]);
   const all = Array.from({ length: header.n }, (_, i) => i);
   const xy = Float32Array.from(arrays.before_xy, (v) => v / 65535);
-  const sums = suffixSums(scene);
-  const { ticks } = state.data.alpha;
   Object.assign(state, {
     scene: { ...scene, xy, groups: { retained: all.filter((i) => !forgotten(i)), forgotten: all.filter(forgotten) } },
-    sums, answers: answersFor(sums.layers), domain: ratioDomain(sums, [ticks[0], Math.min(1.6 * (header.ceiling ?? Infinity), ticks.at(-1))]),
     shown: xy.slice(), klass: arrays.before_class, stale: true,
   });
+  if (state.still) state.bars = new Float64Array(header.layers.length);
+  else {
+    const { ticks } = state.data.alpha;
+    const sums = suffixSums(scene);
+    const domain = ratioDomain(sums, [ticks[0], Math.min(1.6 * (header.ceiling ?? Infinity), ticks.at(-1))]);
+    Object.assign(state, { sums, answers: answersFor(sums.layers), domain });
+  }
   const colours = state.data.palette.classes;
   state.$(".legend").replaceChildren(...header.classes.map((name, c) => {
     const item = document.createElement("span");
@@ -801,6 +907,19 @@ function prepare(state) {
   root.style.setProperty("--ramp", `linear-gradient(90deg, ${css(theme.weak)}, ${css(theme.strong)})`);
   for (const [name, canvas] of Object.entries(canvases)) state.surfaces[name] = surfaceOf(canvas);
   state.tracks = state.gauges.map((gauge) => surfaceOf(gauge.querySelector("canvas")));
+  if (!state.still) prepareControls(state);
+  if (!scene) return;
+  const { heat } = state.surfaces;
+  state.layout = state.still ? rowsLayout(heat, scene, theme) : heatLayout(heat, scene, sums, state.domain, theme);
+  // The left map never changes while dragging: drawn once here, then copied.
+  const { before } = state.surfaces;
+  drawPoints(before, scene.xy, scene.arrays.before_class, scene.groups, true, theme);
+  state.backdrop = new OffscreenCanvas(Math.max(before.canvas.width, 1), Math.max(before.canvas.height, 1));
+  if (before.w) state.backdrop.getContext("2d").drawImage(before.canvas, 0, 0);
+}
+
+function prepareControls(state) {
+  const { data, scene } = state;
   state.scale = padScale(state.surfaces.pad, data.alpha.ticks, data.lambda.ticks);
   state.shade = null;
   for (const [name, range] of Object.entries(state.ranges)) {
@@ -810,17 +929,19 @@ function prepare(state) {
     mark.hidden = !(ceiling >= ticks[0] && ceiling <= ticks.at(-1));
     if (!mark.hidden) mark.style.setProperty("--at", nearestTick(ticks, ceiling) / (ticks.length - 1));
   }
-  if (!scene) return;
-  state.layout = heatLayout(state.surfaces.heat, scene, sums, state.domain, theme);
-  // The left map never changes while dragging: drawn once here, then copied.
-  const { before } = state.surfaces;
-  drawPoints(before, scene.xy, scene.arrays.before_class, scene.groups, true, theme);
-  state.still = new OffscreenCanvas(Math.max(before.canvas.width, 1), Math.max(before.canvas.height, 1));
-  if (before.w) state.still.getContext("2d").drawImage(before.canvas, 0, 0);
 }
 
-const isExact = (state) => same(state.data.settled, state);
-const hasOutcome = (state) => !!state.outcome && isExact(state) && same(state.outcome.header, state);
+const isExact = (state) => (state.still ? !!state.data.settled : same(state.data.settled, state));
+const hasOutcome = (state) => !!state.outcome && isExact(state) && state.outcome.url === state.data.outcome;
+
+/** How far what is shown has come from the last outcome to this one, in 0..1. */
+function glided(state) {
+  if (!state.glide) return 1;
+  const t = Math.min((performance.now() - state.glide.start) / GLIDE, 1);
+  if (t < 1) redraw(state);
+  else state.glide = null;
+  return 1 - (1 - t) ** 2;
+}
 
 function draw(state) {
   const started = performance.now();
@@ -831,9 +952,11 @@ function draw(state) {
   const exact = isExact(state);
   const spot = landscape && locate(landscape, alpha, lambda);
   const ceiling = scene?.header.ceiling;
-  if (landscape?.held && !state.shade) state.shade = padShade(state.scale, landscape, data.gauges, theme);
-  const range = { alpha: [data.alpha.ticks[0], data.alpha.ticks.at(-1)], lambda: [data.lambda.ticks[0], data.lambda.ticks.at(-1)] };
-  drawPad(surfaces.pad, state.scale, { landscape, shade: state.shade, alpha, lambda, ceiling, exact, range }, theme);
+  if (!state.still) {
+    if (landscape?.held && !state.shade) state.shade = padShade(state.scale, landscape, data.gauges, theme);
+    const range = { alpha: [data.alpha.ticks[0], data.alpha.ticks.at(-1)], lambda: [data.lambda.ticks[0], data.lambda.ticks.at(-1)] };
+    drawPad(surfaces.pad, state.scale, { landscape, shade: state.shade, alpha, lambda, ceiling, exact, range }, theme);
+  }
   const between = spot && blend(landscape, spot, "gauges", new Float64Array(data.gauges.length));
   const readings = data.gauges.map((gauge, g) => {
     const sure = exact && gauge.settled !== null;
@@ -842,9 +965,13 @@ function draw(state) {
     return reading;
   });
   if (scene) {
-    layerAnswers(state.sums, alpha, lambda, state.answers);
-    drawHeat(surfaces.heat, state.layout, scene, state.sums, state.answers, { alpha, lambda, ceiling, domain: state.domain }, theme);
-    drawMaps(state, spot);
+    const eased = hasOutcome(state) ? glided(state) : 0;
+    if (state.still) drawChange(state, eased);
+    else {
+      layerAnswers(state.sums, alpha, lambda, state.answers);
+      drawHeat(surfaces.heat, state.layout, scene, state.sums, state.answers, { alpha, lambda, ceiling, domain: state.domain }, theme);
+    }
+    drawMaps(state, spot, eased);
   }
   tell(state, readings, exact, !!spot); // last: text on a page just changed is slow to measure, on canvas too
   if (scene) showCard(state);
@@ -854,9 +981,9 @@ function draw(state) {
 
 /** The words and numbers beside the canvases, which are also what tests read. */
 function tell(state, readings, exact, interpolated) {
-  const { $, data, canvases, landscape, alpha, lambda, answers } = state;
-  canvases.pad.dataset.value = canvases.after.dataset.value = `${alpha},${lambda}`;
-  for (const [name, input] of Object.entries(state.ranges)) {
+  const { $, data, canvases, landscape, alpha, lambda, answers, scene, outcome } = state;
+  canvases.pad.dataset.value = canvases.after.dataset.value = state.still ? "" : `${alpha},${lambda}`;
+  for (const [name, input] of Object.entries(state.still ? {} : state.ranges)) {
     input.value = nearestTick(data[name].ticks, state[name]);
     input.dataset.value = state[name];
     input.setAttribute("aria-valuetext", `${data[name].label} ${short(state[name])}`);
@@ -871,26 +998,33 @@ function tell(state, readings, exact, interpolated) {
   $("[data-testid=status]").textContent = exact ? "exact" : interpolated ? `≈ ${waiting}` : "last exact values, settling…";
   const partly = landscape?.held && !landscape.complete;
   $(".pad .aside").textContent = partly ? `${landscape.held} of ${landscape.cells.length} evaluated` : "";
-  const sure = !!answers && hasOutcome(state);
+  const sure = !!scene && hasOutcome(state);
   canvases.after.dataset.exact = sure;
-  $(".heat .aside").textContent = answers ? `${percent(answers.total)} selected` : "";
-  canvases.heat.dataset.value = answers ? answers.total : "";
-  const shown = sure ? "exact" : interpolated ? "≈ interpolated" : "waiting for the first points";
-  $(".after .aside").textContent = answers ? shown : "";
+  const change = state.still && sure ? outcome.arrays.change : null;
+  const moved = change && `${change.filter((c) => c !== 0).length} of ${change.length} moved`;
+  $(".heat .aside").textContent = answers ? `${percent(answers.total)} selected` : moved ?? "";
+  canvases.heat.dataset.value = answers ? answers.total : change ? Math.max(...change) : "";
+  const waits = state.still ? (state.notes.outcome ? "" : "loading…") : "waiting for the first points";
+  const shown = sure ? "exact" : interpolated ? "≈ interpolated" : waits;
+  $(".after .aside").textContent = scene ? shown : "";
   const note = Object.values(state.notes).filter(Boolean).join(" ");
   Object.assign($(".note"), { textContent: note, hidden: !note });
 }
 
-function drawMaps(state, spot) {
-  const { scene, surfaces, shown, theme, landscape, outcome } = state;
+/** The bars of the last outcome glide to those of this one; until it is there they are faint. */
+function drawChange(state, eased) {
+  const { bars, glide, outcome } = state;
+  const change = hasOutcome(state) ? outcome.arrays.change : null;
+  change?.forEach((c, l) => (bars[l] = eased < 1 ? glide.bars[l] + eased * (changePlace(c) - glide.bars[l]) : changePlace(c)));
+  drawBars(state.surfaces.heat, state.layout, state.scene, bars, change, state.theme);
+}
+
+function drawMaps(state, spot, eased) {
+  const { scene, surfaces, shown, theme, landscape, outcome, glide } = state;
   const sure = hasOutcome(state);
   if (sure) {
-    const t = state.glide ? Math.min((performance.now() - state.glide.start) / GLIDE, 1) : 1;
-    const eased = 1 - (1 - t) ** 2;
-    for (let i = 0; i < shown.length; i++) shown[i] = t < 1 ? state.glide.from[i] + eased * (outcome.xy[i] - state.glide.from[i]) : outcome.xy[i];
+    for (let i = 0; i < shown.length; i++) shown[i] = eased < 1 ? glide.from[i] + eased * (outcome.xy[i] - glide.from[i]) : outcome.xy[i];
     state.klass = outcome.arrays.klass;
-    if (t < 1) redraw(state);
-    else state.glide = null;
   } else if (spot) {
     state.glide = null;
     blend(landscape, spot, "xy", shown, 1 / 255);
@@ -898,7 +1032,7 @@ function drawMaps(state, spot) {
   }
   const { before, after } = surfaces;
   before.pen.clearRect(0, 0, before.w, before.h);
-  if (before.w) before.pen.drawImage(state.still, 0, 0, before.w, before.h);
+  if (before.w) before.pen.drawImage(state.backdrop, 0, 0, before.w, before.h);
   drawPoints(after, shown, state.klass, scene.groups, sure, theme);
   const marked = state.pinned >= 0 ? state.pinned : state.hovered;
   if (marked >= 0) drawHighlight(before, scene.xy, marked, theme), drawHighlight(after, shown, marked, theme);
@@ -908,23 +1042,34 @@ function drawMaps(state, spot) {
 function describe(state) {
   state.describing = false;
   const { canvases, data, scene, sums, alpha, lambda, gauges } = state;
-  const point = `α ${short(alpha)}, λ ${short(lambda)}`;
-  canvases.pad.setAttribute("aria-label", `Map of α and λ; the current point is ${point}. Use the two sliders below to move it.`);
+  const point = state.still ? "" : `α ${short(alpha)}, λ ${short(lambda)}`;
+  if (!state.still) canvases.pad.setAttribute("aria-label", `Map of α and λ; the current point is ${point}. Use the two sliders below to move it.`);
   data.gauges.forEach((gauge, g) => {
     const said = (share) => percent(share, 1);
     const band = gauge.retrained?.length ? `, retrained ${said(Math.min(...gauge.retrained))} to ${said(Math.max(...gauge.retrained))}` : "";
     const now = isExact(state) && gauge.settled !== null ? said(gauge.settled) : "being evaluated";
     gauges[g].querySelector("canvas").setAttribute("aria-label", `${gauge.label}: unlearned ${now}, original ${gauge.original === null ? "unknown" : said(gauge.original)}${band}`);
   });
-  if (!scene) return;
-  const answers = layerAnswers(sums, alpha, lambda);
-  const most = [...answers.share.keys()].sort((a, b) => answers.share[b] - answers.share[a]).slice(0, 3);
-  canvases.heat.setAttribute("aria-label", `At ${point}, ${percent(answers.total)} of the weights are selected; most in ${most.map((l) => `${scene.header.layers[l].name} (${percent(answers.share[l])})`).join(", ")}.`);
+  if (!scene) return ["heat", "before", "after"].forEach((name) => canvases[name].setAttribute("aria-label", "Being loaded."));
+  const named = (rows, said) => rows.map((l) => `${scene.header.layers[l].name} (${said(l)})`).join(", ");
+  if (state.still) canvases.heat.setAttribute("aria-label", describeChange(hasOutcome(state) ? state.outcome.arrays.change : null, named));
+  else {
+    const answers = layerAnswers(sums, alpha, lambda);
+    const most = [...answers.share.keys()].sort((a, b) => answers.share[b] - answers.share[a]).slice(0, 3);
+    canvases.heat.setAttribute("aria-label", `At ${point}, ${percent(answers.total)} of the weights are selected; most in ${named(most, (l) => percent(answers.share[l]))}.`);
+  }
   const names = scene.header.forget.map((c) => scene.header.classes[c]).join(", ");
   const { forgotten } = scene.groups;
-  const still = (klass) => `${forgotten.filter((i) => klass[i] === scene.arrays.truth[i]).length} of ${forgotten.length} images of ${names} are predicted as such`;
-  canvases.before.setAttribute("aria-label", `Map of ${scene.header.n} images before unlearning: ${still(scene.arrays.before_class)}.`);
-  canvases.after.setAttribute("aria-label", `The same map after unlearning: ${hasOutcome(state) ? still(state.outcome.arrays.klass) : "being evaluated"}.`);
+  const kept = (klass) => `${forgotten.filter((i) => klass[i] === scene.arrays.truth[i]).length} of ${forgotten.length} images of ${names} are predicted as such`;
+  canvases.before.setAttribute("aria-label", `Map of ${scene.header.n} images before unlearning: ${kept(scene.arrays.before_class)}.`);
+  canvases.after.setAttribute("aria-label", `The same map after unlearning: ${hasOutcome(state) ? kept(state.outcome.arrays.klass) : "being evaluated"}.`);
+}
+
+function describeChange(change, named) {
+  if (!change) return "How far the weights of each layer moved: being evaluated.";
+  const moved = change.filter((c) => c !== 0).length;
+  if (!moved) return "No layer moved.";
+  return `${moved} of ${change.length} layers moved; relative to their size, most: ${named(mostChanged(change), (l) => changeText(change[l]))}.`;
 }
 
 function hover(state, name, event) {
@@ -951,7 +1096,7 @@ function showCard(state) {
   const part = (blob, field) => blob.arrays[field].subarray(i * classes.length, (i + 1) * classes.length);
   const bars = (bytes) => topClasses(bytes).map(([c, p]) => `<span>${plain(classes[c])}</span><u style="--p:${p}"></u><em>${percent(p, 0)}</em>`).join("");
   const sure = hasOutcome(state);
-  const content = [i, sure && state.outcome.header, state.dragging].map((v) => JSON.stringify(v)).join();
+  const content = [i, state.data.scene, sure && state.outcome.url, state.dragging].join();
   if (card.dataset.content !== content) {
     card.dataset.content = content;
     const { truth, member } = scene.arrays;

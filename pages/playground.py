@@ -9,13 +9,17 @@ from ui.controls import knobs, presets
 from ui.live import live_view
 from ui.runtime import engine
 from ui.state import CLASSES, DEFAULT, State, snap, state, tell_notes, write_address
-from ui.waiting import ready
+from ui.waiting import give_up, ready
 from unlearn_core.assets import AssetError
 from unlearn_core.audit.gauges import KINDS
 from unlearn_core.engine import Choice, Scene, Settled
+from unlearn_core.exhibits import Pictures
 from unlearn_core.figures.accuracy_change import accuracy_change
 from unlearn_core.figures.embedding import embedding
+from unlearn_core.figures.exhibits import exhibit_figure, picture_arrays
 from unlearn_core.figures.style import RETRAINED, RETRAINED_ON_DARK
+from unlearn_core.methods import method
+from unlearn_core.methods.base import NotApplicable
 from unlearn_core.methods.selective import ALPHA, LAMBDA
 from unlearn_core.zoo import TITLES
 
@@ -49,12 +53,19 @@ def current(chosen: State) -> Choice:
 
 
 def answer(chosen: State, wanted: Choice) -> tuple[Scene, Settled] | None:
-    """The exact answer; None, and a progress bar, while it is being computed."""
-    scene = ready(engine().scene(wanted), 0.4, "Measuring importances", lambda: back(chosen))
-    if scene is None:
-        return None
-    settled = ready(engine().settle(scene, wanted), 2.0, "Evaluating", lambda: back(chosen))
-    return None if settled is None else (scene, settled)
+    """The exact answer; None, and a progress bar or a sentence, if it is not at hand."""
+    try:
+        scene = ready(engine().scene(wanted), 0.4, "Measuring importances", lambda: back(chosen))
+        if scene is None:
+            return None
+        settled = ready(engine().settle(scene, wanted), 1.5, "Computing", lambda: back(chosen))
+    except NotApplicable as reason:
+        st.info(f"{method(wanted.method).title} cannot be used here. {reason}", icon=":material/block:")
+    except (AssetError, ValueError, RuntimeError) as problem:
+        st.error(str(problem), icon=":material/error:")
+    else:
+        return None if settled is None else (scene, settled)
+    return None
 
 
 def gauges(scene: Scene, settled: Settled) -> None:
@@ -74,11 +85,12 @@ def gauges(scene: Scene, settled: Settled) -> None:
 
 def layer_table(scene: Scene, settled: Settled) -> pd.DataFrame:
     """What happened to each layer."""
-    answers = settled.answers
-    return pd.DataFrame({
-        "layer": scene.layers, "kind": scene.kinds, "weights": scene.index.sizes, "selected": answers.selected,
-        "selected share": answers.selected / scene.index.sizes, "mean multiplier": answers.mean_multiplier,
-        "norm removed": answers.norm_removed})
+    table = pd.DataFrame({"layer": scene.layers, "kind": scene.kinds, "weights": scene.sizes})
+    if (answers := settled.answers) is not None:
+        table = table.assign(**{
+            "selected": answers.selected, "selected share": answers.selected / scene.sizes,
+            "mean multiplier": answers.mean_multiplier, "norm removed": answers.norm_removed})
+    return table.assign(**{"relative change": settled.change})
 
 
 def show_image(position: int, settled: Settled, scene: Scene) -> None:
@@ -105,30 +117,63 @@ def wall(scene: Scene, settled: Settled) -> None:
                  f"{CLASSES[settled.predicted[i]]} {settled.probabilities[i].max():.0%}" for i in chosen])
 
 
+def what_it_did(settled: Settled, ink: str) -> None:
+    """The method's own pictures and numbers."""
+    shown = settled.exhibits
+    for pair in (shown[i:i + 2] for i in range(0, len(shown), 2)):
+        for column, exhibit in zip(st.columns(len(pair)), pair, strict=True):
+            with column:
+                st.markdown(f"#### {exhibit.title}")
+                st.caption(f"How to read this: {exhibit.caption}")
+                if isinstance(exhibit, Pictures):
+                    st.image(picture_arrays(exhibit), width=112, caption=list(exhibit.names))
+                else:
+                    st.plotly_chart(exhibit_figure(exhibit, ink), key=exhibit.title, alt=exhibit.caption,
+                                    config={"displayModeBar": False})
+    with st.expander("The method's own numbers", icon=":material/tag:"):
+        st.dataframe(pd.DataFrame({"number": [k.replace("_", " ") for k in settled.trace],
+                                   "value": list(settled.trace.values())}), hide_index=True)
+
+
+def provenance(scene: Scene, settled: Settled) -> str:
+    """Where the numbers come from, in one paragraph."""
+    wanted, point = settled.choice, ""
+    if settled.answers is not None:
+        point = (f"Landscape behind the pad: precomputed for SSD's default estimator and one class, else filled in "
+                 f"now. α = {settled.alpha:.3g}, λ = {settled.lam:.3g}; {int(settled.answers.selected.sum()):,} of "
+                 f"{int(scene.sizes.sum()):,} weights selected. ")
+    elif method(wanted.method).seeded:
+        point = f"Seed {wanted.seed}. "
+    kept = f", {settled.cost.stored_bytes / 1e6:.1f} MB kept from training" if settled.cost.stored_bytes else ""
+    return (f"Computed now by {TITLES[wanted.network]}, trained on 20,000 Fashion-MNIST images, on 2,000 fixed images "
+            f"(100 training and 100 test images per class). Retrained band: {len(scene.retrained)} seeds, precomputed. "
+            f"{point}Positions on the map are placed by nearest neighbours, not refitted. "
+            f"Method {settled.cost.seconds:.2g} s{kept}; evaluation {settled.evaluate_seconds * 1000:.0f} ms; "
+            f"outcome {wanted.key}.")
+
+
 @st.fragment
 def playground(chosen: State) -> None:
     """Everything that reacts to a knob."""
     if st.session_state.pop("undone", False):
         st.rerun()
     wanted = current(chosen)
-    try:
-        found = answer(chosen, wanted)
-        if found is None:  # the last picture stays while the next is computed
-            if not chosen.history:
-                return
-            wanted = chosen.history[-1]
-            shown = engine().scene(wanted).result()
-            found = shown, engine().settle(shown, wanted).result()
-        scene, settled = found
-    except (AssetError, ValueError, RuntimeError) as problem:
-        st.error(str(problem), icon=":material/error:")
-        return
+    found = answer(chosen, wanted)
     with sidebar:
-        knobs(chosen, scene.ceiling)
+        knobs(chosen, found[0].ceiling if found else None)
         st.session_state["plain"] = plain = chosen.plain
         st.toggle("Plain view", key="plain", on_change=lambda: setattr(chosen, "plain", st.session_state["plain"]),
                   help="The same numbers and pictures in plain widgets: for screen readers, and where the canvas "
                        "cannot run.")
+    if found is None:  # the last picture stays while the next is computed, or where there is none
+        if not chosen.history:
+            return
+        wanted = chosen.history[-1]
+        last = engine().scene(wanted).result()
+        found = last, engine().settle(last, wanted).result()
+    else:
+        give_up()  # of a choice that was left before its answer came
+    scene, settled = found
     if not chosen.history or chosen.history[-1] != wanted:
         chosen.history = [*chosen.history[-50:], wanted]
     write_address(wanted, plain)
@@ -142,14 +187,8 @@ def playground(chosen: State) -> None:
     else:
         live_view(scene, settled, lambda: moved(chosen), lambda: None)
     evaluation, classes = engine().evaluation, CLASSES
-    st.caption(
-        f"Computed now by {TITLES[wanted.network]}, trained on 20,000 Fashion-MNIST images, on 2,000 fixed images "
-        f"(100 training and 100 test images per class). Retrained band: {len(scene.retrained)} seeds, precomputed. "
-        f"Landscape behind the pad: precomputed for SSD's default estimator and one class, else filled in now. "
-        f"Positions on the map are placed by nearest neighbours, not refitted. α = {settled.alpha:.3g}, "
-        f"λ = {settled.lam:.3g}; {int(settled.trace['selected']):,} of {int(scene.index.sizes.sum()):,} weights "
-        f"selected; method {settled.cost.seconds * 1000:.0f} ms, evaluation {settled.evaluate_seconds * 1000:.0f} ms; "
-        f"outcome {wanted.key}.")
+    st.caption(provenance(scene, settled))
+    ink = RETRAINED_ON_DARK if st.context.theme.type == "dark" else RETRAINED
 
     if plain:
         picked = st.number_input("Image to look at", 0, len(evaluation.labels) - 1, value=None, key="image",
@@ -180,20 +219,23 @@ def playground(chosen: State) -> None:
         worst = min((i for i in range(len(classes)) if i not in wanted.forget), key=lambda i: float(lost[i]))
         st.plotly_chart(
             accuracy_change(classes, scene.accuracy_before, settled.accuracy, scene.accuracy_retrained, wanted.forget,
-                            RETRAINED_ON_DARK if st.context.theme.type == "dark" else RETRAINED),
+                            ink),
             key="change", config={"displayModeBar": False},
             alt=f"Accuracy change per class; the most affected retained class is {classes[worst]} with "
                 f"{lost[worst]:+.0f} points")
     with right:
         st.markdown("#### Which layers changed?")
-        st.caption("How to read this: click a column to sort; selected weights are those with an importance ratio "
-                   "above α, the multiplier is what a weight keeps on average.")
+        st.caption("How to read this: click a column to sort. Relative change is ‖ΔW‖ / ‖W‖" + (
+            "; selected weights have an importance ratio above α, the multiplier is what a weight keeps on average."
+            if settled.answers is not None else "."))
         table = layer_table(scene, settled)
         st.dataframe(table, hide_index=True, height=380, column_config={
             "selected share": SHARE, "norm removed": SHARE,
-            "mean multiplier": st.column_config.NumberColumn(format="%.3f")})
+            "mean multiplier": st.column_config.NumberColumn(format="%.3f"),
+            "relative change": st.column_config.NumberColumn(format="percent")})
         st.download_button("Table as CSV", lambda: table.to_csv(index=False), f"lacuna-{wanted.key}.csv", "text/csv",
                            on_click="ignore", icon=":material/download:")
+    what_it_did(settled, ink)
     st.markdown("#### What does it see in them now?")
     st.caption("How to read this: images of the forget set, each with its prediction and confidence before → after.")
     wall(scene, settled)

@@ -256,3 +256,105 @@ def test_small_helpers(page: Any) -> None:
               {"id": "attack", "retrained": [0.5]}]
     assert page.evaluate("(g) => live.distance(g, [0.31, 0.7, 0.9])", gauges) == pytest.approx(0.3)
     assert page.evaluate("live.distance([{ id: 'forget', retrained: [] }], [0.3])") is None
+
+
+def test_a_change_has_its_place_on_a_fixed_axis(page: Any) -> None:
+    changes = np.geomspace(1e-3, 10, 9)
+    places = page.evaluate("(changes) => changes.map(live.changePlace)", changes.tolist())
+    np.testing.assert_allclose(places, np.linspace(0, 1, 9), atol=1e-9)
+    assert page.evaluate("[0, 1e-9, 9.9e-4, 11, Infinity, NaN].map(live.changePlace)") == [0, 0, 0, 1, 1, 0]
+
+
+def test_a_change_is_said_with_two_digits(page: Any) -> None:
+    said = page.evaluate("""[0, 1e-9, 0.0012, 0.00999, 0.0312, 0.0999, 0.123, 1, 25.4, Infinity, NaN]
+      .map((change) => live.changeText(change).replace("\\u202f", " "))""")
+    assert said == ["0", "<0.1 %", "0.12 %", "1.0 %", "3.1 %", "10 %", "12 %", "100 %", "2540 %", "∞", "–"]
+
+
+def test_the_most_changed_layers_come_first_and_unmoved_ones_not_at_all(page: Any) -> None:
+    most = "(change) => live.mostChanged(Float32Array.from(change), 3)"
+    assert page.evaluate(most, [0.1, 3, 0, 0.2, 0.1]) == [1, 3, 0]
+    assert page.evaluate(most, [0, 0.1, 0]) == [1]
+    assert page.evaluate(most, [0, 0]) == []
+    assert page.evaluate("[live.isStill({ alpha: null, lambda: null }), live.isStill({ alpha: {}, lambda: {} })]") == [
+        True, False]
+
+
+LAYERS = [{"name": f"layer{i}.weight", "kind": "conv", "size": 100} for i in range(5)]
+IMAGES = 4
+
+
+def served(alphas: bool, change: list[float]) -> dict[str, str]:
+    """The blobs of a scene and its outcome, in base64, by the end of their address."""
+    header: dict[str, Any] = {"layers": LAYERS, "classes": ["cat", "dog"], "forget": [1], "n": IMAGES}
+    klass = np.array([0, 0, 1, 1], np.uint8)
+    arrays: dict[str, npt.NDArray[Any]] = {
+        "before_xy": np.full((IMAGES, 2), 30_000, np.uint16), "before_class": klass, "truth": klass,
+        "member": klass, "before_probability": np.full((IMAGES, 2), 127, np.uint8)}
+    point = {"alpha": 10.0, "lambda": 1.0} if alphas else {"alpha": None, "lambda": None}
+    if alphas:
+        header |= {"alphas": ALPHAS.tolist(), "lambdas": LAMBDAS.tolist(), "ceiling": 10.0, "log_ratio": [-2, 3]}
+        counts = np.ones((len(LAYERS), BINS), np.float32)
+        arrays |= {"counts": counts, "inverse": counts, "infinite": np.zeros(len(LAYERS), np.float32)}
+    outcome = pack(point, {
+        "xy": np.full((IMAGES, 2), 20_000, np.uint16), "klass": 0 * klass,
+        "probability": np.full((IMAGES, 2), 127, np.uint8), "change": np.array(change, np.float32)})
+    return {"scene": pack(header, arrays), "outcome": outcome, "points": chunk([0])}
+
+
+def told(alphas: bool, name: str) -> dict[str, Any]:
+    """What the server sends with the component."""
+    point = {"alpha": 10.0, "lambda": 1.0} if alphas else {"alpha": None, "lambda": None}
+    knob = {"label": "x", "meaning": "y", "locked": False}
+    ticks = {"alpha": ALPHAS.tolist(), "lambda": LAMBDAS.tolist()}
+    gauge = {"label": "g", "about": "", "better": "up", "original": 0.9, "retrained": [0.1], "interval": [0.2, 0.4]}
+    return {
+        "scene": f"http://blobs/{name}/scene", "outcome": f"http://blobs/{name}/outcome",
+        "points": f"http://blobs/{name}/points" if alphas else None, "image": "", "settled": point,
+        "gauges": [{**gauge, "id": "forget", "settled": 0.3}],
+        "palette": {"original": "#888", "retrained": "#000", "unlearned": "#c30", "classes": ["#00f", "#f80"]},
+        **{k: {**knob, "value": v, "ticks": ticks[k]} if v is not None else None for k, v in point.items()}}
+
+
+SHOWN = """async ([data, blobs]) => {
+  window.fetch = async (url) => {
+    const { pathname } = new URL(url);
+    const [, name, kind] = pathname.split("/");
+    await new Promise((done) => setTimeout(done, 20));
+    return new Response(Uint8Array.from(atob(blobs[name][kind]), (c) => c.charCodeAt(0)));
+  };
+  if (!document.querySelector(".lacuna-live")) document.body.innerHTML =
+    '<div id="host"><div class="lacuna-live" style="width: 900px"></div></div>';
+  window.sent = [];
+  const parentElement = document.querySelector("#host");
+  for (const one of data) {
+    live.default({ parentElement, data: one, setStateValue: (...sent) => window.sent.push(sent) });
+    await new Promise((done) => setTimeout(done, 5));
+  }
+  await new Promise((done) => setTimeout(done, 500));
+  const at = (name) => document.querySelector(`[data-testid=${name}]`);
+  return { gauge: { ...at("gauge-forget").dataset }, exact: at("after").dataset.exact, heat: at("heat").dataset.value,
+    title: at("heat").parentElement.querySelector("h3").textContent, said: at("heat").ariaLabel, sent: window.sent,
+    still: document.querySelector(".page").classList.contains("still"), note: at("note").textContent };
+}"""
+
+
+def test_the_view_changes_between_a_method_with_and_one_without_alpha(page: Any) -> None:
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    blobs = {"ssd": served(True, [0.1] * 5), "unsir": served(False, [0, 1e-5, 0.5, 25, 0.02]),
+             "pgu": served(False, [0] * 5)}
+    ssd, unsir, pgu = told(True, "ssd"), told(False, "unsir"), told(False, "pgu")
+    for turns, still in (([unsir], True), ([ssd], False), ([pgu, ssd, unsir, ssd, unsir], True), ([unsir, ssd], False)):
+        found = page.evaluate(SHOWN, [turns, blobs])
+        assert found["gauge"] == {"testid": "gauge-forget", "value": "0.3", "exact": "true"}
+        assert (found["exact"], found["still"], found["note"], found["sent"]) == ("true", still, "", [])
+        assert ("layers" in found["title"]) == still
+        if still:
+            assert "4 of 5 layers moved" in found["said"]
+            assert [n for n in ("layer3", "layer2", "layer4", "layer1", "layer0") if n in found["said"]] == [
+                "layer3", "layer2", "layer4"]
+            assert float(found["heat"]) == 25
+        else:
+            assert "α 10.0" in found["said"]
+    assert not errors

@@ -19,13 +19,16 @@ from torch import Tensor, nn
 from tests.test_importance import fixture_t
 from unlearn_core import methods, models
 from unlearn_core.data import ImageSet
+from unlearn_core.evaluate import outputs
+from unlearn_core.history import Step, StepHistory
 from unlearn_core.importance import Estimator, Importance, importance
 from unlearn_core.methods import METHODS, assd
-from unlearn_core.methods.base import Hyperparameter, Method, Outcome, Value
+from unlearn_core.methods.base import Diverged, Hyperparameter, Method, NotApplicable, Outcome, Settings, Value
 from unlearn_core.methods.selective import ImportancePair, ceiling, measurements
 from unlearn_core.progress import Cancelled, Progress, silent
-from unlearn_core.scenario import Scenario, forget_classes
+from unlearn_core.scenario import Scenario, forget_classes, forget_samples
 from unlearn_core.task import Measurement, Part, Task, measure
+from unlearn_core.train import Recipe
 
 
 def approx(value: float | list[float]) -> object:
@@ -226,9 +229,23 @@ def make_task(
     model = models.build(
         architecture, channels=channels, classes=4, size=size, generator=torch.Generator().manual_seed(1)
     )
+    history = StepHistory((Step(0, torch.arange(60), {n: 0.1 * p.detach() for n, p in model.named_parameters()}),))
     with torch.no_grad():
         model.train()(images.pixels())  # running statistics that are not those of a fresh network
-    return Task(model.eval(), images, forget_classes(classes, 4))
+    return Task(model.eval(), images, forget_classes(classes, 4), history=history, recipe=QUICK)
+
+
+QUICK = Recipe("sgd", epochs=2, batch_size=20, peak_lr=0.05, weight_decay=1e-3)
+
+
+def quick(method: Method, **given: Value) -> dict[str, Value]:
+    """Settings that change the weights in little time: the smallest whole numbers above zero that a knob offers."""
+    small = {k.name: min(c for c in k.choices if isinstance(c, int) and c > 0) for k in method.hyperparameters
+             if k.scale == "choice" and isinstance(k.default, int) and not isinstance(k.default, bool)
+             and k.name != "batch_size"}
+    if any(knob.name == "alpha" for knob in method.hyperparameters):
+        small["alpha"] = 1.0  # below the ceiling of two forgotten classes out of four
+    return method.settings(small | given)
 
 
 def fingerprint(model: nn.Module) -> tuple[object, ...]:
@@ -275,17 +292,29 @@ def test_works_on_both_networks(
     method: Method, architecture: str, channels: int, size: int, classes: tuple[int, ...]
 ) -> None:
     task = make_task(architecture, channels, size, classes)
-    outcome = method.run(task, method.settings(), silent)
+    outcome = method.run(task, quick(method), silent)
     before = dict(task.model.named_parameters())
     assert list(outcome.parameters) == list(before)
     for name, value in outcome.parameters.items():
         assert value.shape == before[name].shape and value.dtype == before[name].dtype, name
         assert value.isfinite().all() and not value.requires_grad, name
         assert value.data_ptr() != before[name].data_ptr(), name
-    assert outcome.trace and outcome.trace.keys() >= {"ceiling"}
-    assert all(isinstance(v, float) for v in outcome.trace.values())
+    kept = dict(task.model.named_buffers())
+    for name, value in outcome.buffers.items():
+        assert value.shape == kept[name].shape and not torch.equal(value, kept[name]), name
+    assert outcome.trace and all(isinstance(v, float) for v in outcome.trace.values())
+    assert ("ceiling" in outcome.trace) == (method.importance is not None)
     assert all(math.isfinite(v) for k, v in outcome.trace.items() if k != "ceiling")
-    assert not math.isnan(outcome.trace["ceiling"])
+    assert not math.isnan(outcome.trace.get("ceiling", 0.0))
+    for exhibit in outcome.exhibits:
+        assert exhibit.title and exhibit.caption.endswith(".")
+    exact = outputs(task.model, task.train.pixels(), outcome.weights)
+    with torch.autocast("cpu", torch.bfloat16):
+        rough = outputs(task.model, task.train.pixels(), outcome.weights)
+    assert np.isfinite(rough.logits).all()
+    clear = np.sort(exact.logits, 1)
+    clear = clear[:, -1] - clear[:, -2] > 0.1 + 0.05 * np.abs(clear).max()
+    assert (exact.predicted == rough.predicted)[clear].all()
     assert 0 < outcome.cost.seconds < 60
     assert outcome.cost.stored_bytes >= 0
     assert all(text.strip().endswith(".") for text in outcome.warnings)
@@ -298,34 +327,42 @@ def test_leaves_no_trace_on_the_original(method: Method) -> None:
     task.model.block1.train()  # a mixture of flags
     task.model.stem[0].weight.requires_grad_(False)
     before = copy.deepcopy(fingerprint(task.model))
-    outcome = method.run(task, method.settings(), silent)
+    outcome = method.run(task, quick(method), silent)
     assert_same(fingerprint(task.model), before)
+    assert not any(module._forward_hooks or module._forward_pre_hooks for module in task.model.modules())
     assert torch.equal(outcome.parameters["stem.0.weight"], task.model.stem[0].weight)  # frozen
 
 
 @EVERY_METHOD
 def test_same_inputs_give_the_same_bits(method: Method) -> None:
-    first = method.run(make_task(), method.settings(), silent)
+    first = method.run(make_task(), quick(method), silent)
     torch.rand(3)  # another global random state
-    second = method.run(make_task(), method.settings(), silent)
-    assert_same(second.parameters, first.parameters)
+    second = method.run(make_task(), quick(method), silent)
+    assert_same(second.weights, first.weights)
     assert (second.trace, second.warnings) == (first.trace, first.warnings)
+
+
+@EVERY_METHOD
+def test_only_methods_that_say_so_depend_on_the_seed(method: Method) -> None:
+    """Repair stages and shuffled orders may be off by default, so a seeded method need not differ; no other may."""
+    one, two = (method.run(replace(make_task(), seed=seed), quick(method), silent) for seed in (0, 1))
+    if not method.seeded:
+        assert_same(two.weights, one.weights)
 
 
 @EVERY_METHOD
 def test_does_something_to_the_weights(method: Method) -> None:
     task = make_task()
-    given = {"alpha": 1.0} if any(knob.name == "alpha" for knob in method.hyperparameters) else {}
-    outcome = method.run(task, method.settings(given), silent)
+    outcome = method.run(task, quick(method), silent)
     assert any(not torch.equal(outcome.parameters[n], p) for n, p in task.model.named_parameters())
 
 
 @EVERY_METHOD
 def test_progress_rises_to_one(method: Method) -> None:
     calls: list[tuple[float, str]] = []
-    method.run(
-        make_task(), method.settings({"batch_size": 16}), lambda share, note: calls.append((share, note))
-    )
+    longer = {"batch_size": 16, "epochs": 3}
+    given = {k.name: longer[k.name] for k in method.hyperparameters if longer.get(k.name) in k.choices}
+    method.run(make_task(), quick(method, **given), lambda share, note: calls.append((share, note)))
     shares = [share for share, _ in calls]
     assert len(shares) >= 3 and shares == sorted(shares)
     assert 0 <= shares[0] < 0.5 and shares[-1] == 1.0
@@ -333,20 +370,56 @@ def test_progress_rises_to_one(method: Method) -> None:
 
 
 @EVERY_METHOD
+@pytest.mark.parametrize("scenario", [Scenario(()), Scenario((0, 1, 2, 3))], ids=["nothing", "everything"])
+def test_refuses_to_forget_nothing_or_everything(method: Method, scenario: Scenario) -> None:
+    task = make_task()
+    task = replace(task, scenario=scenario)
+    calls: list[float] = []
+    with pytest.raises(ValueError, match="at least one image to forget and one to keep"):
+        method.run(task, method.settings(), lambda share, note: calls.append(share))
+    assert not calls, "said before any work"
+
+
+@EVERY_METHOD
+def test_single_images_are_forgotten_or_refused_in_a_sentence(method: Method) -> None:
+    task = replace(make_task(), scenario=forget_samples([3, 17, 40], 60))
+    reason = method.obstacle(task, quick(method))
+    if reason:
+        assert reason.endswith(".") and reason[0].isupper()
+        with pytest.raises(NotApplicable) as caught:
+            method.run(task, quick(method), silent)
+        assert str(caught.value) == reason
+    else:
+        assert method.run(task, quick(method), silent).parameters
+
+
+@EVERY_METHOD
+def test_a_run_that_leaves_the_finite_numbers_says_so(method: Method) -> None:
+    def broken(task: Task, settings: Settings, progress: Progress) -> Outcome:
+        outcome = method.work(task, settings, progress)
+        name = next(iter(outcome.parameters))
+        return replace(outcome, parameters=outcome.parameters | {name: outcome.parameters[name] * math.nan})
+
+    with pytest.raises(Diverged, match=r"diverged: .* is no longer finite"):
+        replace(method, work=broken).run(make_task(), quick(method), silent)
+
+
+@EVERY_METHOD
 def test_can_be_cancelled(method: Method) -> None:
-    calls = 0
+    calls, reports = 0, list[float]()
 
     def cancel(share: float, note: str) -> None:
         nonlocal calls
         calls += 1
-        if calls == 2:
+        if calls == wanted:
             raise Cancelled
 
     task = make_task()
-    before = copy.deepcopy(fingerprint(task.model))
+    method.run(task, quick(method), lambda share, note: reports.append(share))
+    wanted, before = len(reports) // 2 + 1, copy.deepcopy(fingerprint(task.model))
     with pytest.raises(Cancelled):
-        method.run(task, method.settings(), cancel)
-    assert calls == 2
+        method.run(task, quick(method), cancel)
+    assert calls == wanted
     assert_same(fingerprint(task.model), before)
 
 
@@ -357,6 +430,7 @@ def test_every_preset_runs(method: Method) -> None:
     for name, preset in method.presets.items():
         settings = method.settings(preset.settings)
         assert settings.items() >= preset.settings.items(), name
+        settings = quick(method, **preset.settings)
         assert preset.about.endswith("."), name
         assert method.run(task, settings, silent).parameters, name
 
@@ -443,8 +517,23 @@ def test_unknown_methods_are_refused() -> None:
         methods.method("magic")
 
 
-def test_the_three_methods_are_found() -> None:
-    assert {"ssd", "lfssd", "assd"} <= set(METHODS)
+def test_every_method_of_the_papers_is_found() -> None:
+    assert {"ssd", "lfssd", "assd", "unsir", "amnesiac", "partial_amnesiac", "partial_label_flip",
+            "partial_optimisation", "pgu"} <= set(METHODS)
+    assert {"retrain", "fine_tune", "neggrad", "neggrad_plus", "random_labels", "bad_teacher", "scrub", "salun",
+            "fisher_forgetting", "boundary_shrink", "head_zeroing"} <= set(METHODS)
+
+
+@pytest.mark.parametrize(("name", "positions", "total", "sentence"), [
+    ("one too many", [60], 60, "positions: numbers in 0..59 expected, got 60 to 60"),
+    ("none", [], 60, "positions: between 1 and 59 images to forget expected, got 0"),
+    ("all", range(60), 60, "positions: between 1 and 59 images to forget expected, got 60"),
+])
+def test_impossible_requests_for_single_images_are_refused(name: str, positions: list[int], total: int,
+                                                           sentence: str) -> None:
+    with pytest.raises(ValueError) as caught:
+        forget_samples(positions, total)
+    assert str(caught.value) == sentence
 
 
 # --- the task -------------------------------------------------------------------------------------

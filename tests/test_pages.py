@@ -5,11 +5,18 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
 from tests.conftest import REPOSITORY
+from ui.runtime import engine
+from unlearn_core.exhibits import Exhibit
+from unlearn_core.methods import METHODS
+from unlearn_core.methods.base import Outcome, Settings
+from unlearn_core.progress import Progress
+from unlearn_core.task import Task
 
 
 def app(**address: str) -> AppTest:
@@ -40,6 +47,12 @@ def no_exception() -> Iterator[list[AppTest]]:
     yield seen
     for test in seen:
         assert not test.exception
+
+
+def exhibits(test: AppTest) -> tuple[Exhibit, ...]:
+    """The pictures of the outcome on the page."""
+    chosen = test.session_state["lacuna"].history[-1]
+    return engine().settle(engine().scene(chosen).result(), chosen).result().exhibits
 
 
 def verdict(test: AppTest) -> str:
@@ -93,6 +106,89 @@ def test_every_method_runs_on_every_network(no_exception: list[AppTest], network
     test = app(network=network, method=method, forget="8")
     no_exception.append(test)
     assert verdict(test).endswith(".") and not test.error
+
+
+@pytest.mark.parametrize("method", ["head_zeroing", "pgu", "partial_amnesiac"])
+def test_methods_without_a_landscape_show_their_own_pictures(no_exception: list[AppTest], method: str) -> None:
+    test = app(method=method, forget="1", plain="1")
+    no_exception.append(test)
+    assert verdict(test).endswith(".") and not test.error and len(test.metric) == 3
+    layers = next(d.value for d in test.dataframe if "relative change" in d.value.columns)
+    assert layers["relative change"].max() > 0 and "selected" not in layers.columns
+    own = {exhibit.title for exhibit in exhibits(test)}
+    assert own <= {m.value.removeprefix("#### ") for m in test.markdown} and (own or method == "head_zeroing")
+
+
+def test_a_method_that_cannot_serve_says_why_and_keeps_the_picture(no_exception: list[AppTest]) -> None:
+    test = app(network="small-vit")
+    no_exception.append(test)
+    before = verdict(test)
+    choose(test, method="amnesiac")
+    assert "cannot be used here" in test.info[0].value and "history" in test.info[0].value
+    assert verdict(test) == before and not test.error
+    choose(test, method="ssd")
+    assert not test.info and verdict(test) == before
+
+
+def test_a_run_that_diverges_says_so_and_keeps_the_picture(no_exception: list[AppTest],
+                                                           monkeypatch: pytest.MonkeyPatch) -> None:
+    def diverging(task: Task, settings: Settings, progress: Progress) -> Outcome:
+        outcome = METHODS["head_zeroing"].work(task, METHODS["head_zeroing"].settings(), progress)
+        return replace(outcome, parameters={name: value / 0 for name, value in outcome.parameters.items()})
+
+    monkeypatch.setitem(METHODS, "neggrad", replace(METHODS["neggrad"], work=diverging))
+    test = app()
+    no_exception.append(test)
+    before = verdict(test)
+    choose(test, method="neggrad")
+    assert "diverged" in test.error[0].value and "Lower the learning rate" in test.error[0].value
+    assert verdict(test) == before
+
+
+def test_the_seed_is_a_part_of_the_address(no_exception: list[AppTest]) -> None:
+    test = app(method="neggrad", seed="3")
+    no_exception.append(test)
+    assert test.query_params["seed"] == "3"
+    assert "Seed 3." in " ".join(c.value for c in test.caption)
+    choose(test, method="ssd")
+    assert "seed" not in test.query_params, "it has no randomness"
+    odd = app(method="neggrad", seed="-1")
+    no_exception.append(odd)
+    assert "seed" in odd.warning[0].value
+
+
+def compare_page(**address: str) -> AppTest:
+    test = AppTest.from_file(str(REPOSITORY / "app.py"), default_timeout=120)
+    for name, value in address.items():
+        test.query_params[name] = value
+    test.run()
+    return test.switch_page("pages/compare.py").run()
+
+
+@pytest.mark.parametrize("network", ["small-resnet", "small-vit"])
+def test_the_compare_page_shows_every_method(no_exception: list[AppTest], network: str) -> None:
+    test = compare_page(network=network, forget="6", pair="unsir,pgu")
+    no_exception.append(test)
+    assert verdict(test).startswith("Nearest to retraining: ")
+    table = test.dataframe[0].value
+    assert len(table) == len(METHODS) + 1 and set(METHODS[n].title for n in METHODS) <= set(table["method"])
+    missing = table[table["seeds"] == 0]
+    assert all(remark.startswith("Not applicable. ") for remark in missing["remark"])
+    assert bool(len(missing)) == (network == "small-vit"), "no history was recorded for the transformer"
+    assert [s.value for s in test.selectbox if s.key in ("pair0", "pair1")] == ["unsir", "pgu"]
+    test.selectbox(key="pair0").set_value("ssd").run()
+    assert test.query_params["pair"] == "ssd,pgu"
+    assert len(test.get("plotly_chart")) == 6  # trade-off, two maps, layers, two matrices
+
+
+def test_several_classes_can_be_compared_on_request_only(no_exception: list[AppTest]) -> None:
+    test = compare_page(forget="0,6")
+    no_exception.append(test)
+    assert "shipped for single classes" in test.info[0].value
+    assert any(b.label == "Run every method" for b in test.button)
+    bad = app(pair="ssd,magic")
+    no_exception.append(bad)
+    assert "pair" in bad.warning[0].value
 
 
 def test_switching_methods_keeps_each_ones_settings(no_exception: list[AppTest]) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import streamlit as st
 
 from ui.state import State, positions, snap
+from unlearn_core.engine import SEEDS
 from unlearn_core.methods import method
 from unlearn_core.methods.base import Hyperparameter
 
@@ -23,6 +24,11 @@ def knobs(state: State, limit: float | None) -> None:
         for knob in declared:
             if knob.advanced:
                 _widget(state, knob)
+        if method(state.method).seeded:
+            st.session_state["seed"] = state.seed
+            st.number_input("Seed", 0, SEEDS.stop - 1, key="seed", help="Owns all randomness of the method: the same "
+                            "seed gives the same outcome.", on_change=lambda: setattr(state, "seed",
+                                                                                      st.session_state["seed"]))
 
 
 def _widget(state: State, knob: Hyperparameter) -> None:

@@ -32,17 +32,18 @@ def live_view(scene: Scene, settled: Settled, on_point: Callable[[], None], on_p
     """
     publish(scene, settled)
     knobs = {knob.name for knob in method(scene.choice.method).hyperparameters}
+    live = scene.index is not None
     _mount(
         key="live",
         data={
             "scene": f"lacuna/scene/{scene.choice.key}",
-            "points": f"lacuna/points/{scene.choice.key}",
+            "points": f"lacuna/points/{scene.choice.key}" if live else None,
             "outcome": f"lacuna/outcome/{settled.choice.key}",
             "image": "lacuna/image/",
             "alpha": {"ticks": positions(ALPHA), "value": settled.alpha, "label": ALPHA.label,
-                      "meaning": ALPHA.meaning, "locked": "alpha" not in knobs},
+                      "meaning": ALPHA.meaning, "locked": "alpha" not in knobs} if live else None,
             "lambda": {"ticks": positions(LAMBDA), "value": settled.lam, "label": LAMBDA.label,
-                       "meaning": LAMBDA.meaning, "locked": False},
+                       "meaning": LAMBDA.meaning, "locked": False} if live else None,
             "gauges": [{
                 "id": name, "label": kind.title, "about": kind.about, "better": kind.better,
                 "original": scene.original[name].value,

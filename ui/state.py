@@ -9,12 +9,13 @@ from functools import cache
 import streamlit as st
 
 from unlearn_core import zoo
-from unlearn_core.engine import Choice, choice
+from unlearn_core.engine import SEEDS, Choice, choice
 from unlearn_core.methods import METHODS, method
 from unlearn_core.methods.base import Hyperparameter, Value
 
 CLASSES = ("T-shirt", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Boot")
 DEFAULT = choice("small-resnet", (0,), "ssd", {})
+PAIR = ("ssd", "retrain")
 ADDRESS_VERSION = "1"
 
 
@@ -30,6 +31,8 @@ class State:
         history: settled choices, newest last, for undo.
         notes: what was ignored or corrected in the address, told once.
         plain: whether plain widgets take the canvas's place.
+        seed: owns the randomness of methods that have any.
+        pair: the two methods that are compared in full.
     """
 
     network: str = DEFAULT.network
@@ -40,6 +43,8 @@ class State:
     history: list[Choice] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     plain: bool = False
+    seed: int = 0
+    pair: tuple[str, str] = PAIR
 
     def choice(self) -> Choice:
         """The checked choice.
@@ -47,12 +52,14 @@ class State:
         Raises:
             ValueError: as `engine.choice`; a sentence for the page.
         """
-        return choice(self.network, self.forget, self.method, self.settings[self.method])
+        return choice(self.network, self.forget, self.method, self.settings[self.method], self.seed)
 
     def adopt(self, chosen: Choice) -> None:
         """Become that choice."""
         self.network, self.forget, self.method = chosen.network, chosen.forget, chosen.method
         self.settings[chosen.method] = dict(chosen.settings)
+        if method(chosen.method).seeded:
+            self.seed = chosen.seed
 
 
 def state() -> State:
@@ -63,7 +70,7 @@ def state() -> State:
     return found
 
 
-def write_address(chosen: Choice, plain: bool) -> None:
+def write_address(chosen: Choice, plain: bool, pair: tuple[str, str] = PAIR) -> None:
     """Put the choice into the address; defaults are left out, so the bare address is the default page."""
     wanted = {"v": ADDRESS_VERSION} if chosen != DEFAULT else {}
     if plain:
@@ -74,6 +81,10 @@ def write_address(chosen: Choice, plain: bool) -> None:
         wanted["forget"] = ",".join(map(str, chosen.forget))
     if chosen.method != DEFAULT.method:
         wanted["method"] = chosen.method
+    if pair != PAIR:
+        wanted["pair"] = ",".join(pair)
+    if chosen.seed:
+        wanted["seed"] = str(chosen.seed)
     defaults = method(chosen.method).settings()
     wanted |= {k: f"{v:g}" if isinstance(v, float) else str(v) for k, v in chosen.settings if v != defaults[k]}
     if st.query_params.to_dict() != wanted:
@@ -83,7 +94,7 @@ def write_address(chosen: Choice, plain: bool) -> None:
 def read_address(params: Mapping[str, str]) -> State:
     """The state an address stands for. What it cannot stand for is ignored or clamped, and noted."""
     found = State(plain=params.get("plain") == "1")
-    known = {"v", "network", "forget", "method", "plain"}
+    known = {"v", "network", "forget", "method", "plain", "seed", "pair"}
     if params.get("v", ADDRESS_VERSION) != ADDRESS_VERSION:
         found.notes.append(f"v: this address was made by another version ({_short(params['v'])}).")
     if (given := params.get("network")) is not None:
@@ -102,6 +113,18 @@ def read_address(params: Mapping[str, str]) -> State:
         except ValueError:
             found.notes.append(f"forget: one to nine class numbers in 0..9, separated by commas, expected, "
                                f"got {_short(given)}; the default is shown.")
+    if (given := params.get("pair")) is not None:
+        first, _, second = given.partition(",")
+        if first in METHODS and second in METHODS:
+            found.pair = (first, second)
+        else:
+            found.notes.append(f"pair: two methods, separated by a comma, expected, got {_short(given)}; "
+                               f"{' and '.join(PAIR)} are shown.")
+    if (given := params.get("seed")) is not None:
+        if given.isdecimal() and int(given) in SEEDS:
+            found.seed = int(given)
+        else:
+            found.notes.append(f"seed: a whole number in 0..{SEEDS.stop - 1} expected, got {_short(given)}; 0 is used.")
     for knob in method(found.method).hyperparameters:
         known.add(knob.name)
         if (given := params.get(knob.name)) is not None:

@@ -21,15 +21,16 @@ def ready(ticket: Ticket[T], patience: float, what: str, on_cancel: Callable[[],
     Raises:
         Exception: whatever the work raised.
     """
-    held = st.session_state.pop("ticket", None)
-    if held is not None and held.key == ticket.key and held.wait(0):
+    held: Ticket[T] | None = st.session_state.get("ticket")
+    if held is not None and held.key == ticket.key:
         ticket.release()
-        ticket = held  # finished behind the progress bar; a failure is told once, not tried for ever
-    elif held is not None:
-        held.release()
-    if not ticket.wait(0):
+        ticket = held  # a failure that happened behind the progress bar is told once, not tried for ever
+    elif not ticket.wait(0):
+        give_up()
         st.session_state["ticket"] = ticket
     if ticket.wait(patience):
+        if st.session_state.get("ticket") is ticket:
+            del st.session_state["ticket"]
         return ticket.result()
     with st.container(border=True):
         _progress(ticket, what, on_cancel)
@@ -43,6 +44,12 @@ def _progress(ticket: Ticket[object], what: str, on_cancel: Callable[[], None]) 
         st.rerun()
     st.progress(min(ticket.share, 1.0), f"{what}: {ticket.note or 'waiting for a free processor'}")
     if st.button("Cancel", help="Stops the work and returns to the last picture."):
-        ticket.release()
+        give_up()
         on_cancel()
         st.rerun()
+
+
+def give_up() -> None:
+    """Stop waiting for whatever this session waits for."""
+    if (held := st.session_state.pop("ticket", None)) is not None:
+        held.release()

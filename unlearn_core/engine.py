@@ -20,25 +20,29 @@ from torch import Tensor, nn
 from unlearn_core import zoo
 from unlearn_core.audit.accuracy import per_class
 from unlearn_core.audit.gauges import KINDS, GaugeName, Reading, read_gauges, verdict
+from unlearn_core.audit.weights import relative_change
 from unlearn_core.dampening import Answers, RatioIndex, build_index
 from unlearn_core.data import ImageSet
 from unlearn_core.evaluate import EvaluationSet, Outputs, evaluation_set, outputs
-from unlearn_core.importance import Importance, Loss
+from unlearn_core.exhibits import Exhibit
+from unlearn_core.gram import Gram, Patches, measure_grams
+from unlearn_core.importance import Importance
 from unlearn_core.methods import method
-from unlearn_core.methods.base import Cost, Value
+from unlearn_core.methods.base import Cost, Settings, Value
 from unlearn_core.methods.selective import ALPHA, LAMBDA, ceiling, importance_pair
 from unlearn_core.models import parameter_kinds
 from unlearn_core.packing import pack
 from unlearn_core.pool import Lane, Pool, Ticket
-from unlearn_core.progress import Progress, silent
+from unlearn_core.progress import Progress, silent, stage
 from unlearn_core.projection import FeatureMap
 from unlearn_core.scenario import Scenario, forget_classes
 from unlearn_core.task import Measurement, Task, measure
+from unlearn_core.train import RECIPES
 
-VERSION = 1
+VERSION = 2
 """Part of every key: raise it when the numbers that an unchanged choice leads to change."""
 
-LOSSES: dict[str, Loss] = {"ssd": "cross_entropy", "assd": "cross_entropy", "lfssd": "squared_norm"}
+SEEDS = range(1000)
 BINS = 256
 # 48 bins a decade, like the slider: its positions fall on bin edges (up to their rounding).
 LOG_RATIO = (3 - BINS / 48, 3.0)
@@ -62,6 +66,7 @@ class Choice:
     forget: tuple[int, ...]
     method: str
     settings: tuple[tuple[str, Value], ...]
+    seed: int = 0
 
     @cached_property
     def key(self) -> str:
@@ -70,12 +75,14 @@ class Choice:
 
     @property
     def scene(self) -> Choice:
-        """The choice without alpha and lambda: what a slider does not change."""
-        return replace(self, settings=tuple(s for s in self.settings if s[0] not in ("alpha", "lambda")))
+        """The choice without what a slider of the live view changes: alpha and lambda, or every knob."""
+        importances = method(self.method).importance is not None
+        fixed = tuple(s for s in self.settings if importances and s[0] not in ("alpha", "lambda"))
+        return replace(self, settings=fixed, seed=0)
 
 
-def choice(network: str, forget: tuple[int, ...], method_name: str, settings: dict[str, Value]) -> Choice:
-    """A checked choice with every hyper-parameter filled in.
+def choice(network: str, forget: tuple[int, ...], method_name: str, settings: Settings, seed: int = 0) -> Choice:
+    """A checked choice with every hyper-parameter filled in; the seed of a method that uses none is 0.
 
     Raises:
         ValueError: for an unknown network, method, class or hyper-parameter, or a value out of range.
@@ -83,8 +90,11 @@ def choice(network: str, forget: tuple[int, ...], method_name: str, settings: di
     if network not in zoo.TITLES:
         raise ValueError(f"network: one of {', '.join(zoo.TITLES)} expected, got {network!r}")
     scenario = forget_classes(forget, 10)
-    full = method(method_name).settings(settings)
-    return Choice(network, scenario.forget_classes, method_name, tuple(sorted(full.items())))
+    found = method(method_name)
+    if seed not in SEEDS:
+        raise ValueError(f"seed: a whole number in {SEEDS.start}..{SEEDS.stop - 1} expected, got {seed!r}")
+    return Choice(network, scenario.forget_classes, method_name, tuple(sorted(found.settings(settings).items())),
+                  seed if found.seeded else 0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,16 +110,19 @@ class Base:
 
 @dataclass(frozen=True, eq=False)
 class Scene:
-    """All that is fixed while alpha and lambda move.
+    """All that is fixed while the knobs move.
 
     Attributes:
-        choice: without alpha and lambda.
+        choice: without alpha and lambda, or without any knob.
         layers: parameter names.
         kinds: what each layer is.
+        sizes: number of weights of each layer.
         original: the original's gauges.
         retrained: the gauges of each retrained seed; empty if none are bundled.
+        retrained_probabilities: (seeds, N, classes) of the retrained, or None.
         accuracy_before: (classes,) test accuracy of the original.
         accuracy_retrained: (seeds, classes) test accuracy of the retrained, or None.
+        index: importance ratios; None for a method that thresholds none.
         ceiling: 1/rho where it bounds the ratios, else None.
         blob: the live view's constant data, packed.
     """
@@ -117,13 +130,15 @@ class Scene:
     choice: Choice
     scenario: Scenario
     task: Task
-    index: RatioIndex
     layers: tuple[str, ...]
     kinds: tuple[str, ...]
+    sizes: npt.NDArray[np.int64]
     original: dict[GaugeName, Reading]
     retrained: tuple[dict[GaugeName, Reading], ...]
+    retrained_probabilities: npt.NDArray[np.float32] | None
     accuracy_before: npt.NDArray[np.float64]
     accuracy_retrained: npt.NDArray[np.float64] | None
+    index: RatioIndex | None
     ceiling: float | None
     blob: bytes
 
@@ -133,37 +148,41 @@ class Settled:
     """The exact answer to a choice, computed on the evaluation set.
 
     Attributes:
-        alpha: the threshold used, given or found by the method's rule.
-        lam: the dampening constant.
         gauges: readings of the unlearned model.
         accuracy: (classes,) test accuracy.
-        answers: per layer.
-        probabilities: (N, classes) before and after.
+        change: (layers,) relative weight change.
+        probabilities: (N, classes) after.
         xy: (N, 2) map positions in [0, 1].
+        exhibits: pictures of what the method did.
         verdict: one sentence.
         evaluate_seconds: of the forward pass.
+        alpha: the threshold used, given or found by the method's rule; None for a method without.
+        lam: the dampening constant; None for a method without.
+        answers: what was dampened in each layer; None for a method that dampens nothing.
     """
 
     choice: Choice
-    alpha: float
-    lam: float
     gauges: dict[GaugeName, Reading]
     accuracy: npt.NDArray[np.float64]
-    answers: Answers
+    change: npt.NDArray[np.float64]
     predicted: npt.NDArray[np.int64]
     probabilities: npt.NDArray[np.float32]
     xy: npt.NDArray[np.float32]
     warnings: tuple[str, ...]
     trace: dict[str, float]
+    exhibits: tuple[Exhibit, ...]
     cost: Cost
     verdict: str
     evaluate_seconds: float
+    alpha: float | None = None
+    lam: float | None = None
+    answers: Answers | None = None
 
     def blob(self) -> bytes:
         """The live view's data of this outcome, packed."""
         return pack({"alpha": self.alpha, "lambda": self.lam}, {
             "xy": _steps(self.xy, np.uint16), "klass": self.predicted.astype(np.uint8),
-            "probability": _steps(self.probabilities, np.uint8)})
+            "probability": _steps(self.probabilities, np.uint8), "change": self.change.astype(np.float32)})
 
 
 class Landscape:
@@ -242,14 +261,20 @@ class Engine:
     def scene(self, chosen: Choice, lane: Lane = Lane.LONG) -> Ticket[Scene]:
         """What is fixed while the sliders move: seconds when importances must be measured first."""
         wanted = chosen.scene
-        return self.pool.submit(("scene", wanted), lambda progress: self._scene(wanted, progress), lane)
+        return self.pool.submit(("scene", wanted), lambda progress: self.prepare(wanted, progress), lane)
 
-    def _scene(self, chosen: Choice, progress: Progress) -> Scene:
-        base, evaluation = self.base(chosen.network), self.evaluation
+    def prepare(self, chosen: Choice, progress: Progress) -> Scene:
+        """What `scene` answers, computed here and now."""
+        chosen = chosen.scene
+        base, evaluation, found = self.base(chosen.network), self.evaluation, method(chosen.method)
         scenario, settings = Scenario(chosen.forget), dict(chosen.settings)
-        task = Task(base.model, self.images[0], scenario, self._importances(chosen.network))
-        pair = importance_pair(task, LOSSES[chosen.method], settings, progress)
-        index = build_index(dict(base.model.named_parameters()), pair.forget, pair.reference)
+        task = Task(base.model, self.images[0], scenario, self._importances(chosen.network),
+                    self._grams(chosen.network), zoo.history(chosen.network), RECIPES[chosen.network])
+        weights = dict(base.model.named_parameters())
+        index = limit = None
+        if found.importance is not None:
+            pair = importance_pair(task, found.importance, settings, progress)
+            index, limit = build_index(weights, pair.forget, pair.reference), ceiling(task, settings)
         labels, member = evaluation.labels, evaluation.member
         logits = zoo.retrained_logits(chosen.network, scenario)
         seeds = [Outputs(seed, np.zeros((0, 0), np.float32)) for seed in (logits if logits is not None else [])]
@@ -257,33 +282,47 @@ class Engine:
         def accuracies(o: Outputs) -> npt.NDArray[np.float64]:
             return per_class(o.predicted[~member], labels[~member], len(task.train.classes))
 
-        limit = ceiling(task, settings)
-        kinds = parameter_kinds(base.model)
+        kinds, sizes = parameter_kinds(base.model), np.array([w.numel() for w in weights.values()])
         scene = Scene(
-            chosen, scenario, task, index, index.names, tuple(kinds[n] for n in index.names),
+            chosen, scenario, task, tuple(weights), tuple(kinds[n] for n in weights), sizes,
             read_gauges(base.before, labels, member, scenario),
             tuple(read_gauges(seed, labels, member, scenario) for seed in seeds),
-            accuracies(base.before), np.stack([accuracies(s) for s in seeds]) if seeds else None, limit,
-            self._scene_blob(base, scenario, index, kinds, limit),
+            np.stack([seed.probabilities for seed in seeds]) if seeds else None,
+            accuracies(base.before), np.stack([accuracies(s) for s in seeds]) if seeds else None, index, limit,
+            self._scene_blob(base, scenario, index, kinds, sizes, limit),
         )
         progress(1.0, "done")
         return scene
 
-    def _scene_blob(self, base: Base, scenario: Scenario, index: RatioIndex, kinds: dict[str, str],
-                    limit: float | None) -> bytes:
-        low, high = LOG_RATIO
-        counts, inverse, infinite = index.histogram(low, high, BINS)
-        names = self.images[0].classes
-        return pack(
-            {"layers": [{"name": n, "kind": kinds[n], "size": int(s)}
-                        for n, s in zip(index.names, index.sizes, strict=True)],
-             "alphas": ALPHAS, "lambdas": LAMBDAS, "classes": names, "forget": scenario.forget_classes,
-             "ceiling": limit, "log_ratio": [low, high], "n": len(self.evaluation.labels)},
-            {"counts": counts.astype(np.float32), "inverse": inverse.astype(np.float32),
-             "infinite": infinite.astype(np.float32), "before_xy": _steps(base.positions, np.uint16),
-             "before_class": base.before.predicted.astype(np.uint8), "truth": self.evaluation.labels.astype(np.uint8),
-             "member": self.evaluation.member.astype(np.uint8),
-             "before_probability": _steps(base.before.probabilities, np.uint8)})
+    def _scene_blob(self, base: Base, scenario: Scenario, index: RatioIndex | None, kinds: dict[str, str],
+                    sizes: npt.NDArray[np.int64], limit: float | None) -> bytes:
+        header: dict[str, object] = {
+            "layers": [{"name": n, "kind": k, "size": int(s)} for (n, k), s in zip(kinds.items(), sizes, strict=True)],
+            "classes": self.images[0].classes, "forget": scenario.forget_classes, "n": len(self.evaluation.labels)}
+        arrays: dict[str, npt.NDArray[np.generic]] = {
+            "before_xy": _steps(base.positions, np.uint16),
+            "before_class": base.before.predicted.astype(np.uint8), "truth": self.evaluation.labels.astype(np.uint8),
+            "member": self.evaluation.member.astype(np.uint8),
+            "before_probability": _steps(base.before.probabilities, np.uint8)}
+        if index is not None:
+            counts, inverse, infinite = index.histogram(*LOG_RATIO, BINS)
+            header |= {"alphas": ALPHAS, "lambdas": LAMBDAS, "ceiling": limit, "log_ratio": list(LOG_RATIO)}
+            arrays |= {"counts": counts.astype(np.float32), "inverse": inverse.astype(np.float32),
+                       "infinite": infinite.astype(np.float32)}
+        return pack(header, arrays)
+
+    def _grams(self, network: str) -> Callable[..., Gram]:
+        def provide(model: nn.Module, train: ImageSet, positions: Tensor | None, patches: Patches,
+                    progress: Progress) -> Gram:
+            if positions is None and patches == "exact":
+                return zoo.grams(network)
+            key = ("gram", network, None if positions is None else positions.numpy().tobytes(), patches)
+            known = self.pool.known(key)
+            if known is None:
+                known = self.pool.keep(key, measure_grams(model, train, positions, patches, progress))
+            return cast(Gram, known)
+
+        return provide
 
     def _importances(self, network: str) -> Callable[..., Importance]:
         def provide(model: nn.Module, train: ImageSet, scenario: Scenario, wanted: Measurement,
@@ -303,26 +342,30 @@ class Engine:
     # -- exact outcomes -------------------------------------------------------------------------------------
 
     def settle(self, scene: Scene, chosen: Choice) -> Ticket[Settled]:
-        """The exact outcome of a choice, ahead of everything else in the pool."""
-        return self.pool.submit(("settled", chosen), lambda progress: self._settle(scene, chosen, progress),
-                                Lane.RELEASE)
+        """The exact outcome of a choice: ahead of everything else if it is a matter of milliseconds."""
+        return self.pool.submit(("settled", chosen), lambda progress: self.compute(scene, chosen, progress),
+                                Lane.LONG if scene.index is None else Lane.RELEASE)
 
-    def _settle(self, scene: Scene, chosen: Choice, progress: Progress) -> Settled:
-        base = self.base(chosen.network)
-        result = method(chosen.method).run(scene.task, dict(chosen.settings), silent)
+    def compute(self, scene: Scene, chosen: Choice, progress: Progress) -> Settled:
+        """What `settle` answers, computed here and now."""
+        base, found = self.base(chosen.network), method(chosen.method)
+        result = found.run(replace(scene.task, seed=chosen.seed), dict(chosen.settings),
+                           stage(progress, 0.0, 0.98, found.title))
+        change = relative_change(base.model.named_parameters(), result.parameters)
         start = time.perf_counter()
-        after = base.before if not result.trace["selected"] else outputs(base.model, base.pixels, result.parameters)
+        after = outputs(base.model, base.pixels, result.weights) if change.any() or result.buffers else base.before
         seconds = time.perf_counter() - start
         labels, member = self.evaluation.labels, self.evaluation.member
         gauges = read_gauges(after, labels, member, scene.scenario)
-        alpha, lam = result.trace["alpha"], result.trace["lambda"]
+        settled = Settled(
+            chosen, gauges, per_class(after.predicted[~member], labels[~member], len(scene.task.train.classes)),
+            change, after.predicted, after.probabilities, base.feature_map.place(after.features), result.warnings,
+            result.trace, result.exhibits, result.cost, verdict(gauges, scene.original, scene.retrained), seconds)
+        if scene.index is not None:
+            alpha, lam = result.trace["alpha"], result.trace["lambda"]
+            settled = replace(settled, alpha=alpha, lam=lam, answers=scene.index.query(alpha, lam))
         progress(1.0, "done")
-        return Settled(
-            chosen, alpha, lam, gauges,
-            per_class(after.predicted[~member], labels[~member], len(scene.task.train.classes)),
-            scene.index.query(alpha, lam), after.predicted, after.probabilities,
-            base.feature_map.place(after.features), result.warnings, result.trace, result.cost,
-            verdict(gauges, scene.original, scene.retrained), seconds)
+        return settled
 
     # -- landscapes -----------------------------------------------------------------------------------------
 
@@ -368,7 +411,7 @@ class Engine:
         alpha, lam = ALPHAS[position // len(LAMBDAS)], LAMBDAS[position % len(LAMBDAS)]
         settings: dict[str, Value] = {**dict(scene.choice.settings), "lambda": lam, "alpha": alpha}
         name = scene.choice.method if scene.choice.method != "assd" else "ssd"
-        settled = self._settle(scene, choice(scene.choice.network, scene.choice.forget, name, settings), silent)
+        settled = self.compute(scene, choice(scene.choice.network, scene.choice.forget, name, settings), silent)
         gauges = np.array([settled.gauges[g].value for g in KINDS], np.float32)
         return position, gauges, _steps(settled.xy, np.uint8), settled.predicted.astype(np.uint8)
 

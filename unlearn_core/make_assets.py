@@ -1,7 +1,7 @@
 """How every bundled asset was made; `make assets` runs it. Finished parts are kept, so it resumes.
 
 python -m unlearn_core.make_assets            # everything
-python -m unlearn_core.make_assets data       # one stage: data, networks, references, maps, landscapes
+python -m unlearn_core.make_assets data       # one stage; --help lists them
 """
 
 from __future__ import annotations
@@ -10,8 +10,10 @@ import argparse
 import gzip
 import os
 import shutil
+import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import replace
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
@@ -20,20 +22,29 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, nn
 from tqdm import tqdm
 
 from unlearn_core import assets, data, zoo
+from unlearn_core.comparison import compare
+from unlearn_core.comparison import save as save_comparison
 from unlearn_core.engine import Engine, Landscape, choice
 from unlearn_core.evaluate import evaluation_set, outputs
+from unlearn_core.gram import measure_grams
+from unlearn_core.history import ClassRecorder
 from unlearn_core.importance import Estimator, Loss
+from unlearn_core.progress import silent
 from unlearn_core.projection import fit_map
 from unlearn_core.scenario import Scenario
 from unlearn_core.task import Measurement, measure
-from unlearn_core.train import seed_of, train
+from unlearn_core.train import MOMENTUM, RECIPES, seed_of, train
 
 WORK = assets.ROOT.parent / "build" / "networks"
 SEEDS = {"small-resnet": 5, "small-vit": 3}
+FASHION_MNIST_FOLDER = Path("/usr/share/datasets/fashion-mnist")
+SHADOWED, SHADOWS = "small-resnet", 64
+COMPARED_SEEDS = {"small-resnet": 3, "small-vit": 2}
+RECORDED_EPOCHS, RECORDED_SHARES = 3, (0.01, 0.03, 0.1, 0.3)
 PER_CLASS = 2000
 LOSSES: tuple[Loss, ...] = ("cross_entropy", "squared_norm")
 
@@ -167,6 +178,105 @@ def make_landscapes(architecture: str) -> None:
                      "predicted": np.stack(predicted)})
 
 
+def shadow_file(number: int) -> Path:
+    """Where the outputs of a finished shadow model are kept."""
+    return WORK.parent / "shadows" / f"{number}.npz"
+
+
+def run_shadow(number: int) -> None:
+    """Train one shadow model on a random half of all images that are audited, and keep its outputs on those.
+
+    The pool is the training set and the evaluation set's test images, so that every audited image, member or not,
+    was seen by about half of the shadow models.
+    """
+    torch.set_num_threads(1)
+    os.nice(5)
+    train_images, test_images = zoo.image_sets()
+    audited = evaluation_set(train_images, test_images)
+    unseen = audited.images.subset(torch.from_numpy(np.flatnonzero(~audited.member)))
+    pool = replace(train_images, images=torch.cat([train_images.images, unseen.images]),
+                   labels=torch.cat([train_images.labels, unseen.labels]))
+    inside = torch.rand(len(pool), generator=torch.Generator().manual_seed(seed_of("shadow", number))) < 0.5
+    model = train(SHADOWED, pool.subset(torch.nonzero(inside).flatten()), seed=seed_of("shadow training", number))
+    rows = np.concatenate([audited.row[audited.member], len(train_images) + np.arange(len(unseen))])
+    file = shadow_file(number)
+    partial_file = file.with_suffix(".partial.npz")
+    np.savez_compressed(partial_file, logits=outputs(model, audited.images.pixels()).logits.astype(np.float16),
+                        inside=inside.numpy()[rows])
+    partial_file.replace(file)
+
+
+def make_shadows(jobs: int) -> None:
+    """Train the shadow models that are not there yet, and ship each audited image's margin in every one."""
+    shadow_file(0).parent.mkdir(parents=True, exist_ok=True)
+    todo = [number for number in range(SHADOWS) if not shadow_file(number).exists()]
+    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+        waiting = [pool.submit(run_shadow, number) for number in todo]
+        for done in tqdm(as_completed(waiting), total=len(todo), desc="shadow models", unit="model"):
+            done.result()
+
+
+def make_grams(architecture: str) -> None:
+    """Gram matrices of every layer's inputs over all training images: lower triangles, in double precision."""
+    with tqdm(desc=f"grams of {architecture}", total=100) as bar:
+        found = measure_grams(zoo.original(architecture), zoo.image_sets()[0], None, "exact", partial(_show, bar))
+    (assets.ROOT / "grams").mkdir(parents=True, exist_ok=True)
+    triangles = {name: gram[:, *torch.tril_indices(*gram.shape[1:])].contiguous() for name, gram in found.items()}
+    save_file(triangles, assets.ROOT / f"grams/{architecture}.safetensors")
+
+
+def make_histories(architecture: str) -> None:
+    """Train the original once more, bit by bit the same, and record how each class moved it in the last epochs."""
+    recipe = RECIPES[architecture]
+    if recipe.optimiser != "sgd":
+        return  # only an SGD step is a sum of one part per class
+    torch.set_num_threads(1)
+    first = recipe.epochs - RECORDED_EPOCHS
+    recorder: ClassRecorder | None = None
+    with tqdm(desc=f"history of {architecture}", total=100) as bar:
+        def watch(epoch: int, model: nn.Module, logits: Tensor, labels: Tensor, lr: float) -> None:
+            nonlocal recorder
+            if epoch >= first:
+                recorder = recorder or ClassRecorder(model, MOMENTUM, 10, RECORDED_EPOCHS, RECORDED_SHARES)
+                recorder.step(epoch - first, logits, labels, lr)
+
+        model = train(architecture, data.fashion_mnist("train"), seed=seed_of("train", architecture, None, 0),
+                      progress=partial(_show, bar), watch=watch)
+    assert recorder is not None
+    for (name, again), shipped in zip(model.named_parameters(), zoo.original(architecture).parameters(), strict=True):
+        if not torch.equal(again, shipped):
+            raise RuntimeError(f"{architecture}: {name} differs from the shipped network, so this is not its history; "
+                               "remake the networks on this machine first")
+    (assets.ROOT / "histories").mkdir(parents=True, exist_ok=True)
+    save_file(recorder.tables(), assets.ROOT / f"histories/{architecture}.safetensors")
+
+
+def make_comparison(architecture: str, label: int, retrain_seconds: float) -> None:
+    """Run every method at its defaults on one request; one thread, as many requests at once as there are cores."""
+    torch.set_num_threads(1)
+    found = compare(Engine(), architecture, (label,), COMPARED_SEEDS[architecture], silent, retrain_seconds)
+    file = assets.ROOT / f"comparisons/{architecture}-{label}.npz"
+    save_comparison(found, file)
+
+
+def make_comparisons(architecture: str, jobs: int) -> None:
+    """Compare all methods for each class; finished files are kept."""
+    (assets.ROOT / "comparisons").mkdir(parents=True, exist_ok=True)
+    todo = [label for label in range(10)
+            if not (assets.ROOT / f"comparisons/{architecture}-{label}.npz").exists()]
+    if not todo:
+        return
+    torch.set_num_threads(1)
+    started = time.perf_counter()
+    retained = data.fashion_mnist("train")
+    train(architecture, retained.subset(torch.nonzero(retained.labels != 0).flatten()), seed=0)
+    seconds = time.perf_counter() - started
+    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+        waiting = [pool.submit(make_comparison, architecture, label, seconds) for label in todo]
+        for done in tqdm(as_completed(waiting), total=len(todo), desc=f"comparisons of {architecture}"):
+            done.result()
+
+
 def _save(name: str, arrays: Mapping[str, npt.NDArray[np.generic]]) -> None:
     (assets.ROOT / name).parent.mkdir(parents=True, exist_ok=True)
     np.savez_compressed(assets.ROOT / name, **arrays)  # type: ignore[arg-type]
@@ -178,6 +288,9 @@ ABOUT = {
     "references": "outputs of the retrained networks on the evaluation images, (seeds, N, classes)",
     "importances": "per-sample importance of every weight over all training images",
     "maps": "the original's features of the evaluation images and their UMAP positions",
+    "grams": "Gram matrices of every layer's inputs over all training images, lower triangles",
+    "histories": "sums of the updates that each class caused in the last recorded epochs of training",
+    "comparisons": "every method at its defaults: measures of each seed, predictions and positions of the first",
     "landscapes": "SSD at its defaults on an (alpha, lambda) grid: gauges, map positions, predictions",
 }
 
@@ -192,11 +305,11 @@ def list_assets() -> None:
 def main() -> None:
     """Run one stage, or all of them in order."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    stages = ["data", "networks", "references", "maps", "landscapes"]
+    stages = ["data", "networks", "references", "maps", "landscapes", "grams", "histories", "comparisons"]
     parser.add_argument("stage", nargs="?", default="all", choices=["all", *stages])
     parser.add_argument("--architectures", nargs="+", default=list(SEEDS), choices=list(SEEDS))
     parser.add_argument("--jobs", type=int, default=2, help="trainings at once, one thread each")
-    parser.add_argument("--fashion-mnist", type=Path, default=Path("/usr/share/datasets/fashion-mnist"),
+    parser.add_argument("--fashion-mnist", type=Path, default=FASHION_MNIST_FOLDER,
                         help="folder of the four original idx files")
     chosen = parser.parse_args()
     wanted = stages if chosen.stage == "all" else [chosen.stage]
@@ -206,7 +319,8 @@ def main() -> None:
     if "networks" in wanted:
         make_networks(chosen.architectures, chosen.jobs)
     for stage, make in (("networks", pack_networks), ("references", make_references), ("maps", make_maps),
-                        ("landscapes", make_landscapes)):
+                        ("landscapes", make_landscapes), ("grams", make_grams), ("histories", make_histories),
+                        ("comparisons", partial(make_comparisons, jobs=chosen.jobs))):
         if stage in wanted:
             for architecture in chosen.architectures:
                 make(architecture)

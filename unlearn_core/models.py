@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -57,7 +58,11 @@ class Offset(nn.Module):
 
     def __init__(self, tokens: int, width: int) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.empty(1, tokens, width).normal_(std=0.02))
+        self.weight = nn.Parameter(torch.empty(1, tokens, width))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        nn.init.normal_(self.weight, std=0.02)
 
     def forward(self, x: Tensor) -> Tensor:
         return x + self.weight
@@ -140,7 +145,7 @@ def build(name: str, *, channels: int, classes: int, size: int, generator: torch
     Raises:
         ValueError: if there is no such network, or it cannot take such images.
     """
-    with _seeded(generator):
+    with seeded(generator):
         if name in SMALL:
             return SMALL[name](channels, classes, size).to(memory_format=torch.channels_last)
         import torchvision
@@ -157,12 +162,59 @@ def build(name: str, *, channels: int, classes: int, size: int, generator: torch
         return network
 
 
+_global_generator = threading.Lock()
+
+
 @contextmanager
-def _seeded(generator: torch.Generator) -> Iterator[None]:
-    """PyTorch initialises from its global generator: lend it a seed and give its state back."""
-    with torch.random.fork_rng(devices=[]):
+def seeded(generator: torch.Generator) -> Iterator[None]:
+    """Lend PyTorch's global generator a seed and give its state back, for code that draws from it.
+
+    Initial weights and dropout do. One thread at a time: what is done inside should be brief.
+    """
+    with _global_generator, torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(int(torch.randint(2**31, (1,), generator=generator)))
         yield
+
+
+def fresh(model: nn.Module, generator: torch.Generator) -> nn.Module:
+    """The same architecture with new initial weights: no module keeps what it has learnt, except frozen weights.
+
+    Every module draws its weights as PyTorch does by default. For the networks of `SMALL` these are the very
+    weights that `build` makes with the same generator.
+
+    Args:
+        model: left as it is.
+        generator: owns the randomness of the initial weights.
+
+    Raises:
+        ValueError: if `cannot_renew` names any weight.
+    """
+    if stale := cannot_renew(model):
+        raise ValueError(f"model: weights that their modules can draw anew expected, got {', '.join(stale)}")
+    new = copy.deepcopy(model)
+    with seeded(generator), torch.no_grad():
+        new.apply(_renew)  # children before parents, as when they are built
+        for value, before in zip(new.parameters(), model.parameters(), strict=True):
+            if not before.requires_grad:
+                value.copy_(before)
+    return new
+
+
+def cannot_renew(model: nn.Module) -> list[str]:
+    """Names of the trainable weights whose module does not say how they are drawn (no ``reset_parameters``)."""
+    return [f"{prefix}.{name}".lstrip(".") for prefix, module in model.named_modules() if not _reset(module)
+            for name, value in module.named_parameters(recurse=False) if value.requires_grad]
+
+
+def _renew(module: nn.Module) -> None:
+    if reset := _reset(module):
+        reset()
+
+
+def _reset(module: nn.Module) -> Callable[[], None] | None:
+    # PyTorch's own attention layer has it under a private name.
+    found: Callable[[], None] | None = getattr(module, "reset_parameters", getattr(module, "_reset_parameters", None))
+    return found
 
 
 def head(model: nn.Module) -> nn.Linear:

@@ -14,3 +14,12 @@ class Cancelled(Exception):
 
 def silent(share: float, note: str = "") -> None:
     """The progress callback of a caller that does not listen."""
+
+
+def stage(progress: Progress, low: float, high: float, name: str = "") -> Progress:
+    """The callback of one stage of the work, whose own 0 to 1 is `low` to `high` of the whole."""
+
+    def report(share: float, note: str) -> None:
+        progress(low + (high - low) * share, ", ".join(filter(None, (name, note))))
+
+    return report

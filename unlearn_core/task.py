@@ -10,10 +10,13 @@ import torch
 from torch import Tensor, nn
 
 from unlearn_core.data import ImageSet
+from unlearn_core.gram import GramSource, measure_grams
+from unlearn_core.history import History
 from unlearn_core.importance import Batch, Estimator, Importance, Order, batch_indices, importance
 from unlearn_core.models import private_copy
 from unlearn_core.progress import Progress
 from unlearn_core.scenario import Scenario
+from unlearn_core.train import Recipe, seed_of
 
 Part = Literal["forget", "retain", "all"]
 
@@ -69,18 +72,35 @@ class Task:
         train: the training images, forget set included.
         scenario: what is to be forgotten.
         importances: by default measured when asked for.
+        grams: by default measured when asked for.
+        history: what was recorded while the original was trained; None if nothing was.
+        recipe: how the original was trained, for retraining; None if unknown.
+        seed: owns all randomness of the methods.
     """
 
     model: nn.Module
     train: ImageSet
     scenario: Scenario
     importances: Importances = measure
+    grams: GramSource = measure_grams
+    history: History | None = None
+    recipe: Recipe | None = None
+    seed: int = 0
+
+    @property
+    def split(self) -> tuple[Tensor, Tensor]:
+        """Positions of the forget set and of the retain set in the training images."""
+        return self.scenario.split(self.train.labels)
 
     @property
     def forget_share(self) -> float:
         """The forget set's share of the training set, rho = |D_f| / |D|."""
-        return float(self.scenario.is_forgotten(self.train.labels).double().mean())
+        return len(self.split[0]) / len(self.train)
 
     def importance(self, wanted: Measurement, progress: Progress) -> Importance:
         """The importance asked for."""
         return self.importances(self.model, self.train, self.scenario, wanted, progress)
+
+    def generator(self, *purpose: str) -> torch.Generator:
+        """A random generator of its own for each purpose, fixed by the task's seed."""
+        return torch.Generator().manual_seed(seed_of("task", self.seed, *purpose))

@@ -11,6 +11,8 @@ from torch import Tensor, nn
 
 from unlearn_core import assets, models
 from unlearn_core.data import ImageSet, fashion_mnist
+from unlearn_core.gram import Gram
+from unlearn_core.history import ClassHistory, History
 from unlearn_core.importance import Importance, Loss
 from unlearn_core.projection import FeatureMap
 from unlearn_core.scenario import Scenario
@@ -76,6 +78,26 @@ def retrained_logits(name: str, scenario: Scenario) -> npt.NDArray[np.float32] |
 def reference_importance(name: str, loss: Loss) -> Importance:
     """Per-sample importance of every weight over all training images."""
     return assets.tensors(f"importances/{name}-{loss}.safetensors")
+
+
+def grams(name: str) -> Gram:
+    """Gram matrices of every layer's inputs over all training images; see `gram.Gram`."""
+    return {layer: _square(value) for layer, value in assets.tensors(f"grams/{name}.safetensors").items()}
+
+
+def _square(triangle: Tensor) -> Tensor:
+    """(groups, d, d) symmetric matrices from their (groups, d (d + 1) / 2) lower triangles, as shipped."""
+    size = int((8 * triangle.shape[1] + 1) ** 0.5) // 2
+    rows, columns = torch.tril_indices(size, size)
+    square = triangle.new_empty(len(triangle), size, size)
+    square[:, rows, columns] = square[:, columns, rows] = triangle
+    return square
+
+
+def history(name: str) -> History | None:
+    """What was recorded while the original was trained; None if nothing was."""
+    file = f"histories/{name}.safetensors"
+    return ClassHistory(assets.tensors(file)) if file in assets.manifest().files else None
 
 
 def feature_map(name: str) -> FeatureMap:

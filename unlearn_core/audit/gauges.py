@@ -53,14 +53,19 @@ def read_gauges(outputs: Outputs, labels: npt.NDArray[np.int64], member: npt.NDA
     """
     forgotten = np.isin(labels, scenario.forget_classes)
     right = outputs.predicted == labels
-    uncertainty = entropy(outputs.probabilities)
-    attack = entropy_attack(uncertainty[member & ~forgotten], uncertainty[~member & ~forgotten],
-                            uncertainty[member & forgotten])
     return {
         "forget": _reading(right[member & forgotten]),
         "retain": _reading(right[~member & ~forgotten]),
-        "membership": _reading(attack.called_member),
+        "membership": _reading(called_member(outputs.probabilities, member, forgotten)),
     }
+
+
+def called_member(probabilities: npt.NDArray[np.float32], member: npt.NDArray[np.bool_],
+                  forgotten: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """The entropy attack's verdict on each training image to be forgotten (see `membership.entropy_attack`)."""
+    uncertainty = entropy(probabilities)
+    return entropy_attack(uncertainty[member & ~forgotten], uncertainty[~member & ~forgotten],
+                          uncertainty[member & forgotten]).called_member
 
 
 def _reading(hits: npt.NDArray[np.bool_]) -> Reading:

@@ -1,11 +1,12 @@
-"""The registry: every file of this folder that holds a `METHOD` is a method."""
+"""The registry: every file of this folder that holds a `METHOD` is a method. Ordered by family, then by name."""
 
 from __future__ import annotations
 
 from importlib import import_module
 from pkgutil import iter_modules
+from typing import get_args
 
-from unlearn_core.methods.base import Method
+from unlearn_core.methods.base import Family, Method
 
 
 def _found() -> dict[str, Method]:
@@ -17,7 +18,8 @@ def _found() -> dict[str, Method]:
         if method.name in found:
             raise ValueError(f"methods: names must differ, got {method.name!r} twice")
         found[method.name] = method
-    return found
+    families = get_args(Family)
+    return dict(sorted(found.items(), key=lambda item: (families.index(item[1].family), item[0])))
 
 
 METHODS: dict[str, Method] = _found()

@@ -45,8 +45,12 @@ METHOD = Method(
     paper="Schoepf et al., Parameter-tuning-free data entry error unlearning with adaptive selective synaptic "
           "dampening, arXiv 2402.10098",
     about="SSD that picks α itself: a percentile of the importance ratios.",
+    family="dampening",
+    needs=frozenset({"forget images", "labels", "stored statistics"}),
     hyperparameters=(LAMBDA, *MEASURED),
-    run=run,
+    work=run,
+    importance="cross_entropy",
+    seeded=False,
     presets={
         "adaptive": Preset({}, "The rule on per-sample importances against all training images."),
         "official": Preset(

@@ -10,11 +10,23 @@ from typing import Literal
 import numpy as np
 from torch import Tensor
 
+from unlearn_core.exhibits import Exhibit
+from unlearn_core.importance import Loss
 from unlearn_core.progress import Progress
 from unlearn_core.task import Task
 
 Value = float | int | str
 Settings = Mapping[str, Value]
+Need = Literal["forget images", "retain images", "labels", "training history", "stored statistics"]
+Family = Literal["dampening", "noise", "history", "partial updates", "projection", "baseline"]
+
+
+class NotApplicable(ValueError):
+    """The method cannot serve this request; the message is the reason, in a sentence."""
+
+
+class Diverged(ValueError):
+    """The run left the finite numbers; the message says where and what to change."""
 
 
 @dataclass(frozen=True)
@@ -54,8 +66,9 @@ class Hyperparameter:
             ValueError: naming the knob, its range and the value.
         """
         if self.scale == "choice":
-            if value in self.choices:
-                return value
+            for allowed in self.choices:
+                if value == allowed and not isinstance(value, bool):
+                    return allowed
             raise ValueError(f"{self.name}: one of {', '.join(map(str, self.choices))} expected, got {value!r}")
         if isinstance(value, bool) or not isinstance(value, int | float) or not self.low <= value <= self.high:
             raise ValueError(f"{self.name}: a number in [{self.low:g}, {self.high:g}] expected, got {value!r}")
@@ -95,16 +108,25 @@ class Outcome:
     """What a method made.
 
     Attributes:
-        parameters: the new weights by parameter name; buffers stay the original's.
+        parameters: the new weights by parameter name.
         trace: what the method did, as plain numbers (counts, thresholds used, shares).
         warnings: sentences a person should read with the result.
         cost: time and storage.
+        buffers: running statistics by name, only those that differ from the original's.
+        exhibits: pictures of what the method did: its noise, its masks, its loss curve.
     """
 
     parameters: dict[str, Tensor]
     trace: dict[str, float]
     warnings: tuple[str, ...]
     cost: Cost
+    buffers: dict[str, Tensor] = field(default_factory=dict)
+    exhibits: tuple[Exhibit, ...] = ()
+
+    @property
+    def weights(self) -> dict[str, Tensor]:
+        """Parameters and changed buffers together: what stands in for the original's when evaluating."""
+        return {**self.parameters, **self.buffers}
 
 
 @dataclass(frozen=True)
@@ -113,6 +135,10 @@ class Preset:
 
     settings: dict[str, Value]
     about: str
+
+
+def _always(task: Task, settings: Settings) -> str:
+    return ""
 
 
 @dataclass(frozen=True)
@@ -124,18 +150,28 @@ class Method:
         title: for people.
         paper: citation.
         about: one sentence on what it does.
+        family: which idea it belongs to.
+        needs: what must be at hand when forgetting.
         hyperparameters: the knobs.
+        work: does the work on checked settings; call `run`.
         presets: named settings; ``official`` is what the paper's code does.
-        run: does the work on checked settings.
+        obstacle: why it cannot serve a request, as a sentence; empty if it can.
+        importance: the loss of the importances whose ratio it thresholds with alpha; None for other methods.
+        seeded: whether its result depends on the task's seed.
     """
 
     name: str
     title: str
     paper: str
     about: str
+    family: Family
+    needs: frozenset[Need]
     hyperparameters: tuple[Hyperparameter, ...]
-    run: Callable[[Task, Settings, Progress], Outcome]
+    work: Callable[[Task, Settings, Progress], Outcome]
     presets: Mapping[str, Preset] = field(default_factory=dict)
+    obstacle: Callable[[Task, Settings], str] = _always
+    importance: Loss | None = None
+    seeded: bool = True
 
     def settings(self, given: Settings | None = None) -> dict[str, Value]:
         """All knobs: those given, checked, and the defaults of the rest.
@@ -149,3 +185,29 @@ class Method:
             raise ValueError(f"{self.name}: hyper-parameters {', '.join(known)} expected, "
                              f"got {', '.join(sorted(unknown))}")
         return {name: knob.checked(given.get(name, knob.default)) for name, knob in known.items()}
+
+    def run(self, task: Task, settings: Settings, progress: Progress) -> Outcome:
+        """Unlearn.
+
+        Args:
+            task: network, data and request; left as it was.
+            settings: from `settings`.
+            progress: told how far the work is; may cancel it.
+
+        Raises:
+            NotApplicable: if the method cannot serve the request; said before any work.
+            Diverged: if the weights left the finite numbers.
+            ValueError: if nothing or everything is to be forgotten.
+        """
+        forget, retain = task.split
+        if not len(forget) or not len(retain):
+            raise ValueError(f"scenario: at least one image to forget and one to keep expected, got {len(forget)} "
+                             f"and {len(retain)}")
+        if reason := self.obstacle(task, settings):
+            raise NotApplicable(reason)
+        outcome = self.work(task, settings, progress)
+        for name, value in outcome.weights.items():
+            if not bool(value.isfinite().all()):
+                raise Diverged(f"{self.title} diverged: {name} is no longer finite. Lower the learning rate or the "
+                               "number of steps.")
+        return outcome

@@ -20,10 +20,14 @@ METHOD = Method(
     title="LFSSD",
     paper="Foster et al., Loss-free machine unlearning, ICLR 2024 Tiny Papers, arXiv 2402.19308",
     about="SSD without labels: compares how sensitive the outputs are to each weight.",
+    family="dampening",
+    needs=frozenset({"forget images", "stored statistics"}),
     hyperparameters=(
         replace(ALPHA, default=4.0, source="SUPREME lists 3.5 to 10; ratios are not squared, so less than SSD's"),
         LAMBDA, *MEASURED),
-    run=run,
+    work=run,
+    importance="squared_norm",
+    seeded=False,
     presets={
         "too weak": Preset({"alpha": 7.5, "lambda": 1.0}, "Hardly a weight reaches so large a ratio."),
         "sweet spot": Preset({"alpha": 4.0, "lambda": 1.0}, "Forgets the class and keeps most of the rest."),

@@ -19,8 +19,12 @@ METHOD = Method(
     paper="Foster et al., Fast machine unlearning without retraining through selective synaptic dampening, "
           "AAAI 2024, arXiv 2308.07707",
     about="Shrinks the weights whose Fisher information is much larger on the forget set than on all data.",
+    family="dampening",
+    needs=frozenset({"forget images", "labels", "stored statistics"}),
     hyperparameters=(ALPHA, LAMBDA, *MEASURED),
-    run=run,
+    work=run,
+    importance="cross_entropy",
+    seeded=False,
     presets={
         "too weak": Preset({"alpha": 7.0, "lambda": 1.0}, "Close to the ceiling 1/ρ hardly a weight is selected."),
         "sweet spot": Preset({"alpha": 4.0, "lambda": 1.0}, "Forgets the class and keeps most of the rest."),

@@ -1,0 +1,218 @@
+"""Which method, and at what price? Every method on one request, judged against retraining."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from ui.runtime import engine
+from ui.state import CLASSES, State, state, tell_notes, write_address
+from ui.waiting import ready
+from unlearn_core import comparison
+from unlearn_core.assets import AssetError
+from unlearn_core.audit.gauges import KINDS
+from unlearn_core.audit.measures import MEASURES
+from unlearn_core.comparison import Comparison, Entry
+from unlearn_core.figures.embedding import embedding
+from unlearn_core.figures.interference import interference
+from unlearn_core.figures.layer_change import layer_change
+from unlearn_core.figures.style import RETRAINED, RETRAINED_ON_DARK
+from unlearn_core.figures.tradeoff import Spot, pareto, tradeoff
+from unlearn_core.methods import METHODS
+from unlearn_core.zoo import TITLES
+
+SEEDS = 3
+ARROWS = {"match": "→", "up": "↑", "down": "↓"}
+NEEDS = ("forget images", "retain images", "labels", "training history", "stored statistics")
+FORMATS = {"share": "percent", "s": "%.2f s", "bytes": "bytes", "": "%.3f"}
+GAUGES = {"forget": "forget_train", "retain": "retain_test", "membership": "membership"}
+
+
+def title(name: str) -> str:
+    """A method's or the original's name for people."""
+    return METHODS[name].title if name in METHODS else "Original"
+
+
+def comparison_now(chosen: State) -> Comparison | None:
+    """The comparison to show: recomputed if that was asked for, else shipped; None while there is none."""
+    key = (chosen.network, chosen.forget)
+    if st.session_state.get("recompute") == key:
+        ticket = comparison.request(engine(), chosen.network, chosen.forget, SEEDS)
+        found = ready(ticket, 0.5, "Running every method", lambda: st.session_state.pop("recompute", None))
+        if found is not None:
+            return found
+    return comparison.load(chosen.network, chosen.forget)
+
+
+def spots(found: Comparison) -> list[Spot]:
+    """Where each method stands, in points from the mean of the retrained networks."""
+    wanted = {name: float(found.entries["retrain"].values(name).mean()) for name in ("forget_train", "retain_test")}
+
+    def gap(entry: Entry, name: str) -> tuple[float, float]:
+        values = 100 * (entry.values(name) - wanted[name])
+        return float(values.mean()), float(np.ptp(values) / 2)
+
+    made = []
+    for name, entry in found.entries.items():
+        if len(entry.measures) and name != "retrain":
+            (forget, forget_spread), (retain, retain_spread) = gap(entry, "forget_train"), gap(entry, "retain_test")
+            made.append(Spot(name, title(name), forget, retain, forget_spread, retain_spread,
+                             float(entry.values("seconds").mean()),
+                             METHODS[name].family if name in METHODS else "original"))
+    return made
+
+
+def table(found: Comparison) -> pd.DataFrame:
+    """One row per model: means over seeds, half of the range beside them, and what the method needs."""
+    rows = []
+    for name, entry in found.entries.items():
+        row: dict[str, object] = {"method": title(name),
+                                  "family": METHODS[name].family if name in METHODS else "before forgetting",
+                                  "seeds": len(entry.measures)}
+        for key, kind in MEASURES.items():
+            values = entry.values(key)
+            row[f"{kind.title} {ARROWS[kind.better]}"] = values.mean() if len(values) else None
+            if key not in ("stored_bytes", "seconds"):
+                row[f"± {kind.title}"] = np.ptp(values) / 2 if len(values) > 1 else None
+        row |= {need: name in METHODS and need in METHODS[name].needs for need in NEEDS}
+        rows.append(row | {"remark": f"Not applicable. {entry.obstacle}" if entry.obstacle
+                           else " ".join(entry.warnings)})
+    return pd.DataFrame(rows)
+
+
+def table_columns() -> dict[str, object]:
+    """How each column of the table is written, and what it means."""
+    columns: dict[str, object] = {"method": st.column_config.TextColumn(pinned=True)}
+    for kind in MEASURES.values():
+        columns[f"{kind.title} {ARROWS[kind.better]}"] = st.column_config.NumberColumn(
+            format=FORMATS[kind.unit], help=f"{kind.about.capitalize()}. Mean over seeds.")
+        columns[f"± {kind.title}"] = st.column_config.NumberColumn(
+            format=FORMATS[kind.unit], help="Half of the range over the seeds; empty for methods without randomness.")
+    return columns | {need: st.column_config.CheckboxColumn(help=f"Needs {need} when forgetting.") for need in NEEDS}
+
+
+def finding(points: list[Spot], retrain_seconds: float) -> str:
+    """One sentence that follows from the numbers."""
+    tried = [p for p in points if p.name in METHODS]
+    best = min(tried, key=lambda p: abs(p.forget_gap) + abs(p.retain_gap))
+    price = f"{retrain_seconds / best.seconds:,.0f} times faster than retraining" if best.seconds > 0 else "at once"
+    return (f"Nearest to retraining: {best.title}, {best.forget_gap:+.1f} points in forget and "
+            f"{best.retain_gap:+.1f} in retain accuracy, in {best.seconds:.2g} s ({price}).")
+
+
+def in_full(found: Comparison, name: str, side: int) -> None:
+    """One method's gauges, map and images."""
+    entry, reference = found.entries[name], found.entries["retrain"]
+    if entry.obstacle:
+        st.info(f"Not applicable. {entry.obstacle}", icon=":material/block:")
+        return
+    for column, (gauge, measure) in zip(st.columns(3), GAUGES.items(), strict=True):
+        band, value = reference.values(measure), entry.values(measure)
+        column.metric(KINDS[gauge].title, f"{value.mean():.1%}",
+                      f"retrained {band.min():.1%} to {band.max():.1%}", delta_color="off", delta_arrow="off")
+    evaluation = engine().evaluation
+    st.plotly_chart(embedding(entry.xy.astype(np.float32) / 255, entry.predicted.astype(np.int64), evaluation.labels,
+                              found.forget, CLASSES), key=f"map{side}",
+                    alt=f"Map of the evaluation images after {title(name)}", config={"displayModeBar": False})
+    chosen = [i for i, label in enumerate(evaluation.labels) if label in found.forget][:100:13]
+    st.image([evaluation.images.images[i, 0].numpy() for i in chosen], width=72,
+             caption=[f"{CLASSES[entry.predicted[i]]} {entry.confidence[i] / 255:.0%}" for i in chosen])
+
+
+def side_by_side(found: Comparison, chosen: State, ink: str) -> None:
+    """Two methods in full."""
+    st.markdown("#### Two methods in full")
+    st.caption("How to read this: the same images on one map, coloured by what each model predicts, ✖ to be "
+               "forgotten; below, images of the forget set with prediction and confidence. First seed of each.")
+    for side, column in enumerate(st.columns(2)):
+        with column:
+            key = f"pair{side}"
+            st.session_state[key] = chosen.pair[side]
+            st.selectbox(("Left", "Right")[side], list(METHODS), format_func=title, key=key,
+                         on_change=lambda: setattr(chosen, "pair", (st.session_state["pair0"],
+                                                                    st.session_state["pair1"])))
+            in_full(found, chosen.pair[side], side)
+    drawn = {title(name): found.entries[name].change for name in chosen.pair if not found.entries[name].obstacle}
+    if drawn:
+        st.markdown("#### Which layers did each change?")
+        st.caption("How to read this: a row is a layer, input first; further right, its weights moved further "
+                   "relative to their size (‖ΔW‖ / ‖W‖, logarithmic).")
+        base = engine().base(found.network)
+        names = tuple(name for name, _ in base.model.named_parameters())
+        st.plotly_chart(layer_change(names, drawn, ink=ink), key="layers", config={"displayModeBar": False},
+                        alt="Relative weight change per layer of both methods")
+
+
+def matrix(network: str, name: str) -> np.ndarray:
+    """(classes, classes) change of test accuracy in points: row forgotten, column measured; NaN where unknown."""
+    values = np.full((len(CLASSES), len(CLASSES)), np.nan)
+    for label in range(len(CLASSES)):
+        found = comparison.load(network, (label,))
+        if found is not None and len(found.entries[name].accuracy):
+            values[label] = 100 * (found.entries[name].accuracy.mean(0) - found.entries["original"].accuracy[0])
+    return values
+
+
+visitor = state()
+tell_notes(visitor)
+try:
+    write_address(visitor.choice(), visitor.plain, visitor.pair)
+    shown = comparison_now(visitor)
+except (AssetError, ValueError, RuntimeError) as problem:
+    st.error(str(problem), icon=":material/error:")
+    st.stop()
+if shown is None:
+    if st.session_state.get("recompute") is None:
+        st.info("Comparisons are shipped for single classes. For this request every method can be run now, retraining "
+                "included, which takes several minutes.", icon=":material/info:")
+        if st.button("Run every method", icon=":material/play_arrow:"):
+            st.session_state["recompute"] = (visitor.network, visitor.forget)
+            st.rerun()
+    st.stop()
+
+ink = RETRAINED_ON_DARK if st.context.theme.type == "dark" else RETRAINED
+reference = shown.entries["retrain"]
+points = spots(shown)
+st.markdown(f"#### {finding(points, float(reference.values('seconds').mean()))}")
+with st.container(horizontal=True, vertical_alignment="center"):
+    st.caption(
+        f"{'Precomputed' if shown.precomputed else 'Computed now'} for {TITLES[shown.network]} forgetting "
+        f"{', '.join(CLASSES[c] for c in shown.forget)}: every method at its defaults, 2 to 3 seeds of each that has "
+        f"any randomness, on 2,000 fixed images, one thread. Reference: {len(reference.measures)} retrained networks.")
+    if st.button("Recompute now", icon=":material/refresh:", help="Runs every method again on this machine; true "
+                 "retraining stays the bundled one. Takes a minute or two and can be cancelled."):
+        st.session_state["recompute"] = (visitor.network, visitor.forget)
+        st.rerun()
+
+st.caption("How to read this: a mark is a method, the target in the middle is what retrained networks do. To the right "
+           "it still knows the forgotten class, below it has hurt the others; darker took longer. The dashed line "
+           "joins the methods that no other beats on both.")
+seeds = [100 * (reference.values(name) - reference.values(name).mean()) for name in ("forget_train", "retain_test")]
+target = tuple((float(values.min()), float(values.max())) for values in seeds)
+methods = [point for point in points if point.name in METHODS]
+front = pareto(np.array([[p.forget_gap, p.retain_gap] for p in methods]))
+original = [point for point in points if point.name not in METHODS]
+st.plotly_chart(tradeoff([*methods, *original], np.array([*front, *(False for _ in original)]), target, ink),
+                key="tradeoff", alt="Trade-off between forgetting and keeping, all methods",
+                config={"displayModeBar": False})
+
+st.markdown("#### All numbers")
+st.caption("How to read this: click a column to sort. → the nearer to the row of true retraining the better, ↑ higher "
+           "is better, ↓ lower is better; ± is half of the range over the seeds.")
+numbers = table(shown)
+st.dataframe(numbers, hide_index=True, column_config=table_columns(), height=36 * (len(numbers) + 1))
+st.download_button("Table as CSV", lambda: numbers.to_csv(index=False), "lacuna-compare.csv", "text/csv",
+                   on_click="ignore", icon=":material/download:")
+
+side_by_side(shown, visitor, ink)
+
+st.markdown("#### Who pays? Forgetting one class, what happens to each other")
+st.caption("How to read this: a row is the class that was forgotten, a column the class that was measured; the number "
+           "is the change in test accuracy in points. ✖ is the forgotten class itself. Mean over seeds, precomputed.")
+for side, (column, name) in enumerate(zip(st.columns(2), visitor.pair, strict=True)):
+    with column:
+        st.markdown(f"**{title(name)}**")
+        st.plotly_chart(interference(CLASSES, title(name), matrix(visitor.network, name), ink),
+                        key=f"matrix{side}", alt=f"Interference matrix of {title(name)}",
+                        config={"displayModeBar": False})

@@ -1,0 +1,218 @@
+"""Which method, and at what price: gaps to retraining, and time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import plotly.graph_objects as go
+
+from unlearn_core.figures.style import LAYOUT, ORIGINAL, RETRAINED
+
+Float64 = npt.NDArray[np.float64]
+Band = tuple[tuple[float, float], tuple[float, float]]
+"""Lowest and highest gap of a retrained seed to the mean of the seeds, in points: of forget, of retain accuracy."""
+
+_Box = tuple[float, float, float, float]
+
+ORIGINAL_NAME = "original"
+"""The `Spot.name` of the network before unlearning: drawn grey, and no part of the front."""
+
+_TICKS = (1, 3, 10, 30, 100)
+_SYMBOLS = ("circle", "square", "diamond", "triangle-up", "pentagon", "hexagon", "star", "triangle-down")
+_SIDES = ("top center", "bottom center", "middle right", "middle left", "top right", "bottom right", "top left",
+          "bottom left")
+_PLOT = (760, 400)  # px, about; labels are placed for it
+_FASTEST = 1e-3  # s
+
+
+@dataclass(frozen=True)
+class Spot:
+    """Where a method stands.
+
+    Attributes:
+        name: of the method, or "original".
+        title: what is written beside the mark.
+        forget_gap: forget accuracy minus that of the retrained, in points, mean over the seeds.
+        retain_gap: the same of the retain accuracy.
+        forget_spread: half the range over the seeds, in points.
+        retain_spread: the same of the retain accuracy.
+        seconds: time the method took.
+        family: what kind of method it is; one symbol each.
+    """
+
+    name: str
+    title: str
+    forget_gap: float
+    retain_gap: float
+    forget_spread: float
+    retain_spread: float
+    seconds: float
+    family: str
+
+
+def pareto(gaps: Float64) -> npt.NDArray[np.bool_]:
+    """Which of (M, 2) gaps no other gap beats: (M,), by absolute value in both columns.
+
+    One gap beats another if it is no larger in either column and smaller in one. A gap with NaN is on no front.
+    """
+    sizes: Float64 = np.abs(gaps)
+    known = np.asarray(~np.isnan(sizes).any(axis=1))
+    sizes = np.where(known[:, None], sizes, np.inf)
+    one, other = sizes[:, None], sizes[None]
+    beats = np.less_equal(one, other).all(axis=2) & np.less(one, other).any(axis=2)
+    return np.asarray(known & ~beats.any(axis=0), np.bool_)
+
+
+def tradeoff(spots: Sequence[Spot], front: npt.NDArray[np.bool_], band: Band | None,
+             ink: str = RETRAINED) -> go.Figure:
+    """Signed gaps to retraining, forget against retain accuracy; colour is time, the target is at the crossing.
+
+    Both axes are logarithmic away from zero, so that good methods, near the target, stay apart. They reach to the
+    next of 3, 10, 30 and 100 points.
+
+    Args:
+        spots: the methods and, if wanted, the original.
+        front: (spots,) which are not beaten; joined by a dashed line, their names in bold.
+        band: the range of the retrained seeds around their mean; None if unknown.
+        ink: colour of text and target: black, or the text colour on a dark page.
+    """
+    figure = go.Figure(layout=LAYOUT)
+    around = band or ((0.0, 0.0), (0.0, 0.0))
+    ranges = [_reach(spots, "forget", around[0]), _reach(spots, "retain", around[1])]
+    if band is not None:
+        _target(figure, band, ink)
+    shown = [i for i, s in enumerate(spots) if np.isfinite([s.forget_gap, s.retain_gap]).all()]
+    sides = dict(zip(shown, _sides([spots[i] for i in shown], ranges, around), strict=True))
+    methods = [i for i in shown if spots[i].name != ORIGINAL_NAME]
+    order = sorted((i for i in methods if front[i]), key=lambda i: abs(spots[i].forget_gap))
+    figure.add_scatter(x=[_place(spots[i].forget_gap) for i in order], y=[_place(spots[i].retain_gap) for i in order],
+                       mode="lines", line={"dash": "dash", "width": 2, "color": ink}, name="not beaten",
+                       hoverinfo="skip", showlegend=len(order) > 1)
+
+    def marks(rows: list[int], name: str, marker: dict[str, object]) -> None:
+        best = [i in order for i in rows]
+        _marks(figure, [spots[i] for i in rows], best, [sides[i] for i in rows], marker, name, ink)
+
+    for n, family in enumerate(dict.fromkeys(spots[i].family for i in methods)):
+        rows = [i for i in methods if spots[i].family == family]
+        marks(rows, family, {"symbol": _SYMBOLS[n % len(_SYMBOLS)], "coloraxis": "coloraxis",
+                             "color": [_decade(spots[i].seconds) for i in rows]})
+    if original := [i for i in shown if i not in methods]:
+        marks(original, "original", {"symbol": "circle", "color": ORIGINAL})
+    for axis, reach, title in (("xaxis", ranges[0], "forget accuracy"), ("yaxis", ranges[1], "retain accuracy")):
+        ticks = [t for t in (*(-t for t in reversed(_TICKS)), 0, *_TICKS) if reach[0] <= t <= reach[1]]
+        figure.layout[axis].update(
+            title=f"{title}, points from retraining", range=_span(reach), tickvals=[_place(t) for t in ticks],
+            ticktext=[f"{t:+d}".replace("-", "−") if t else "0" for t in ticks],
+            gridcolor=ORIGINAL + "44", zerolinecolor=ORIGINAL, zerolinewidth=2, automargin=True)
+    return figure.update_layout(
+        height=520, font_color=ink, showlegend=True, margin_t=40,
+        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
+        coloraxis=_time_scale([spots[i].seconds for i in methods]))
+
+
+def _decade(seconds: float) -> float:
+    return float(np.log10(max(seconds, _FASTEST)))
+
+
+def _time_scale(seconds: Sequence[float]) -> dict[str, object]:
+    """A colour axis over whole decades of time."""
+    decades = [_decade(s) for s in seconds if np.isfinite(s)] or [0.0]
+    low = int(np.floor(min(decades)))
+    high = max(int(np.ceil(max(decades))), low + 1)
+    names = [f"{10.0**k:,.0f} s" if k >= 0 else f"{10.0 ** (k + 3):.0f} ms" for k in range(low, high + 1)]
+    return {"cmin": low, "cmax": high, "colorscale": "Cividis", "colorbar": {
+        "title": "time", "tickvals": list(range(low, high + 1)), "ticktext": names, "thickness": 16,
+        "outlinewidth": 0}}
+
+
+def _span(reach: tuple[int, int]) -> tuple[float, float]:
+    """The ends of an axis, with room for marks and names beyond its last ticks."""
+    return _place(reach[0]) - 0.45, _place(reach[1]) + 0.45
+
+
+def _place(gap: float) -> float:
+    """Points on an axis that is linear near zero and logarithmic away from it."""
+    return float(np.sign(gap) * np.log2(1 + abs(gap)))
+
+
+def _reach(spots: Sequence[Spot], what: str, band: tuple[float, float]) -> tuple[int, int]:
+    """From and to which tick an axis goes: all gaps and spreads are within, and three points around zero."""
+    gaps = np.array([getattr(s, f"{what}_gap") for s in spots] + [0.0])
+    spreads = np.nan_to_num(np.array([getattr(s, f"{what}_spread") for s in spots] + [0.0]))
+    low, high = min(np.nanmin(gaps - spreads), band[0]), max(np.nanmax(gaps + spreads), band[1])
+
+    def tick(size: float) -> int:
+        return next((t for t in _TICKS[1:] if t >= size), _TICKS[-1])
+
+    return -tick(-low), tick(high)
+
+
+def _target(figure: go.Figure, band: Band, ink: str) -> None:
+    """The rectangle of the retrained seeds, never too thin to be seen."""
+    (x0, x1), (y0, y1) = [(min(_place(low), -0.08), max(_place(high), 0.08)) for low, high in band]
+    said = "<br>".join(f"{what} {low:+.1f} to {high:+.1f} points"
+                       for what, (low, high) in zip(("forget", "retain"), band, strict=True))
+    figure.add_scatter(x=[x0, x1, x1, x0, x0], y=[y0, y0, y1, y1, y0], mode="lines", fill="toself", name="retrained",
+                       line={"color": ink, "width": 2}, fillpattern={"shape": "/", "fgcolor": ink, "size": 6},
+                       text=f"retrained seeds:<br>{said}", hoverinfo="text", hoveron="fills")
+
+
+def _marks(figure: go.Figure, spots: Sequence[Spot], best: Sequence[bool], sides: Sequence[str],
+           marker: dict[str, object], name: str, ink: str) -> None:
+    def bars(what: str) -> dict[str, object]:
+        gaps = [(getattr(s, f"{what}_gap"), getattr(s, f"{what}_spread")) for s in spots]
+        return {"type": "data", "array": [_place(g + d) - _place(g) for g, d in gaps],
+                "arrayminus": [_place(g) - _place(g - d) for g, d in gaps], "color": ink, "thickness": 1.5, "width": 4}
+
+    figure.add_scatter(
+        x=[_place(s.forget_gap) for s in spots], y=[_place(s.retain_gap) for s in spots], mode="markers+text",
+        text=[f"<b>{s.title}</b>" if top else s.title for s, top in zip(spots, best, strict=True)],
+        textposition=list(sides), textfont={"color": ink}, cliponaxis=False, name=name,
+        marker={**marker, "size": 15, "line": {"width": 1.5, "color": ink}},
+        error_x=bars("forget"), error_y=bars("retain"),
+        customdata=[(s.title, s.forget_gap, s.forget_spread, s.retain_gap, s.retain_spread, s.seconds)
+                    for s in spots],
+        hovertemplate="%{customdata[0]}<br>forget %{customdata[1]:+.1f} ± %{customdata[2]:.1f} points"
+                      "<br>retain %{customdata[3]:+.1f} ± %{customdata[4]:.1f} points"
+                      "<br>%{customdata[5]:.3g} s<extra></extra>")
+
+
+def _sides(spots: Sequence[Spot], ranges: Sequence[tuple[int, int]], band: Band) -> list[str]:
+    """For each name, the first side of its mark where it covers least of marks, bars, band, names and the edges."""
+    def pixel(axis: int, gap: float) -> float:
+        low, high = _span(ranges[axis])
+        return (_place(gap) - low) / (high - low) * _PLOT[axis]
+
+    def around(s: Spot, forget: float, retain: float, margin: float) -> _Box:
+        return (pixel(0, s.forget_gap - forget) - margin, pixel(1, s.retain_gap - retain) - margin,
+                pixel(0, s.forget_gap + forget) + margin, pixel(1, s.retain_gap + retain) + margin)
+
+    (x0, x1), (y0, y1) = band
+    taken = [(-999, -99, 0, _PLOT[1] + 99), (_PLOT[0], -99, _PLOT[0] + 999, _PLOT[1] + 99),
+             (pixel(0, x0) - 8, pixel(1, y0) - 8, pixel(0, x1) + 8, pixel(1, y1) + 8)]
+    for s in spots:
+        spread = np.nan_to_num([s.forget_spread, s.retain_spread])
+        taken += [around(s, 0, 0, 10), around(s, spread[0], 0, 3), around(s, 0, spread[1], 3)]
+    found = []
+    for s in spots:
+        boxes = {side: _box(side, pixel(0, s.forget_gap), pixel(1, s.retain_gap), 8.5 * len(s.title))
+                 for side in _SIDES}
+        covered = {side: sum(_overlap(box, other) for other in taken) for side, box in boxes.items()}
+        found.append(min(_SIDES, key=lambda side: covered[side]))
+        taken.append(boxes[found[-1]])
+    return found
+
+
+def _box(side: str, x: float, y: float, width: float) -> _Box:
+    up, across = side.split()
+    bottom = y + {"top": 9, "middle": -9, "bottom": -27}[up]
+    left = x + {"right": 9.0, "center": -width / 2, "left": -9 - width}[across]
+    return left, bottom, left + width, bottom + 18
+
+
+def _overlap(a: _Box, b: _Box) -> float:
+    return max(min(a[2], b[2]) - max(a[0], b[0]), 0) * max(min(a[3], b[3]) - max(a[1], b[1]), 0)

@@ -1,0 +1,159 @@
+"""What methods that only differ in their images and their loss share: the loop, the images, the loss curve."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from unlearn_core.exhibits import Curves
+from unlearn_core.methods.base import Hyperparameter, Settings, Value
+from unlearn_core.methods.training import batches, finite
+from unlearn_core.progress import Progress
+from unlearn_core.task import Task
+
+
+def descend(model: nn.Module, optimiser: torch.optim.Optimizer, groups: Callable[[int], list[Tensor]],
+            loss: Callable[[Tensor], Tensor], epochs: int, progress: Progress, what: str,
+            schedule: torch.optim.lr_scheduler.LRScheduler | None = None,
+            clip: float | None = None) -> tuple[float, ...]:
+    """Take one step per batch. The network's mode is the caller's choice: `trainable_copy` is in evaluation mode.
+
+    Args:
+        model: whose gradients are cleared, and clipped where asked for; changed in place.
+        optimiser: over the model's parameters; frozen ones have no gradient, so it leaves them alone.
+        groups: epoch, counted from 0, -> the batches of that epoch as positions of images, such as `training.batches`.
+        loss: positions -> what is to fall; a method that ascends negates it.
+        epochs: how often `groups` is asked; with 0 nothing happens but one call of `progress`.
+        progress: told after every step, as 0 to 1 of this call; may cancel.
+        what: the stage's name, for progress notes and for the message of a run that diverged.
+        schedule: stepped after every step of the optimiser, if there is one.
+        clip: largest norm of the whole gradient, if there is a limit.
+
+    Returns:
+        The loss before each step.
+
+    Raises:
+        Diverged: if a loss is not finite; no step is taken with it.
+    """
+    losses: list[float] = []
+    for epoch in range(epochs):
+        chosen = groups(epoch)
+        for i, positions in enumerate(chosen):
+            value = loss(positions)
+            losses.append(finite(value, f"{what}, step {len(losses) + 1}"))
+            model.zero_grad()
+            value.backward()  # type: ignore[no-untyped-call]
+            if clip is not None:
+                nn.utils.clip_grad_norm_(model.parameters(), clip)
+            optimiser.step()
+            if schedule is not None:
+                schedule.step()
+            progress((epoch + (i + 1) / len(chosen)) / epochs, f"{what}, epoch {epoch + 1} of {epochs}")
+    if not epochs:
+        progress(1.0, f"{what}, no epochs")
+    return tuple(losses)
+
+
+def wrong_labels(labels: Tensor, forbidden: Collection[int], classes: int, generator: torch.Generator) -> Tensor:
+    """A random label for each image: never its own, never a forbidden one, all others equally likely.
+
+    Args:
+        labels: (N,) int64, the true labels.
+        forbidden: labels that are given to no image, such as the forgotten classes.
+        classes: number of classes.
+        generator: owns the randomness.
+
+    Returns:
+        (N,) int64.
+
+    Raises:
+        ValueError: if an image has no label left.
+    """
+    allowed = torch.ones(len(labels), classes)
+    allowed[torch.arange(len(labels)), labels] = 0
+    allowed[:, list(forbidden)] = 0
+    if not bool(allowed.any(1).all()):
+        raise ValueError(f"classes: a wrong label for every image expected, but {len(set(forbidden))} of {classes} "
+                         "are forbidden")
+    return torch.multinomial(allowed, 1, generator=generator).flatten()
+
+
+def some_retained(task: Task, per_class: Value) -> Tensor:
+    """Positions of a random choice of retained images, at most `per_class` of each class; ``"all"`` takes all."""
+    retain = task.split[1]
+    if per_class == "all":
+        return retain
+    retain = retain[torch.randperm(len(retain), generator=task.generator("retained images"))]
+    labels = task.train.labels[retain]
+    return torch.cat([retain[labels == label][: int(per_class)] for label in torch.unique(labels)])
+
+
+def logits(model: nn.Module, task: Task, positions: Tensor) -> Tensor:
+    """(N, classes) outputs of the network on training images, which are given in the precision of its weights."""
+    outputs: Tensor = model(task.train.pixels(positions).to(next(model.parameters()).dtype))
+    return outputs
+
+
+def loss_curves(caption: str, **series: Sequence[float]) -> Curves:
+    """A picture of cross-entropies over the steps of a run, one line per name; `_` in a name is shown as a space."""
+    return Curves("Training loss", caption, "step", "cross-entropy (nats)", {
+        name.replace("_", " "): (tuple(map(float, range(1, len(values) + 1))), tuple(values))
+        for name, values in series.items()})
+
+
+def frozen_entirely(task: Task, settings: Settings) -> str:
+    """The obstacle of every method that trains: there is nothing to train."""
+    learns = any(value.requires_grad for value in task.model.parameters())
+    return "" if learns else "Every weight of this network is frozen, so there is nothing to train."
+
+
+def training_norms(model: nn.Module) -> nn.Module:
+    """The model with its batch norms as in training: they use and follow each batch's statistics. Dropout stays off."""
+    for module in model.modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+            module.train()
+    return model
+
+
+def training_batches(positions: Tensor, size: int, generator: torch.Generator) -> list[Tensor]:
+    """As `training.batches`, but a single left-over image joins the batch before: it has no statistics of its own."""
+    found = batches(positions, size, generator)
+    return [*found[:-2], torch.cat(found[-2:])] if len(found[-1]) == 1 else found
+
+
+TUNED = "not from the paper: tuned on the bundled networks (see README)"
+
+
+def _source(elsewhere: str) -> str:
+    return f"{TUNED}; {elsewhere}" if elsewhere else TUNED
+
+
+def learning_rate(meaning: str, default: float, elsewhere: str = "") -> Hyperparameter:
+    """The knob ``lr``; `elsewhere` says which value others use."""
+    return Hyperparameter("lr", "Learning rate", meaning, _source(elsewhere), default, "log", low=1e-5, high=1.0)
+
+
+def epochs(default: int, meaning: str, elsewhere: str = "") -> Hyperparameter:
+    """The knob ``epochs``; `elsewhere` says which value others use."""
+    return Hyperparameter("epochs", "Epochs", meaning, _source(elsewhere), default, "choice",
+                          choices=(1, 2, 3, 5, 8, 10, 20))
+
+
+def retain_images(default: int, elsewhere: str = "") -> Hyperparameter:
+    """The knob ``retain_images``, for `some_retained`; `elsewhere` says which value others use."""
+    return Hyperparameter("retain_images", "Retained images", "How many images of each retained class are trained on, "
+                          "if there are as many.", _source(elsewhere), default, "choice",
+                          choices=(50, 100, 200, 300, 500, 1000, 2000, "all"))
+
+
+def batch_size(default: int, meaning: str = "Images per step.", elsewhere: str = "") -> Hyperparameter:
+    """The knob ``batch_size``; `elsewhere` says which value others use."""
+    return Hyperparameter("batch_size", "Batch size", meaning, _source(elsewhere), default, "choice",
+                          choices=(16, 32, 64, 128, 256), advanced=True)
+
+
+def clip(meaning: str) -> Hyperparameter:
+    """The knob ``clip``: the largest norm of the whole gradient."""
+    return Hyperparameter("clip", "Clip", meaning, TUNED, 1.0, "log", low=0.01, high=100.0, advanced=True)

@@ -1,0 +1,48 @@
+"""What the methods that train share: a network to train, seeded batches, guarded losses, the outcome."""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from unlearn_core.exhibits import Exhibit
+from unlearn_core.methods.base import Cost, Diverged, Outcome
+from unlearn_core.task import Task
+
+
+def trainable_copy(model: nn.Module) -> nn.Module:
+    """The same network with weights of its own, in evaluation mode; frozen weights stay frozen."""
+    return copy.deepcopy(model).eval()
+
+
+def batches(positions: Tensor, size: int, generator: torch.Generator) -> list[Tensor]:
+    """The positions in random order, `size` at a time; the last batch may be short."""
+    return list(torch.split(positions[torch.randperm(len(positions), generator=generator)], size))
+
+
+def finite(loss: Tensor, where: str) -> float:
+    """The loss as a number.
+
+    Raises:
+        Diverged: if it is not finite; `where` says at what moment, as in "repair, step 12".
+    """
+    value = float(loss.detach())
+    if not torch.isfinite(loss):
+        raise Diverged(f"The run diverged: the loss became {value} ({where}). Lower the learning rate or the number "
+                       "of steps.")
+    return value
+
+
+def trained(task: Task, model: nn.Module, start: float, trace: dict[str, float], *, warnings: Sequence[str] = (),
+            exhibits: Sequence[Exhibit] = (), stored_bytes: int = 0) -> Outcome:
+    """The outcome of a run that trained `model`, begun at `start` (``time.perf_counter``)."""
+    before = dict(task.model.named_buffers())
+    return Outcome(
+        {name: value.detach().clone() for name, value in model.named_parameters()},
+        trace, tuple(warnings), Cost(time.perf_counter() - start, stored_bytes),
+        {name: value.clone() for name, value in model.named_buffers() if not torch.equal(value, before[name])},
+        tuple(exhibits))
