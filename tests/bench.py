@@ -1,4 +1,4 @@
-"""The benchmark: `make bench`, or `python -m tests.bench [core] [large] [browser]` from the repository's root.
+"""The benchmark: `make bench`, or `python -m tests.bench [core] [methods] [large] [browser]` from the root.
 
 Both sides of every ratio run in turns within one run; numbers are medians, ratios are ratios of those medians.
 All samples go to build/bench.json together with a description of the machine.
@@ -35,7 +35,7 @@ from unlearn_core.data import ImageSet
 from unlearn_core.engine import ALPHAS, LAMBDAS, Engine, choice
 from unlearn_core.evaluate import outputs
 from unlearn_core.importance import Estimator, Importance, batch_indices, importance
-from unlearn_core.methods import method
+from unlearn_core.methods import METHODS, method
 from unlearn_core.progress import Progress, silent
 from unlearn_core.scenario import Scenario
 from unlearn_core.task import Measurement, Task, measure
@@ -272,6 +272,35 @@ def warm_up(repeats: int) -> None:
                f"{short(1e3 * median(t for one in found for t in one['thawed']))} ms; no Streamlit session")
 
 
+# --------------------------------------------------------------------------------------------------------- methods
+
+
+def methods(repeats: int) -> None:
+    """Every method at its defaults on the ResNet, one class, in turns with one true retraining."""
+    engine, few = Engine(), max(1, repeats // 5)
+    scenes = {name: engine.prepare(choice("small-resnet", (1,), name, {}), silent) for name in METHODS}
+    todo = {name: partial(found.run, scenes[name].task, found.settings(), silent)
+            for name, found in METHODS.items() if name != "retrain"}
+    retraining = [timed(partial(METHODS["retrain"].run, scenes["retrain"].task, METHODS["retrain"].settings(), silent))]
+    times = in_turns(few, todo, warm=False)
+    row("true retraining", retraining, "s")
+    for name, found in METHODS.items():
+        if name in times:
+            target = None if found.family == "baseline" else 1.0 if found.family == "dampening" else 5.0
+            cold = "importances of the class at hand; " if found.importance else ""
+            share = median(times[name]) / median(retraining)
+            row(f"{found.title}", times[name], "s", target=target, remark=f"{cold}{share:.2g} of one retraining")
+    fresh = [timed(partial(cold_ssd, label)) for label in range(2, 2 + few)]
+    row("SSD, nothing measured of the class yet", fresh, "s", target=1.0, remark="reference importance shipped")
+
+
+def cold_ssd(label: int) -> None:
+    """SSD on a class of which nothing is known, as the app runs it."""
+    engine = Engine()
+    chosen = choice("small-resnet", (label,), "ssd", {})
+    METHODS["ssd"].run(engine.prepare(chosen, silent).task, dict(chosen.settings), silent)
+
+
 # ----------------------------------------------------------------------------------------------------------- large
 
 
@@ -412,6 +441,8 @@ def warm_server(chromium: Browser, address: str, repeats: int) -> None:
         row(f"warm server, {what}: gauges exact", [v["exact"] / 1e3 for v in visits], "s", target=2)
     for page in pages:
         page.context.close()
+    compared = [comparison(new_page(chromium), address) for _ in range(max(1, repeats // 3))]
+    row("warm server, Compare page: all charts and the table", compared, "s", target=2)
     drags(new_page(chromium), address, max(1, repeats // 5))
     for network, known, fresh in (("small-resnet", 100, 300), ("small-vit", 100, 600)):
         releases(new_page(chromium), address, network, {"fresh": fresh, "known": known}, max(8, repeats))
@@ -439,6 +470,17 @@ def visit(page: Page, address: str) -> dict[str, float]:
     page.wait_for_function("bench.first.exact && bench.first.pad", timeout=120_000)
     found: dict[str, float] = page.evaluate("({ ...bench.first, origin: performance.timeOrigin })")
     return found
+
+
+def comparison(page: Page, address: str) -> float:
+    """Seconds until the Compare page has drawn its trade-off, its table and its last chart."""
+    start = time.perf_counter()
+    page.goto(f"{address}/compare", wait_until="commit")
+    page.wait_for_function("document.querySelectorAll('.js-plotly-plot .main-svg').length >= 12 && "
+                           "document.querySelector('[data-testid=stDataFrame] canvas')", timeout=60_000)
+    took = time.perf_counter() - start
+    page.context.close()
+    return took
 
 
 def on_pad(page: Page, u: float, v: float) -> tuple[float, float]:
@@ -509,7 +551,7 @@ def describe_machine() -> None:
 def main() -> None:
     """Run the chosen sections, print the table, write the file."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("sections", nargs="*", metavar="SECTION", help="core, large, browser; default: all")
+    parser.add_argument("sections", nargs="*", metavar="SECTION", help="core, methods, large, browser; default: all")
     parser.add_argument("--repeats", type=int, default=15, help="of short measurements; long ones run a fifth as often")
     parser.add_argument("--huge", action="store_true", help="also 1e8 weights (8 GB of memory)")
     parser.add_argument("--output", type=Path, default=ROOT / "build" / "bench.json")
@@ -520,7 +562,7 @@ def main() -> None:
         print(json.dumps(large_child(given.child, given.repeats)))
         return
     known: dict[str, Callable[[int], None]] = {
-        "core": core, "large": partial(large, huge=given.huge), "browser": browser}
+        "core": core, "methods": methods, "large": partial(large, huge=given.huge), "browser": browser}
     if unknown := set(given.sections) - set(known):
         parser.error(f"sections are {', '.join(known)}, got {', '.join(sorted(unknown))}")
     describe_machine()

@@ -1,4 +1,4 @@
-"""Make the README's picture from the running app: `make screenshots`."""
+"""Make the README's pictures from the running app: `make screenshots`."""
 
 from __future__ import annotations
 
@@ -15,6 +15,10 @@ if __name__ == "__main__":
             one.open(address)
             one.page.wait_for_timeout(1500)
             one.page.screenshot(path=REPOSITORY / "assets" / "screenshot.png")
+            one.page.goto(f"{address}/compare")
+            one.page.wait_for_selector(".js-plotly-plot .main-svg")
+            one.page.wait_for_timeout(3000)
+            one.page.screenshot(path=REPOSITORY / "assets" / "compare.png")
             browser.close()
     finally:
         process.kill()

@@ -52,7 +52,8 @@ def golden(scenario: Scenario = FIRST) -> tuple[Task, nn.Module]:
 def partial(task: Task, share: float, **given: Value) -> Outcome:
     """Any share, though the knobs offer only those of the bundled history."""
     method = METHODS["partial_amnesiac"]
-    return method.run(task, method.settings() | {"body_share": share, "head_share": share} | given, silent)
+    plain: dict[str, Value] = {"body_share": share, "head_share": share, "repair_epochs": 0}
+    return method.run(task, method.settings() | plain | given, silent)
 
 
 # --- golden values --------------------------------------------------------------------------------

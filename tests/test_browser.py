@@ -173,3 +173,47 @@ def test_long_work_shows_progress_keeps_the_picture_and_can_be_cancelled(
     page.wait_for_url("**alpha=3**")
     assert one.gauge("retain") == before and "unit" not in page.url
     assert page.locator('[data-testid="stException"]').count() == 0 and not one.complaints
+
+
+def test_a_method_without_sliders_on_the_canvas_and_back(app: str, visitor: Callable[..., Visitor]) -> None:
+    one = visitor()
+    page = one.open(f"{app}/?method=head_zeroing")
+    assert one.gauge("forget") == 0 and not page.locator('[data-testid="pad"]').is_visible()
+    assert "head" in (page.get_attribute('[data-testid="heat"]', "aria-label") or "")
+    page.get_by_role("combobox", name="Method").click()
+    page.get_by_role("option", name="SSD · dampening").last.click()
+    page.wait_for_selector('[data-testid="pad"]', state="visible")
+    one.exact()
+    assert page.get_attribute('[data-testid="alpha"]', "aria-valuetext") == "α 4.0"
+    assert not one.complaints
+
+
+def test_a_minute_of_training_keeps_the_picture_and_can_be_cancelled(
+        app: str, visitor: Callable[..., Visitor]) -> None:
+    one = visitor()
+    page = one.open(app)
+    before = one.gauge("forget")
+    page.get_by_role("combobox", name="Method").click()
+    page.keyboard.type("Retrain")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("text=epoch 1 of 18", timeout=30_000)
+    assert one.gauge("forget") == before, "the last picture stays"
+    page.get_by_role("button", name="Cancel").click()
+    page.get_by_role("button", name="Cancel").wait_for(state="detached")
+    one.exact()
+    assert one.gauge("forget") == before and "method" not in page.url
+    assert not one.complaints
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_compare_page_draws_everything(app: str, visitor: Callable[..., Visitor], scheme: str) -> None:
+    one = visitor(color_scheme=scheme)
+    page = one.page
+    page.goto(f"{app}/compare?forget=6&pair=unsir,pgu")
+    page.wait_for_function("document.querySelectorAll('.js-plotly-plot').length >= 6", timeout=60_000)
+    assert page.locator("text=Nearest to retraining").count() == 1
+    assert page.locator('[data-testid="stDataFrame"]').count() == 1
+    page.get_by_role("combobox", name="Right").click()
+    page.get_by_role("option", name="Head zeroing").last.click()
+    page.wait_for_url("**pair=unsir*head_zeroing**")
+    assert page.locator('[data-testid="stException"]').count() == 0 and not one.complaints

@@ -388,7 +388,8 @@ def climb_of(outcome: Outcome) -> tuple[float, ...]:
 
 def test_the_run_stops_before_the_first_step_above_the_limit() -> None:
     task, *_ = clouds()
-    given: dict[str, Value] = {"lr": 0.3, "epochs": 20, "batch_size": 16, "retain_weight": 1.0, "body_share": 0.5}
+    given: dict[str, Value] = {"lr": 0.3, "epochs": 20, "batch_size": 16, "retain_weight": 1.0, "body_share": 0.5,
+                               "at_limit": "stop"}
     free = climb_of(run("partial_optimisation", task, loss_limit=1000.0, **given))
     outcome = run("partial_optimisation", task, loss_limit=2.0, **given)
     line = climb_of(outcome)
@@ -398,7 +399,7 @@ def test_the_run_stops_before_the_first_step_above_the_limit() -> None:
 
 def test_a_run_that_starts_above_the_limit_changes_nothing() -> None:
     task = fixture_task(Scenario((1,)))
-    outcome = run("partial_optimisation", task, loss_limit=1.0, batch_size=256)
+    outcome = run("partial_optimisation", task, loss_limit=1.0, batch_size=256, at_limit="stop")
     assert climb_of(outcome)[0] > 1 and outcome.trace["steps"] == outcome.trace["images"] == 0
     assert same(outcome.parameters, before(task)) and "above its limit" in outcome.warnings[0]
 

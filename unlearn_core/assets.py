@@ -12,6 +12,7 @@ import zipfile
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -108,6 +109,13 @@ def tensors(name: str) -> dict[str, Tensor]:
         return load_file(path(name))
     except SafetensorError as error:
         raise AssetError(f"assets/{name} cannot be read ({error}).") from error
+
+
+def tuning(method: str) -> list[dict[str, Any]]:
+    """The settings of a method that were tried when its defaults were chosen, best first; empty if none were."""
+    name = f"tuning/{method}.json"
+    found: list[dict[str, Any]] = json.loads(path(name).read_text("utf-8")) if name in manifest().files else []
+    return found
 
 
 def write_manifest(data: dict[str, DataSource], about: dict[str, str]) -> None:

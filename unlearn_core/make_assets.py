@@ -291,6 +291,7 @@ ABOUT = {
     "grams": "Gram matrices of every layer's inputs over all training images, lower triangles",
     "histories": "sums of the updates that each class caused in the last recorded epochs of training",
     "comparisons": "every method at its defaults: measures of each seed, predictions and positions of the first",
+    "tuning": "settings tried when a method's defaults were chosen, best first (python -m unlearn_core.tune)",
     "landscapes": "SSD at its defaults on an (alpha, lambda) grid: gauges, map positions, predictions",
 }
 

@@ -39,10 +39,10 @@ LIMIT_SECONDS = 5.0
 NETWORKS = tuple(zoo.TITLES)
 GRIDS: dict[str, dict[str, tuple[Value, ...]]] = {
     "ssd": {"alpha": (2.0, 3.0, 4.0, 5.0, 6.0, 8.0)},
-    "lfssd": {"alpha": (1.5, 2.0, 3.0, 4.0, 5.0, 6.0)},
+    "lfssd": {"alpha": (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0)},
     "unsir": {"impair_lr": (0.001, 0.003, 0.01), "repair_lr": (0.0005, 0.001, 0.002)},
     "amnesiac": {"epochs": (1, 2, "all"), "repair_epochs": (0, 1)},
-    "partial_amnesiac": {"body_share": (0.01, 0.03, 0.1), "repair_epochs": (0, 1)},
+    "partial_amnesiac": {"body_share": (0.01, 0.03, 0.1, 0.3), "head_share": (0.01, 0.1), "repair_epochs": (0, 1)},
     "partial_label_flip": {"lr": (0.002, 0.005, 0.01, 0.02), "epochs": (1, 2)},
     "partial_optimisation": {"lr": (0.001, 0.002, 0.005, 0.01), "at_limit": ("stop", "pause")},
     "pgu": {"gamma": (0.8, 0.9, 0.95), "learning_rate": (0.02, 0.05, 0.1, 0.2)},

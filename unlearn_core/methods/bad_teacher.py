@@ -111,7 +111,7 @@ METHOD = Method(
     needs=frozenset({"forget images", "retain images"}),
     hyperparameters=(
         Hyperparameter("lr", "Learning rate", "Step size of Adam: higher forgets more and harms more.",
-                       f"{_TUNED}; official code: 1e-4", default=1e-3, scale="log", low=1e-5, high=0.1),
+                       f"{_TUNED}; official code: 1e-4", default=3e-4, scale="log", low=1e-5, high=0.1),
         Hyperparameter("epochs", "Epochs", "Passes over the forget images and the chosen retained images.",
                        "official code: 1", default=1, scale="choice", choices=(0, 1, 2, 3, 5)),
         Hyperparameter("retain_share", "Retained share", "Share of the retained images that the original teaches.",

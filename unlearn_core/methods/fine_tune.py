@@ -60,7 +60,7 @@ METHOD = Method(
     family="baseline",
     needs=frozenset({"retain images", "labels"}),
     hyperparameters=(
-        learning_rate("The highest learning rate of the run; the higher, the more is forgotten.", 0.12, "SSD: 0.02"),
+        learning_rate("The highest learning rate of the run; the higher, the more is forgotten.", 0.2, "SSD: 0.02"),
         epochs(3, "Passes over the retained images.", "SSD: 5"),
         retain_images(500, "SSD: all"),
         batch_size(64),
@@ -72,7 +72,7 @@ METHOD = Method(
                            "What SSD was compared with: careful training on every retained image."),
         "too weak": Preset({"lr": 0.005, "epochs": 1, "retain_images": 200},
                            "Little training leaves what the network knows in place."),
-        "sweet spot": Preset({"lr": 0.12, "epochs": 3, "retain_images": 500},
+        "sweet spot": Preset({"lr": 0.2, "epochs": 3, "retain_images": 500},
                              "A high learning rate shakes the network, and only the rest is learnt again."),
     },
 )

@@ -75,7 +75,7 @@ METHOD = Method(
     hyperparameters=(
         Hyperparameter("weight", "Ascent weight", "Weight of the forget set's rising loss beside the falling one.",
                        TUNED, default=0.1, scale="log", low=0.001, high=1.0),
-        learning_rate("How far a step goes.", 0.01),
+        learning_rate("How far a step goes.", 0.02),
         epochs(1, "Passes over the retained images."),
         retain_images(300),
         clip("Longer gradients are shortened to this length, so that the climb cannot run away."),
@@ -85,7 +85,7 @@ METHOD = Method(
     obstacle=frozen_entirely,
     presets={
         "too weak": Preset({"weight": 0.01, "lr": 0.002}, "The descent undoes what the ascent achieves."),
-        "sweet spot": Preset({"weight": 0.1, "lr": 0.01},
+        "sweet spot": Preset({"weight": 0.1, "lr": 0.02},
                              "The ascent removes the class and the descent holds the rest."),
         "catastrophic": Preset({"weight": 1.0, "lr": 0.03},
                                "The ascent has no bound and soon outweighs the descent."),

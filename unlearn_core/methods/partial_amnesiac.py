@@ -31,32 +31,33 @@ METHOD = Method(
     paper="Layer-wise partial machine unlearning, JMLR 2025, arXiv 2403.07611, Algorithm 1",
     about="Stores only a part of each recorded update and subtracts that, which spares what the other classes need.",
     family="history",
-    needs=frozenset({"training history"}),
+    needs=frozenset({"training history", "retain images", "labels"}),
     hyperparameters=(
         Hyperparameter(
             "body_share", "Share of the body", "The share of each recorded update that was kept, in every layer but "
-            "the last.", f"not from the paper, whose shares are unpublished; {TUNED}", default=0.01, scale="choice",
+            "the last.", f"not from the paper, whose shares are unpublished; {TUNED}", default=0.3, scale="choice",
             choices=SHARES),
         Hyperparameter(
             "head_share", "Share of the head", "The share that was kept of the last layer, whose rows are the classes.",
-            f"not from the paper, whose shares are unpublished; {TUNED}", default=0.01, scale="choice",
+            f"not from the paper, whose shares are unpublished; {TUNED}", default=0.1, scale="choice",
             choices=SHARES),
         Hyperparameter(
             "rule", "Kept entries", "Whether the largest entries of an update were kept, all but the largest, or "
             "random ones.", "not from the paper, which leaves open which side is pruned", default="keep_top",
             scale="choice", choices=("keep_top", "drop_top", "random")),
-        *repair_knobs(0, "arXiv 2403.07611: pruned updates need no repair"),
+        *repair_knobs(1, f"{TUNED}; arXiv 2403.07611: pruned updates need no repair"),
     ),
     work=run,
     obstacle=lambda task, settings: no_history(task, _pruning(task, settings)),
     presets={
-        "too weak": Preset({"body_share": 0.0, "head_share": 0.01}, "Only the head moves, and hardly: classes that the "
-                                                                    "network knew early survive."),
-        "sweet spot": Preset({"body_share": 0.01, "head_share": 0.01}, "One entry in a hundred forgets most classes "
-                                                                       "and spares most of the rest."),
-        "with repair": Preset({"body_share": 0.1, "head_share": 0.1, "repair_epochs": 1, "retain_images": 200},
-                              "A larger share forgets more classes, and a short repair pays for it."),
-        "catastrophic": Preset({"body_share": 0.97, "head_share": 0.97, "rule": "drop_top"},
+        "too weak": Preset({"body_share": 0.0, "head_share": 0.01, "repair_epochs": 0},
+                           "Only the head moves, and hardly: classes that the network knew early survive."),
+        "sweet spot": Preset({"body_share": 0.3, "head_share": 0.1, "repair_epochs": 1},
+                             "Forgets most classes, and one pass over retained images pays for the damage."),
+        "without repair": Preset({"body_share": 0.01, "head_share": 0.01, "repair_epochs": 0},
+                                 "As the paper means it: one entry in a hundred spares most of the rest, but forgets "
+                                 "only some of the classes."),
+        "catastrophic": Preset({"body_share": 0.97, "head_share": 0.97, "rule": "drop_top", "repair_epochs": 0},
                                "All but the largest entries: the others are what the classes share."),
     },
 )

@@ -42,7 +42,7 @@ METHOD = Method(
         BODY_SHARE, HEAD_SHARE, RULE,
         Hyperparameter(
             "lr", "Learning rate", "How far a step goes against the gradient, without momentum.", TUNED,
-            default=0.003, scale="log", low=1e-4, high=1.0),
+            default=0.02, scale="log", low=1e-4, high=1.0),
         Hyperparameter(
             "epochs", "Epochs", "Passes over the relabelled and the retained images.", TUNED,
             default=2, scale="choice", choices=(1, 2, 3, 5, 10, 20)),
@@ -57,11 +57,11 @@ METHOD = Method(
     presets={
         "too weak": Preset({"body_share": 0.01, "head_share": 0.01, "lr": 0.001},
                            "One weight in a hundred learns at a step: most of the class is still known at the end."),
-        "sweet spot": Preset({"body_share": 0.3, "head_share": 0.3, "lr": 0.003, "epochs": 2, "retain_images": 200},
+        "sweet spot": Preset({"body_share": 0.3, "head_share": 0.3, "lr": 0.02, "epochs": 2, "retain_images": 200},
                              "Forgets the class and keeps almost all of the rest."),
-        "naive": Preset({"body_share": 1.0, "head_share": 1.0},
-                        "Every weight learns at every step: label flipping without partial updates."),
-        "catastrophic": Preset({"lr": 0.01, "epochs": 10, "retain_images": 0},
+        "naive": Preset({"body_share": 1.0, "head_share": 1.0, "lr": 0.006},
+                        "Every weight learns at every step, in shorter steps: no partial updates."),
+        "catastrophic": Preset({"lr": 0.05, "epochs": 10, "retain_images": 0},
                                "Long steps on wrong labels alone: nothing holds the other classes in place."),
     },
 )

@@ -57,7 +57,7 @@ METHOD = Method(
         BODY_SHARE, HEAD_SHARE, RULE,
         Hyperparameter(
             "lr", "Learning rate", "How far a step goes, without momentum.", TUNED,
-            default=0.002, scale="log", low=1e-5, high=1.0),
+            default=0.01, scale="log", low=1e-5, high=1.0),
         Hyperparameter(
             "epochs", "Epochs", "Passes over the forget images, unless the loss limit ends the run earlier.", TUNED,
             default=3, scale="choice", choices=(1, 2, 3, 5, 10, 20)),
@@ -71,7 +71,7 @@ METHOD = Method(
         Hyperparameter(
             "at_limit", "At the limit", "Stop: the run ends once the forget images of a step exceed the limit on "
             "average. Pause: each image above it stops counting and the run goes on.",
-            "not from the paper: stop, which leaves its loss as it is", default="stop", scale="choice",
+            f"{TUNED}; the paper's loss has no limit", default="pause", scale="choice",
             choices=("stop", "pause")),
         Hyperparameter(
             "retain_images", "Retained images", "How many images of each retained class the descent may use; with 0 "
@@ -83,11 +83,11 @@ METHOD = Method(
     presets={
         "too weak": Preset({"lr": 0.0001}, "The steps are so short that the network still knows the class."),
         "sweet spot": Preset(
-            {"lr": 0.01, "epochs": 2, "retain_weight": 1.0, "loss_limit": 3.0, "at_limit": "pause"},
+            {"lr": 0.01, "at_limit": "pause"},
             "Images that are forgotten stop counting, so that the other classes keep what they need."),
-        "naive": Preset({"body_share": 1.0, "head_share": 1.0, "lr": 0.0006},
+        "naive": Preset({"body_share": 1.0, "head_share": 1.0, "lr": 0.003},
                         "Every weight learns at every step, in shorter steps: no partial updates."),
-        "catastrophic": Preset({"retain_weight": 0.0, "loss_limit": 100.0, "lr": 0.003},
+        "catastrophic": Preset({"retain_weight": 0.0, "loss_limit": 100.0, "lr": 0.003, "at_limit": "stop"},
                                "Climbs alone and without a limit in reach: every class is lost."),
     },
 )

@@ -264,7 +264,7 @@ METHOD = Method(
             high=1.0),
         Hyperparameter(
             "learning_rate", "Learning rate", "Size of the first step.", f"{_TUNED}; official code: 0.05 or 0.1",
-            default=0.1, scale="log", low=0.001, high=3.0),
+            default=0.2, scale="log", low=0.001, high=3.0),
         Hyperparameter(
             "epochs", "Epochs", "Passes over the forget set at most; the stopping rule may end the run sooner.",
             f"{_TUNED}; official code: 100", default=10, scale="choice", choices=(1, 2, 3, 5, 10, 20, 50, 100)),
@@ -315,7 +315,7 @@ METHOD = Method(
     presets={
         "too weak": Preset({"gamma": 0.99, "learning_rate": 0.02, "epochs": 3},
                            "So much is protected that three gentle passes hardly forget."),
-        "sweet spot": Preset({"gamma": 0.9, "learning_rate": 0.1, "epochs": 10},
+        "sweet spot": Preset({"gamma": 0.9, "learning_rate": 0.2, "epochs": 10},
                              "Forgets the class within a few passes and hardly harms the others."),
         "catastrophic": Preset({"gamma": 0.5, "learning_rate": 3.0, "stop": "never"},
                                "Half of what the layers use is free to move, in great steps and without a stop."),

@@ -124,7 +124,7 @@ METHOD = Method(
                        "gradient on the forget set.", "the paper's threshold, the median gradient: 0.5", default=0.5,
                        scale="linear", low=0.0, high=1.0),
         Hyperparameter("lr", "Learning rate", "Step size of SGD with momentum 0.9: higher forgets more and harms more.",
-                       f"not from the paper: {_TUNED}; {_README}: 0.1 for random images", default=0.01, scale="log",
+                       f"not from the paper: {_TUNED}; {_README}: 0.1 for random images", default=0.005, scale="log",
                        low=1e-4, high=0.5),
         Hyperparameter("epochs", "Epochs", "Passes over the relabelled and the retained images.",
                        f"not from the paper: {_TUNED}; {_README}: 10", default=2, scale="choice",

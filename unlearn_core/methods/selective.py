@@ -18,7 +18,8 @@ from unlearn_core.task import Measurement, Part, Task
 
 ALPHA = Hyperparameter(
     "alpha", "α", "Selection threshold: a weight is dampened if it matters more than α times as much to the "
-    "forget set as to the reference set.", "SSD searched [0.1, 100] and used 10 for CIFAR; 4 chosen for ρ = 0.1",
+    "forget set as to the reference set.",
+    "tuned on the bundled networks (see README); SSD searched [0.1, 100] and used 10 for CIFAR",
     default=4.0, scale="log", low=0.1, high=100.0)
 LAMBDA = Hyperparameter(
     "lambda", "λ", "Dampening constant: a selected weight is multiplied by λ over its importance ratio, at most 1.",

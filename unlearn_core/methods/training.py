@@ -20,8 +20,12 @@ def trainable_copy(model: nn.Module) -> nn.Module:
 
 
 def batches(positions: Tensor, size: int, generator: torch.Generator) -> list[Tensor]:
-    """The positions in random order, `size` at a time; the last batch may be short."""
-    return list(torch.split(positions[torch.randperm(len(positions), generator=generator)], size))
+    """The positions in random order, `size` at a time.
+
+    The last batch may be short, but never a single image among larger ones: batch norms cannot learn from one.
+    """
+    found = list(torch.split(positions[torch.randperm(len(positions), generator=generator)], size))
+    return [*found[:-2], torch.cat(found[-2:])] if size > 1 and len(found) > 1 and len(found[-1]) == 1 else found
 
 
 def finite(loss: Tensor, where: str) -> float:

@@ -10,7 +10,9 @@ from torch.nn import functional as F
 
 from unlearn_core.exhibits import Curves, Exhibit, Pictures
 from unlearn_core.methods.base import Hyperparameter, Method, Outcome, Preset, Settings
+from unlearn_core.methods.loop import some_retained
 from unlearn_core.methods.training import batches, finite, trainable_copy, trained
+from unlearn_core.models import seeded
 from unlearn_core.progress import Progress, silent, stage
 from unlearn_core.task import Task
 
@@ -64,9 +66,7 @@ def learn_noise(model: nn.Module, start: Tensor, label: int, *, steps: int, lr: 
 
 def run(task: Task, settings: Settings, progress: Progress) -> Outcome:
     """Learn noise for each class to forget, train on it as if it were the class, then repair on retained images."""
-    # Dropout draws from the global generator: lend it a seed and give its state back.
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(task.generator("unsir").initial_seed())
+    with seeded(task.generator("unsir", "dropout")):
         return _unlearn(task, settings, progress)
 
 
@@ -74,7 +74,7 @@ def _unlearn(task: Task, settings: Settings, progress: Progress) -> Outcome:
     begun = time.perf_counter()
     classes, official = task.scenario.forget_classes, settings["form"] == "official"
     batch, steps, copies = (int(settings[name]) for name in ("noise_batch", "noise_steps", "noise_copies"))
-    kept = _some_of_each_class(task, int(settings["retain_images"]))
+    kept = some_retained(task, settings["retain_images"])
     used = min(OFFICIAL_IMAGES, batch) if official else batch
     # Noise image i stands among the positions of training images as -1 - i.
     impaired = torch.cat([kept, -1 - torch.arange(used * len(classes)).repeat(copies)])
@@ -112,15 +112,6 @@ def _unlearn(task: Task, settings: Settings, progress: Progress) -> Outcome:
         warnings.append("The official form labels all noise as class 0, whatever it was made for.")
     return trained(task, model, begun, trace, warnings=warnings,
                    exhibits=_exhibits(classes, noise, curves, impair, repair))
-
-
-def _some_of_each_class(task: Task, wanted: int) -> Tensor:
-    """Positions of at most `wanted` random retained images of each class."""
-    _, retain = task.split
-    generator = task.generator("unsir", "retain images")
-    shuffled = retain[torch.randperm(len(retain), generator=generator)]
-    labels = task.train.labels[shuffled]
-    return torch.cat([shuffled[labels == label][:wanted] for label in torch.unique(labels)])
 
 
 def _pixels(task: Task, model: nn.Module, positions: Tensor) -> Tensor:
@@ -190,7 +181,7 @@ METHOD = Method(
                        "forgotten label: higher forgets more and harms more.", f"{_TUNED}; {_NOTEBOOK}: 0.02",
                        default=0.003, scale="log", low=1e-5, high=0.1),
         Hyperparameter("repair_lr", "Repair rate", "Learning rate of Adam while the retained images are learned "
-                       "again.", f"{_TUNED}; {_NOTEBOOK}: 0.01", default=0.001, scale="log", low=1e-5, high=0.1),
+                       "again.", f"{_TUNED}; {_NOTEBOOK}: 0.01", default=0.002, scale="log", low=1e-5, high=0.1),
         Hyperparameter("retain_images", "Images per class", "Retained images of each class that impair and repair "
                        "see.", f"{_TUNED}; {_NOTEBOOK}: 1000", default=500, scale="choice",
                        choices=(50, 100, 250, 500, 1000)),
@@ -223,7 +214,7 @@ METHOD = Method(
     obstacle=obstacle,
     presets={
         "too weak": Preset({"impair_lr": 1e-4, "repair_lr": 1e-4}, "Steps so small that much of the class remains."),
-        "sweet spot": Preset({"impair_lr": 0.003, "repair_lr": 0.001}, "Forgets the class and keeps most of the rest."),
+        "sweet spot": Preset({"impair_lr": 0.003, "repair_lr": 0.002}, "Forgets the class and keeps most of the rest."),
         "catastrophic": Preset({"impair_lr": 0.1, "repair_epochs": 0}, "Impairs with a rate that ruins every class and "
                                "repairs nothing."),
         "official": Preset(

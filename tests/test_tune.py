@@ -1,0 +1,47 @@
+"""The rule by which defaults were chosen, and that the defaults follow it."""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from unlearn_core import assets, tune
+from unlearn_core.methods import METHODS
+from unlearn_core.tune import GRIDS, LIMIT_SECONDS, _row
+
+NAN = float("nan")
+
+
+@pytest.mark.parametrize("name", GRIDS)
+def test_defaults_are_the_best_of_the_settings_that_were_tried(name: str) -> None:
+    tried = assets.tuning(name)
+    assert {knob for row in tried for knob in row["settings"]} == set(GRIDS[name])
+    defaults = METHODS[name].settings()
+    (chosen,) = (row for row in tried if all(defaults[knob] == value for knob, value in row["settings"].items()))
+    quick = [row["cost"] for row in tried if row["seconds"] <= LIMIT_SECONDS]
+    assert chosen["cost"] <= min(quick)
+    assert [row["cost"] for row in tried] == sorted(row["cost"] for row in tried)
+
+
+def test_a_diverged_run_counts_fully_and_one_that_cannot_run_does_not() -> None:
+    row = _row({"lr": 1.0}, [("small-resnet", 0.02, -0.01, 3.0), ("small-resnet", 1.0, -1.0, NAN),
+                             ("small-vit", NAN, NAN, NAN)])
+    assert row == {"settings": {"lr": 1.0}, "cost": pytest.approx((3 + 200) / 2), "worst": 200.0, "seconds": 3.0}
+    assert _row({}, [("small-vit", NAN, NAN, NAN)])["cost"] == float("inf")
+
+
+def test_validation_images_are_those_after_the_training_images(tmp_path: Path,
+                                                               monkeypatch: pytest.MonkeyPatch) -> None:
+    """Image n of class c is filled with n; 3 of each class are trained on."""
+    monkeypatch.setattr(tune, "PER_CLASS", 3)
+    labels = np.tile(np.arange(10, dtype=np.uint8), 103)
+    images = np.repeat(np.arange(103, dtype=np.uint8), 10)[:, None, None] * np.ones((1, 28, 28), np.uint8)
+    for stem, array in (("train-images-idx3-ubyte", images), ("train-labels-idx1-ubyte", labels)):
+        header = bytes([0, 0, 8, array.ndim]) + b"".join(n.to_bytes(4, "big") for n in array.shape)
+        (tmp_path / f"{stem}.gz").write_bytes(gzip.compress(header + array.tobytes()))
+    found = tune.validation(tmp_path)
+    assert len(found) == 1000 and (found.labels.bincount() == 100).all()
+    assert (found.images.amin((1, 2, 3)) >= 3).all() and found.images.max() == 102
