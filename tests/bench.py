@@ -34,11 +34,11 @@ from unlearn_core.dampening import build_index, dampen
 from unlearn_core.data import ImageSet
 from unlearn_core.engine import ALPHAS, LAMBDAS, Engine, choice
 from unlearn_core.evaluate import outputs
-from unlearn_core.importance import Estimator, Importance, batch_indices, importance
+from unlearn_core.importance import Estimator, batch_indices, importance
 from unlearn_core.methods import METHODS, method
-from unlearn_core.progress import Progress, silent
+from unlearn_core.progress import silent
 from unlearn_core.scenario import Scenario
-from unlearn_core.task import Measurement, Task, measure
+from unlearn_core.task import Task, measure
 
 ROOT = Path(__file__).parent.parent
 UNITS = {"ms": 1e3, "s": 1.0}
@@ -181,14 +181,6 @@ def passes(engine: Engine, network: str, repeats: int) -> None:
             name="plain forward + backward", remark=f"batches of {size}")
 
 
-def shipped(network: str, model: nn.Module, train: ImageSet, scenario: Scenario, wanted: Measurement,
-            progress: Progress) -> Importance:
-    """Importances as the app has them: the reference is bundled, the forget set is measured."""
-    if wanted.part == "all":
-        return zoo.reference_importance(network, wanted.estimator.loss)
-    return measure(model, train, scenario, wanted, progress)
-
-
 def ssd(engine: Engine, network: str, repeats: int) -> None:
     """SSD from request to outcome against the published procedure."""
     model, train, scenario, found = engine.base(network).model, engine.images[0], Scenario((0,)), method("ssd")
@@ -198,7 +190,7 @@ def ssd(engine: Engine, network: str, repeats: int) -> None:
 
     def run(side: str) -> None:
         kept[side] = plain_ssd(copied, train, scenario, 3.0, 1.0) if side == "plain" else found.run(
-            Task(model, train, scenario, partial(shipped, network) if side == "shipped" else measure),
+            Task(model, train, scenario, zoo.importances(network) if side == "shipped" else measure),
             official if side == "official" else default, silent).parameters
 
     sides = ("plain", "official", "default", "shipped")

@@ -14,6 +14,7 @@ from hypothesis.extra.numpy import arrays
 
 from unlearn_core.exhibits import Curves, LayerBars, LayerMap, Pictures
 from unlearn_core.figures import style
+from unlearn_core.figures.bullets import Bullet, bullets
 from unlearn_core.figures.exhibits import exhibit_figure, picture_arrays
 from unlearn_core.figures.interference import interference
 from unlearn_core.figures.layer_change import change_text, layer_change
@@ -125,7 +126,7 @@ def test_the_trade_off_shows_every_known_method_with_its_numbers() -> None:
     figure = tradeoff(SPOTS, FRONT, ((0.0, 0.0), (-0.6, 0.7)))
     traces = named(figure)
     dampening, noise = traces["dampening"], traces["noise"]
-    assert tuple(dampening.text) == ("<b>SSD</b>", "LFSSD") and tuple(noise.text) == ("<b>UNSIR</b>",)
+    assert {a.text for a in figure.layout.annotations} == {"<b>SSD</b>", "LFSSD", "<b>UNSIR</b>", "Original"}
     assert dampening.marker.symbol != noise.marker.symbol
     np.testing.assert_allclose(dampening.x, np.log2(1 + np.array([3, 3.1])))
     np.testing.assert_allclose(dampening.y, -np.log2(1 + np.array([1.5, 1.6])))
@@ -159,9 +160,21 @@ def test_axes_of_the_trade_off_end_at_ticks_that_hold_everything() -> None:
     assert tuple(figure.layout.coloraxis.colorbar.ticktext) == ("10 ms", "100 ms", "1 s", "10 s")
 
 
-def test_names_of_neighbours_go_to_different_sides() -> None:
-    marks = named(tradeoff(SPOTS, FRONT, None))["dampening"]
-    assert len(set(marks.textposition)) == 2
+def test_names_of_a_crowd_stand_below_each_other_on_both_sides() -> None:
+    crowd = [Spot(f"m{i}", f"Method {i}", 0.01 * i, -0.02 * i, 0, 0, 1, "noise") for i in range(12)]
+    notes = tradeoff(crowd, np.zeros(12, bool), None).layout.annotations
+    for side in ("left", "right"):
+        heights = sorted(note.ay for note in notes if note.xanchor == side)
+        assert len(heights) == 6 and min(np.diff(heights)) > 13, "px, from marks 5 px apart"
+
+
+def test_bullets_show_value_original_and_band() -> None:
+    figure = bullets({"Forget": Bullet(0.1, 0.9, np.array([0.0, 0.2])), "Retain": Bullet(0.5, 0.6, np.array([0.7]))})
+    traces = named(figure)
+    assert tuple(traces["unlearned"].x) == (10, 50) and tuple(traces["original"].x) == (90, 60)
+    bands = [shape for shape in figure.layout.shapes if shape.fillcolor == style.RETRAINED]
+    assert [(b.x0, b.x1) for b in bands] == [(-0.5, 20.5), (69.5, 70.5)]
+    assert any("10.0%" in a.text and "0 to 20 %" in a.text for a in figure.layout.annotations)
 
 
 def test_an_empty_trade_off_is_an_empty_plot() -> None:

@@ -25,7 +25,7 @@ from unlearn_core.dampening import Answers, RatioIndex, build_index
 from unlearn_core.data import ImageSet
 from unlearn_core.evaluate import EvaluationSet, Outputs, evaluation_set, outputs
 from unlearn_core.exhibits import Exhibit
-from unlearn_core.gram import Gram, Patches, measure_grams
+from unlearn_core.gram import Gram, Patches
 from unlearn_core.importance import Importance
 from unlearn_core.methods import method
 from unlearn_core.methods.base import Cost, Settings, Value
@@ -36,7 +36,7 @@ from unlearn_core.pool import Lane, Pool, Ticket
 from unlearn_core.progress import Progress, silent, stage
 from unlearn_core.projection import FeatureMap
 from unlearn_core.scenario import Scenario, forget_classes
-from unlearn_core.task import Measurement, Task, measure
+from unlearn_core.task import Measurement, Task
 from unlearn_core.train import RECIPES
 
 VERSION = 2
@@ -312,29 +312,33 @@ class Engine:
         return pack(header, arrays)
 
     def _grams(self, network: str) -> Callable[..., Gram]:
+        shipped = zoo.grams(network)
+
         def provide(model: nn.Module, train: ImageSet, positions: Tensor | None, patches: Patches,
                     progress: Progress) -> Gram:
             if positions is None and patches == "exact":
-                return zoo.grams(network)
+                return shipped(model, train, positions, patches, progress)
             key = ("gram", network, None if positions is None else positions.numpy().tobytes(), patches)
             known = self.pool.known(key)
             if known is None:
-                known = self.pool.keep(key, measure_grams(model, train, positions, patches, progress))
+                known = self.pool.keep(key, shipped(model, train, positions, patches, progress))
             return cast(Gram, known)
 
         return provide
 
     def _importances(self, network: str) -> Callable[..., Importance]:
+        shipped = zoo.importances(network)
+
         def provide(model: nn.Module, train: ImageSet, scenario: Scenario, wanted: Measurement,
                     progress: Progress) -> Importance:
             if wanted.part == "all" and wanted.estimator.unit == "per_sample":
-                return zoo.reference_importance(network, wanted.estimator.loss)
+                return shipped(model, train, scenario, wanted, progress)
             # Only a class-sorted loader looks at the scenario when it reads all images.
             whole = wanted.part == "all" and wanted.order != "class_sorted"
             key = ("importance", network, None if whole else scenario, wanted)
             known = self.pool.known(key)
             if known is None:
-                known = self.pool.keep(key, measure(model, train, scenario, wanted, progress))
+                known = self.pool.keep(key, shipped(model, train, scenario, wanted, progress))
             return cast(Importance, known)
 
         return provide

@@ -11,11 +11,13 @@ from torch import Tensor, nn
 
 from unlearn_core import assets, models
 from unlearn_core.data import ImageSet, fashion_mnist
-from unlearn_core.gram import Gram
+from unlearn_core.gram import Gram, GramSource, Patches, measure_grams
 from unlearn_core.history import ClassHistory, History
 from unlearn_core.importance import Importance, Loss
+from unlearn_core.progress import Progress
 from unlearn_core.projection import FeatureMap
 from unlearn_core.scenario import Scenario
+from unlearn_core.task import Importances, Measurement, measure
 
 TITLES = {"small-resnet": "Small ResNet", "small-vit": "Small vision transformer"}
 """The bundled networks and their names for people."""
@@ -80,9 +82,27 @@ def reference_importance(name: str, loss: Loss) -> Importance:
     return assets.tensors(f"importances/{name}-{loss}.safetensors")
 
 
-def grams(name: str) -> Gram:
-    """Gram matrices of every layer's inputs over all training images; see `gram.Gram`."""
-    return {layer: _square(value) for layer, value in assets.tensors(f"grams/{name}.safetensors").items()}
+def importances(name: str) -> Importances:
+    """Importances of a bundled network: those over all training images are shipped, others are measured."""
+    def provide(model: nn.Module, train: ImageSet, scenario: Scenario, wanted: Measurement,
+                progress: Progress) -> Importance:
+        if wanted.part == "all" and wanted.estimator.unit == "per_sample":
+            return reference_importance(name, wanted.estimator.loss)
+        return measure(model, train, scenario, wanted, progress)
+
+    return provide
+
+
+def grams(name: str) -> GramSource:
+    """Gram matrices of a bundled network's layer inputs: those over all training images are shipped."""
+    def provide(model: nn.Module, train: ImageSet, positions: Tensor | None, patches: Patches,
+                progress: Progress) -> Gram:
+        if positions is None and patches == "exact":
+            stored = assets.tensors(f"grams/{name}.safetensors")
+            return {layer: _square(value) for layer, value in stored.items()}
+        return measure_grams(model, train, positions, patches, progress)
+
+    return provide
 
 
 def _square(triangle: Tensor) -> Tensor:

@@ -15,16 +15,13 @@ Float64 = npt.NDArray[np.float64]
 Band = tuple[tuple[float, float], tuple[float, float]]
 """Lowest and highest gap of a retrained seed to the mean of the seeds, in points: of forget, of retain accuracy."""
 
-_Box = tuple[float, float, float, float]
-
 ORIGINAL_NAME = "original"
 """The `Spot.name` of the network before unlearning: drawn grey, and no part of the front."""
 
 _TICKS = (1, 3, 10, 30, 100)
 _SYMBOLS = ("circle", "square", "diamond", "triangle-up", "pentagon", "hexagon", "star", "triangle-down")
-_SIDES = ("top center", "bottom center", "middle right", "middle left", "top right", "bottom right", "top left",
-          "bottom left")
-_PLOT = (760, 400)  # px, about; labels are placed for it
+_PLOT = (760, 400)  # px, about; names are placed for it
+_LINE, _NEAR = 19, 190  # px: height of a name, and how near marks are whose names could meet
 _FASTEST = 1e-3  # s
 
 
@@ -85,7 +82,6 @@ def tradeoff(spots: Sequence[Spot], front: npt.NDArray[np.bool_], band: Band | N
     if band is not None:
         _target(figure, band, ink)
     shown = [i for i, s in enumerate(spots) if np.isfinite([s.forget_gap, s.retain_gap]).all()]
-    sides = dict(zip(shown, _sides([spots[i] for i in shown], ranges, around), strict=True))
     methods = [i for i in shown if spots[i].name != ORIGINAL_NAME]
     order = sorted((i for i in methods if front[i]), key=lambda i: abs(spots[i].forget_gap))
     figure.add_scatter(x=[_place(spots[i].forget_gap) for i in order], y=[_place(spots[i].retain_gap) for i in order],
@@ -93,8 +89,7 @@ def tradeoff(spots: Sequence[Spot], front: npt.NDArray[np.bool_], band: Band | N
                        hoverinfo="skip", showlegend=len(order) > 1)
 
     def marks(rows: list[int], name: str, marker: dict[str, object]) -> None:
-        best = [i in order for i in rows]
-        _marks(figure, [spots[i] for i in rows], best, [sides[i] for i in rows], marker, name, ink)
+        _marks(figure, [spots[i] for i in rows], marker, name, ink)
 
     for n, family in enumerate(dict.fromkeys(spots[i].family for i in methods)):
         rows = [i for i in methods if spots[i].family == family]
@@ -102,6 +97,7 @@ def tradeoff(spots: Sequence[Spot], front: npt.NDArray[np.bool_], band: Band | N
                              "color": [_decade(spots[i].seconds) for i in rows]})
     if original := [i for i in shown if i not in methods]:
         marks(original, "original", {"symbol": "circle", "color": ORIGINAL})
+    _names(figure, [spots[i] for i in shown], [i in order for i in shown], ranges, ink)
     for axis, reach, title in (("xaxis", ranges[0], "forget accuracy"), ("yaxis", ranges[1], "retain accuracy")):
         ticks = [t for t in (*(-t for t in reversed(_TICKS)), 0, *_TICKS) if reach[0] <= t <= reach[1]]
         figure.layout[axis].update(
@@ -109,7 +105,7 @@ def tradeoff(spots: Sequence[Spot], front: npt.NDArray[np.bool_], band: Band | N
             ticktext=[f"{t:+d}".replace("-", "−") if t else "0" for t in ticks],
             gridcolor=ORIGINAL + "44", zerolinecolor=ORIGINAL, zerolinewidth=2, automargin=True)
     return figure.update_layout(
-        height=520, font_color=ink, showlegend=True, margin_t=40,
+        height=560, font_color=ink, showlegend=True, margin_t=40,
         legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
         coloraxis=_time_scale([spots[i].seconds for i in methods]))
 
@@ -161,17 +157,15 @@ def _target(figure: go.Figure, band: Band, ink: str) -> None:
                        text=f"retrained seeds:<br>{said}", hoverinfo="text", hoveron="fills")
 
 
-def _marks(figure: go.Figure, spots: Sequence[Spot], best: Sequence[bool], sides: Sequence[str],
-           marker: dict[str, object], name: str, ink: str) -> None:
+def _marks(figure: go.Figure, spots: Sequence[Spot], marker: dict[str, object], name: str, ink: str) -> None:
     def bars(what: str) -> dict[str, object]:
         gaps = [(getattr(s, f"{what}_gap"), getattr(s, f"{what}_spread")) for s in spots]
         return {"type": "data", "array": [_place(g + d) - _place(g) for g, d in gaps],
                 "arrayminus": [_place(g) - _place(g - d) for g, d in gaps], "color": ink, "thickness": 1.5, "width": 4}
 
     figure.add_scatter(
-        x=[_place(s.forget_gap) for s in spots], y=[_place(s.retain_gap) for s in spots], mode="markers+text",
-        text=[f"<b>{s.title}</b>" if top else s.title for s, top in zip(spots, best, strict=True)],
-        textposition=list(sides), textfont={"color": ink}, cliponaxis=False, name=name,
+        x=[_place(s.forget_gap) for s in spots], y=[_place(s.retain_gap) for s in spots], mode="markers",
+        cliponaxis=False, name=name,
         marker={**marker, "size": 15, "line": {"width": 1.5, "color": ink}},
         error_x=bars("forget"), error_y=bars("retain"),
         customdata=[(s.title, s.forget_gap, s.forget_spread, s.retain_gap, s.retain_spread, s.seconds)
@@ -181,38 +175,27 @@ def _marks(figure: go.Figure, spots: Sequence[Spot], best: Sequence[bool], sides
                       "<br>%{customdata[5]:.3g} s<extra></extra>")
 
 
-def _sides(spots: Sequence[Spot], ranges: Sequence[tuple[int, int]], band: Band) -> list[str]:
-    """For each name, the first side of its mark where it covers least of marks, bars, band, names and the edges."""
+def _names(figure: go.Figure, spots: Sequence[Spot], best: Sequence[bool], ranges: Sequence[tuple[int, int]],
+           ink: str) -> None:
+    """A name beside each mark, left or right of it; where marks crowd, names stand below each other on a line each."""
     def pixel(axis: int, gap: float) -> float:
         low, high = _span(ranges[axis])
         return (_place(gap) - low) / (high - low) * _PLOT[axis]
 
-    def around(s: Spot, forget: float, retain: float, margin: float) -> _Box:
-        return (pixel(0, s.forget_gap - forget) - margin, pixel(1, s.retain_gap - retain) - margin,
-                pixel(0, s.forget_gap + forget) + margin, pixel(1, s.retain_gap + retain) + margin)
+    written: list[tuple[str, float, float]] = []  # side, place of the mark, height of the name
+    for n in sorted(range(len(spots)), key=lambda n: -spots[n].retain_gap):
+        spot = spots[n]
+        x, y = pixel(0, spot.forget_gap), pixel(1, spot.retain_gap)
 
-    (x0, x1), (y0, y1) = band
-    taken = [(-999, -99, 0, _PLOT[1] + 99), (_PLOT[0], -99, _PLOT[0] + 999, _PLOT[1] + 99),
-             (pixel(0, x0) - 8, pixel(1, y0) - 8, pixel(0, x1) + 8, pixel(1, y1) + 8)]
-    for s in spots:
-        spread = np.nan_to_num([s.forget_spread, s.retain_spread])
-        taken += [around(s, 0, 0, 10), around(s, spread[0], 0, 3), around(s, 0, spread[1], 3)]
-    found = []
-    for s in spots:
-        boxes = {side: _box(side, pixel(0, s.forget_gap), pixel(1, s.retain_gap), 8.5 * len(s.title))
-                 for side in _SIDES}
-        covered = {side: sum(_overlap(box, other) for other in taken) for side, box in boxes.items()}
-        found.append(min(_SIDES, key=lambda side: covered[side]))
-        taken.append(boxes[found[-1]])
-    return found
+        def height(side: str, x: float = x, y: float = y) -> float:
+            return min([y, *(h - _LINE for other, at, h in written if other == side and abs(at - x) < _NEAR)])
 
-
-def _box(side: str, x: float, y: float, width: float) -> _Box:
-    up, across = side.split()
-    bottom = y + {"top": 9, "middle": -9, "bottom": -27}[up]
-    left = x + {"right": 9.0, "center": -width / 2, "left": -9 - width}[across]
-    return left, bottom, left + width, bottom + 18
-
-
-def _overlap(a: _Box, b: _Box) -> float:
-    return max(min(a[2], b[2]) - max(a[0], b[0]), 0) * max(min(a[3], b[3]) - max(a[1], b[1]), 0)
+        side = max(("right", "left"), key=height)
+        if x > _PLOT[0] - _NEAR:
+            side = "left"
+        written.append((side, x, height(side)))
+        name = f"<b>{spot.title}</b>" if best[n] else spot.title
+        figure.add_annotation(
+            x=_place(spot.forget_gap), y=_place(spot.retain_gap), text=name,
+            font={"color": ink}, ax=34 if side == "right" else -34, ay=y - written[-1][2], showarrow=True, arrowhead=0,
+            arrowwidth=1, arrowcolor=ink, standoff=8, xanchor="left" if side == "right" else "right", borderpad=1)

@@ -30,6 +30,8 @@ def run(task: Task, settings: Settings, progress: Progress) -> Outcome:
         task, model, start,
         {"steps": float(len(losses)), "epochs": float(recipe.epochs), "retain_images": float(len(retain)),
          "final_loss": losses[-1]},
+        warnings=["A network trained afresh has a feature space of its own: where its images fall on the original's "
+                  "map means little."],
         exhibits=[loss_curves("The new network learns the retained images from nothing; there is no curve for the "
                               "forget set because it is never looked at.", retained_images=losses)])
 

@@ -1,0 +1,90 @@
+"""Linear probe: can a fresh linear head on the frozen features recover the forgotten classes?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from unlearn_core.audit.accuracy import wilson
+from unlearn_core.audit.gauges import Reading
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What a fresh linear head makes of a network's features.
+
+    Attributes:
+        recovered: its accuracy on unseen images of the forgotten classes, with 95 % Wilson interval.
+        others: its accuracy on unseen images of the other classes.
+        auc: how well its probability of a forgotten class tells unseen images of these classes from others;
+            0.5 is chance. Unlike `recovered`, it is not raised by a head that calls everything forgotten.
+        fitted: training images used.
+        tested: unseen images used.
+    """
+
+    recovered: Reading
+    others: Reading
+    auc: float
+    fitted: int
+    tested: int
+
+
+def linear_probe(features: npt.NDArray[np.floating], labels: npt.NDArray[np.int64], member: npt.NDArray[np.bool_],
+                 forget_classes: Sequence[int], *, strength: float = 1.0, iterations: int = 500) -> Probe:
+    """Fit a linear head on the features of training images of all classes, and read it on unseen images.
+
+    Multinomial logistic regression with L2 penalty (scikit-learn, lbfgs) on features standardised by the training
+    images; nothing is random. A retrained network's features know something of any class, too, so the
+    reference is the probe of retrained networks, not chance: a network recovers what unlearning hid if its
+    probe lies above theirs. Source of the idea: Alain and Bengio, arXiv 1610.01644; for unlearning, arXiv 2604.08271.
+
+    Args:
+        features: (N, width), the input of the network's own head (`evaluate.Outputs.features`).
+        labels: (N,) true classes.
+        member: (N,) whether the image is a training image: those are fitted, the others are tested.
+        forget_classes: what was to be forgotten.
+        strength: inverse of the penalty's weight, scikit-learn's ``C``.
+        iterations: of lbfgs, at most.
+
+    Raises:
+        ValueError: if the shapes do not fit, a feature is not finite, no feature varies over the training images
+            (any answer would be arbitrary), or there is not at least one training and one unseen image of each
+            forgotten class, and of the other classes together.
+    """
+    if features.ndim != 2 or not len(features) == len(labels) == len(member):
+        raise ValueError("features: one row, one label and one membership per image expected, got shapes "
+                         f"{features.shape}, {labels.shape} and {member.shape}")
+    if not np.isfinite(features).all():
+        raise ValueError("features: finite numbers expected, got NaN or infinity; the weights are damaged")
+    if not len(forget_classes):
+        raise ValueError("forget_classes: at least one class expected, got none")
+    forgotten = np.isin(labels, list(forget_classes))
+    for kind, chosen in (("training", member), ("unseen", ~member)):
+        for label in forget_classes:
+            if not (chosen & (labels == label)).any():
+                raise ValueError(f"labels: at least one {kind} image of class {label} expected, got none")
+        if not (chosen & ~forgotten).any():
+            raise ValueError(f"labels: at least one {kind} image of the other classes expected, got none")
+    if (features[member] == features[member][0]).all():
+        raise ValueError("features: at least one that varies over the training images expected, got none; the network "
+                         "gives every image the same features")
+    probe = make_pipeline(StandardScaler(), LogisticRegression(C=strength, max_iter=iterations))
+    probe.fit(features[member].astype(np.float64), labels[member])
+    shares = probe.predict_proba(features[~member].astype(np.float64))
+    known, truth, hidden = probe.classes_, labels[~member], forgotten[~member]
+    right = known[shares.argmax(1)] == truth
+    return Probe(
+        _reading(right[hidden]), _reading(right[~hidden]),
+        float(roc_auc_score(hidden, shares[:, np.isin(known, list(forget_classes))].sum(1))),
+        int(member.sum()), len(truth))
+
+
+def _reading(hits: npt.NDArray[np.bool_]) -> Reading:
+    return Reading(float(hits.mean()), wilson(int(hits.sum()), len(hits)))
