@@ -217,3 +217,15 @@ def test_the_compare_page_draws_everything(app: str, visitor: Callable[..., Visi
     page.get_by_role("option", name="Head zeroing").last.click()
     page.wait_for_url("**pair=unsir*head_zeroing**")
     assert page.locator('[data-testid="stException"]').count() == 0 and not one.complaints
+
+
+def test_a_comparison_can_be_recomputed_and_cancelled(app: str, visitor: Callable[..., Visitor]) -> None:
+    one = visitor()
+    page = one.page
+    page.goto(f"{app}/compare?forget=3")
+    page.get_by_role("button", name="Recompute now").click(timeout=60_000)
+    page.wait_for_selector("text=Running every method", timeout=30_000)
+    assert page.locator("text=Precomputed for").count() == 1, "the last picture stays"
+    page.get_by_role("button", name="Cancel").click()
+    page.get_by_role("button", name="Cancel").wait_for(state="detached")
+    assert page.locator("text=Nearest to retraining").count() == 1 and not one.complaints

@@ -381,6 +381,17 @@ def test_refuses_to_forget_nothing_or_everything(method: Method, scenario: Scena
 
 
 @EVERY_METHOD
+def test_a_class_without_images_is_forgotten_by_methods_that_need_none(method: Method) -> None:
+    task = make_task()
+    bare = replace(task, train=task.train.subset(task.split[1]))
+    if "forget images" in method.needs:
+        with pytest.raises(ValueError, match="at least one image to forget"):
+            method.run(bare, quick(method), silent)
+    elif not method.obstacle(bare, quick(method)):
+        assert method.run(bare, quick(method), silent).parameters
+
+
+@EVERY_METHOD
 def test_single_images_are_forgotten_or_refused_in_a_sentence(method: Method) -> None:
     task = replace(make_task(), scenario=forget_samples([3, 17, 40], 60))
     reason = method.obstacle(task, quick(method))

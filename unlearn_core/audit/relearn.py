@@ -122,7 +122,7 @@ def relearn(original: nn.Module, weights: Mapping[str, Tensor], train: ImageSet,
     model = _started(original, weights)
     if recipe.fresh_rows:
         _draw_rows(model, scenario.forget_classes, generator)
-    optimiser = torch.optim.Adam([value for value in model.parameters() if value.requires_grad], recipe.lr)
+    optimiser = torch.optim.Adam(model.parameters(), recipe.lr)  # which skips what is frozen
     drops = any(getattr(module, "p", 0) or getattr(module, "dropout", 0) for module in model.modules())
     cap = math.ceil(recipe.epochs * len(batches(torch.arange(len(train)), recipe.batch_size, torch.Generator())))
     accuracy, seen = [_accuracy(model, pixels, labels)], [0]

@@ -200,7 +200,9 @@ class Method:
             ValueError: if nothing or everything is to be forgotten.
         """
         forget, retain = task.split
-        if not len(forget) or not len(retain):
+        # A method that never looks at what it forgets can do without it, if it is told which class it was.
+        unseen = task.scenario.forget_classes and "forget images" not in self.needs
+        if not (len(forget) or unseen) or not len(retain):
             raise ValueError(f"scenario: at least one image to forget and one to keep expected, got {len(forget)} "
                              f"and {len(retain)}")
         if reason := self.obstacle(task, settings):
