@@ -110,11 +110,11 @@ def wall(scene: Scene, settled: Settled) -> None:
     """Images of the forget set with their predictions before and after."""
     evaluation, base = engine().evaluation, engine().base(scene.choice.network)
     chosen = [i for i, label in enumerate(evaluation.labels) if label in scene.choice.forget][:100:7]
-    before = base.before
+    before, after = base.before, settled.probabilities
     st.image(
         [evaluation.images.images[i, 0].numpy() for i in chosen], width=84,
         caption=[f"{CLASSES[before.predicted[i]]} {before.probabilities[i].max():.0%} → "
-                 f"{CLASSES[settled.predicted[i]]} {settled.probabilities[i].max():.0%}" for i in chosen])
+                 f"{CLASSES[settled.predicted[i]]} {after[i].max():.0%}" for i in chosen])
 
 
 def what_it_did(settled: Settled, ink: str) -> None:

@@ -14,7 +14,7 @@ from unlearn_core import assets, zoo
 from unlearn_core.audit.measures import MEASURES, MeasureName, output_measures
 from unlearn_core.audit.weights import relative_change
 from unlearn_core.engine import Engine, Scene, Settled, choice
-from unlearn_core.evaluate import outputs
+from unlearn_core.evaluate import outputs, softmax
 from unlearn_core.methods import METHODS
 from unlearn_core.methods.base import Diverged, NotApplicable, Value
 from unlearn_core.pool import Lane, Ticket
@@ -94,7 +94,7 @@ def compare(engine: Engine, network: str, forget: tuple[int, ...], seeds: int, p
         ValueError: for an unknown network or an impossible request.
     """
     scene = engine.prepare(choice(network, forget, "retrain", {}), silent)
-    reference = scene.retrained_probabilities
+    reference = None if scene.retrained_logits is None else softmax(scene.retrained_logits)
     todo = [name for name in METHODS if name != "retrain"]
     entries: dict[str, Entry] = {}
     if reference is not None:

@@ -23,7 +23,7 @@ from unlearn_core.audit.gauges import KINDS, GaugeName, Reading, read_gauges, ve
 from unlearn_core.audit.weights import relative_change
 from unlearn_core.dampening import Answers, RatioIndex, build_index
 from unlearn_core.data import ImageSet
-from unlearn_core.evaluate import EvaluationSet, Outputs, evaluation_set, outputs
+from unlearn_core.evaluate import EvaluationSet, Outputs, evaluation_set, outputs, softmax
 from unlearn_core.exhibits import Exhibit
 from unlearn_core.gram import Gram, Patches
 from unlearn_core.importance import Importance
@@ -119,7 +119,7 @@ class Scene:
         sizes: number of weights of each layer.
         original: the original's gauges.
         retrained: the gauges of each retrained seed; empty if none are bundled.
-        retrained_probabilities: (seeds, N, classes) of the retrained, or None.
+        retrained_logits: (seeds, N, classes) of the retrained, or None.
         accuracy_before: (classes,) test accuracy of the original.
         accuracy_retrained: (seeds, classes) test accuracy of the retrained, or None.
         index: importance ratios; None for a method that thresholds none.
@@ -135,7 +135,7 @@ class Scene:
     sizes: npt.NDArray[np.int64]
     original: dict[GaugeName, Reading]
     retrained: tuple[dict[GaugeName, Reading], ...]
-    retrained_probabilities: npt.NDArray[np.float32] | None
+    retrained_logits: npt.NDArray[np.float32] | None
     accuracy_before: npt.NDArray[np.float64]
     accuracy_retrained: npt.NDArray[np.float64] | None
     index: RatioIndex | None
@@ -151,7 +151,7 @@ class Settled:
         gauges: readings of the unlearned model.
         accuracy: (classes,) test accuracy.
         change: (layers,) relative weight change.
-        probabilities: (N, classes) after.
+        logits: (N, classes) after.
         xy: (N, 2) map positions in [0, 1].
         exhibits: pictures of what the method did.
         verdict: one sentence.
@@ -166,7 +166,7 @@ class Settled:
     accuracy: npt.NDArray[np.float64]
     change: npt.NDArray[np.float64]
     predicted: npt.NDArray[np.int64]
-    probabilities: npt.NDArray[np.float32]
+    logits: npt.NDArray[np.float32]
     xy: npt.NDArray[np.float32]
     warnings: tuple[str, ...]
     trace: dict[str, float]
@@ -177,6 +177,11 @@ class Settled:
     alpha: float | None = None
     lam: float | None = None
     answers: Answers | None = None
+
+    @property
+    def probabilities(self) -> npt.NDArray[np.float32]:
+        """(N, classes) after."""
+        return softmax(self.logits)
 
     def blob(self) -> bytes:
         """The live view's data of this outcome, packed."""
@@ -287,7 +292,7 @@ class Engine:
             chosen, scenario, task, tuple(weights), tuple(kinds[n] for n in weights), sizes,
             read_gauges(base.before, labels, member, scenario),
             tuple(read_gauges(seed, labels, member, scenario) for seed in seeds),
-            np.stack([seed.probabilities for seed in seeds]) if seeds else None,
+            logits,
             accuracies(base.before), np.stack([accuracies(s) for s in seeds]) if seeds else None, index, limit,
             self._scene_blob(base, scenario, index, kinds, sizes, limit),
         )
@@ -363,7 +368,7 @@ class Engine:
         gauges = read_gauges(after, labels, member, scene.scenario)
         settled = Settled(
             chosen, gauges, per_class(after.predicted[~member], labels[~member], len(scene.task.train.classes)),
-            change, after.predicted, after.probabilities, base.feature_map.place(after.features), result.warnings,
+            change, after.predicted, after.logits, base.feature_map.place(after.features), result.warnings,
             result.trace, result.exhibits, result.cost, verdict(gauges, scene.original, scene.retrained), seconds)
         if scene.index is not None:
             alpha, lam = result.trace["alpha"], result.trace["lambda"]

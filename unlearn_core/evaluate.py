@@ -52,6 +52,13 @@ def evaluation_set(train: ImageSet, test: ImageSet, per_class: int = 100) -> Eva
     )
 
 
+def softmax(logits: Float32) -> Float32:
+    """Probabilities along the last axis."""
+    shifted = np.exp(logits - logits.max(-1, keepdims=True))
+    result: Float32 = shifted / shifted.sum(-1, keepdims=True)
+    return result
+
+
 @dataclass(frozen=True, eq=False)
 class Outputs:
     """What a network says of N images.
@@ -67,9 +74,7 @@ class Outputs:
     @property
     def probabilities(self) -> Float32:
         """(N, classes) softmax of the logits."""
-        shifted = np.exp(self.logits - self.logits.max(1, keepdims=True))
-        result: Float32 = shifted / shifted.sum(1, keepdims=True)
-        return result
+        return softmax(self.logits)
 
     @property
     def predicted(self) -> npt.NDArray[np.int64]:

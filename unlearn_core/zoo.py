@@ -99,7 +99,7 @@ def grams(name: str) -> GramSource:
                 progress: Progress) -> Gram:
         if positions is None and patches == "exact":
             stored = assets.tensors(f"grams/{name}.safetensors")
-            return {layer: _square(value) for layer, value in stored.items()}
+            return {layer: _square(stored[layer]) for layer, _ in model.named_modules() if layer in stored}
         return measure_grams(model, train, positions, patches, progress)
 
     return provide

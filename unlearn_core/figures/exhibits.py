@@ -75,7 +75,8 @@ def _curves(exhibit: Curves) -> go.Figure:
 def _layer_bars(exhibit: LayerBars, ink: str) -> go.Figure:
     values, totals = np.asarray(exhibit.values, float), np.asarray(exhibit.totals, float)
     share = np.divide(100 * values, totals, out=np.zeros_like(values), where=totals > 0)
-    said = [f"{v:,.4g} of {t:,.6g}" for v, t in zip(values, totals, strict=True)]
+    whole = all(float(v).is_integer() for v in (*values, *totals))
+    said = [f"{v:,.0f} of {t:,.0f}" if whole else f"{v:.2g} of {t:.3g}" for v, t in zip(values, totals, strict=True)]
     figure = go.Figure(layout=LAYOUT)
     figure.add_bar(y=exhibit.layers, x=np.full(len(share), 100.0), orientation="h", hoverinfo="skip",
                    marker={"color": ORIGINAL, "opacity": 0.18}, name="possible", text=said, textposition="outside",
