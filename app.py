@@ -16,6 +16,7 @@ page = st.navigation(
                 default=True),
         st.Page("pages/compare.py", title="Which method, and at what price?", icon=":material/balance:",
                 url_path="compare"),
+        st.Page("pages/privacy.py", title="Could an attacker tell?", icon=":material/policy:", url_path="privacy"),
         st.Page("pages/methods.py", title="What am I looking at?", icon=":material/menu_book:", url_path="methods"),
     ],
     position="top",

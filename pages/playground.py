@@ -5,12 +5,12 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
+from ui.answers import answer
 from ui.controls import knobs, presets
 from ui.live import live_view
 from ui.runtime import engine
-from ui.state import CLASSES, DEFAULT, State, snap, state, tell_notes, write_address
-from ui.waiting import give_up, ready
-from unlearn_core.assets import AssetError
+from ui.state import CLASSES, State, snap, state, tell_notes, write_address
+from ui.waiting import give_up
 from unlearn_core.audit.gauges import KINDS
 from unlearn_core.engine import Choice, Scene, Settled
 from unlearn_core.exhibits import Pictures
@@ -19,7 +19,6 @@ from unlearn_core.figures.embedding import embedding
 from unlearn_core.figures.exhibits import exhibit_figure, picture_arrays
 from unlearn_core.figures.style import RETRAINED, RETRAINED_ON_DARK
 from unlearn_core.methods import method
-from unlearn_core.methods.base import NotApplicable
 from unlearn_core.methods.selective import ALPHA, LAMBDA
 from unlearn_core.zoo import TITLES
 
@@ -36,11 +35,6 @@ def moved(chosen: State) -> None:
             settings[knob.name] = snap(knob, min(max(float(point[knob.name]), knob.low), knob.high))
 
 
-def back(chosen: State) -> None:
-    """Cancelled: return to the last settled choice, or to the default."""
-    chosen.adopt(chosen.history[-1] if chosen.history else DEFAULT)
-
-
 def current(chosen: State) -> Choice:
     """The choice to show: the valid one, or the last that was."""
     try:
@@ -50,22 +44,6 @@ def current(chosen: State) -> Choice:
         if not chosen.history:
             st.stop()
         return chosen.history[-1]
-
-
-def answer(chosen: State, wanted: Choice) -> tuple[Scene, Settled] | None:
-    """The exact answer; None, and a progress bar or a sentence, if it is not at hand."""
-    try:
-        scene = ready(engine().scene(wanted), 0.4, "Measuring importances", lambda: back(chosen))
-        if scene is None:
-            return None
-        settled = ready(engine().settle(scene, wanted), 1.5, "Computing", lambda: back(chosen))
-    except NotApplicable as reason:
-        st.info(f"{method(wanted.method).title} cannot be used here. {reason}", icon=":material/block:")
-    except (AssetError, ValueError, RuntimeError) as problem:
-        st.error(str(problem), icon=":material/error:")
-    else:
-        return None if settled is None else (scene, settled)
-    return None
 
 
 def gauges(scene: Scene, settled: Settled) -> None:

@@ -178,7 +178,7 @@ def test_the_compare_page_shows_every_method(no_exception: list[AppTest], networ
     assert [s.value for s in test.selectbox if s.key in ("pair0", "pair1")] == ["unsir", "pgu"]
     test.selectbox(key="pair0").set_value("ssd").run()
     assert test.query_params["pair"] == "ssd,pgu"
-    assert len(test.get("plotly_chart")) == 6  # trade-off, two maps, layers, two matrices
+    assert len(test.get("plotly_chart")) == 8  # trade-off, gauges and map twice, layers, two matrices
 
 
 def test_several_classes_can_be_compared_on_request_only(no_exception: list[AppTest]) -> None:
@@ -195,7 +195,7 @@ def test_switching_methods_keeps_each_ones_settings(no_exception: list[AppTest])
     test = app(alpha="2")
     no_exception.append(test)
     choose(test, method="lfssd")
-    assert test.select_slider(key="lfssd.alpha").value == 4.0
+    assert test.select_slider(key="lfssd.alpha").value == METHODS["lfssd"].settings()["alpha"]
     choose(test, method="ssd")
     assert test.select_slider(key="ssd.alpha").value == 2.0
 
