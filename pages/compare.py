@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
+from ui import pictures
 from ui.runtime import engine
 from ui.state import CLASSES, State, state, tell_notes, write_address
 from ui.waiting import ready
@@ -126,8 +127,7 @@ def in_full(found: Comparison, name: str, side: int, ink: str) -> None:
         st.caption("A network trained afresh has a feature space of its own: where its images fall on the original's "
                    "map means little.")
     chosen = [i for i, label in enumerate(evaluation.labels) if label in found.forget][:100:13]
-    st.image([evaluation.images.images[i, 0].numpy() for i in chosen], width=72,
-             caption=[f"{CLASSES[entry.predicted[i]]} {entry.confidence[i] / 255:.0%}" for i in chosen])
+    pictures.wall({i: f"{CLASSES[entry.predicted[i]]} {entry.confidence[i] / 255:.0%}" for i in chosen}, 72)
 
 
 def side_by_side(found: Comparison, chosen: State, ink: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
+from ui import pictures
 from ui.answers import answer
 from ui.controls import knobs, presets
 from ui.live import live_view
@@ -89,10 +90,8 @@ def wall(scene: Scene, settled: Settled) -> None:
     evaluation, base = engine().evaluation, engine().base(scene.choice.network)
     chosen = [i for i, label in enumerate(evaluation.labels) if label in scene.choice.forget][:100:7]
     before, after = base.before, settled.probabilities
-    st.image(
-        [evaluation.images.images[i, 0].numpy() for i in chosen], width=84,
-        caption=[f"{CLASSES[before.predicted[i]]} {before.probabilities[i].max():.0%} → "
-                 f"{CLASSES[settled.predicted[i]]} {after[i].max():.0%}" for i in chosen])
+    pictures.wall({i: f"{CLASSES[before.predicted[i]]} {before.probabilities[i].max():.0%} → "
+                      f"{CLASSES[settled.predicted[i]]} {after[i].max():.0%}" for i in chosen}, 92)
 
 
 def what_it_did(settled: Settled, ink: str) -> None:
