@@ -26,6 +26,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from unlearn_core import assets, data, zoo
+from unlearn_core.audit.membership import margins
 from unlearn_core.comparison import compare
 from unlearn_core.comparison import save as save_comparison
 from unlearn_core.engine import Engine, Landscape, choice
@@ -214,6 +215,11 @@ def make_shadows(jobs: int) -> None:
         waiting = [pool.submit(run_shadow, number) for number in todo]
         for done in tqdm(as_completed(waiting), total=len(todo), desc="shadow models", unit="model"):
             done.result()
+    found = [np.load(shadow_file(number), allow_pickle=False) for number in range(SHADOWS)]
+    labels = evaluation_set(*zoo.image_sets()).labels
+    true_class = np.stack([margins(one["logits"])[np.arange(len(labels)), labels] for one in found])
+    _save(f"shadows/{SHADOWED}.npz", {"margins": true_class.astype(np.float16),
+                                      "inside": np.stack([one["inside"] for one in found])})
 
 
 def make_grams(architecture: str) -> None:
@@ -285,6 +291,7 @@ def _save(name: str, arrays: Mapping[str, npt.NDArray[np.generic]]) -> None:
 ABOUT = {
     "data": "Fashion-MNIST images (N, 28, 28) uint8, labels, positions in the original file",
     "networks": "weights in half precision: the original, or every retrained seed without one class",
+    "shadows": "margin of each evaluation image in every shadow model (models, N), and whether the model saw it",
     "references": "outputs of the retrained networks on the evaluation images, (seeds, N, classes)",
     "importances": "per-sample importance of every weight over all training images",
     "maps": "the original's features of the evaluation images and their UMAP positions",
@@ -306,7 +313,7 @@ def list_assets() -> None:
 def main() -> None:
     """Run one stage, or all of them in order."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    stages = ["data", "networks", "references", "maps", "landscapes", "grams", "histories", "comparisons"]
+    stages = ["data", "networks", "shadows", "references", "maps", "landscapes", "grams", "histories", "comparisons"]
     parser.add_argument("stage", nargs="?", default="all", choices=["all", *stages])
     parser.add_argument("--architectures", nargs="+", default=list(SEEDS), choices=list(SEEDS))
     parser.add_argument("--jobs", type=int, default=2, help="trainings at once, one thread each")
@@ -319,6 +326,9 @@ def main() -> None:
         list_assets()
     if "networks" in wanted:
         make_networks(chosen.architectures, chosen.jobs)
+    if "shadows" in wanted:
+        make_shadows(chosen.jobs)
+        list_assets()
     for stage, make in (("networks", pack_networks), ("references", make_references), ("maps", make_maps),
                         ("landscapes", make_landscapes), ("grams", make_grams), ("histories", make_histories),
                         ("comparisons", partial(make_comparisons, jobs=chosen.jobs))):
