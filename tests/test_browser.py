@@ -179,7 +179,7 @@ def test_a_method_without_sliders_on_the_canvas_and_back(app: str, visitor: Call
     one = visitor()
     page = one.open(f"{app}/?method=head_zeroing")
     assert one.gauge("forget") == 0 and not page.locator('[data-testid="pad"]').is_visible()
-    assert "head" in (page.get_attribute('[data-testid="heat"]', "aria-label") or "")
+    page.wait_for_selector('[data-testid="heat"][aria-label*="head"]')  # it is described once its data have come
     page.get_by_role("combobox", name="Method").click()
     page.get_by_role("option", name="SSD · dampening").last.click()
     page.wait_for_selector('[data-testid="pad"]', state="visible")
@@ -211,8 +211,8 @@ def test_the_compare_page_draws_everything(app: str, visitor: Callable[..., Visi
     page = one.page
     page.goto(f"{app}/compare?forget=6&pair=unsir,pgu")
     page.wait_for_function("document.querySelectorAll('.js-plotly-plot').length >= 8", timeout=60_000)
-    assert page.locator("text=Nearest to retraining").count() == 1
-    assert page.locator('[data-testid="stDataFrame"]').count() == 1
+    page.wait_for_selector("text=Nearest to retraining")
+    page.wait_for_selector('[data-testid="stDataFrame"]')  # it comes after the charts when the machine is busy
     page.get_by_role("combobox", name="Right").click()
     page.keyboard.type("Head zeroing")  # the list draws only the options in sight
     page.keyboard.press("Enter")
@@ -226,7 +226,8 @@ def test_a_comparison_can_be_recomputed_and_cancelled(app: str, visitor: Callabl
     page.goto(f"{app}/compare?forget=3")
     page.get_by_role("button", name="Recompute now").click(timeout=60_000)
     page.wait_for_selector("text=Running every method", timeout=30_000)
-    assert page.locator("text=Precomputed for").count() == 1, "the last picture stays"
+    page.wait_for_selector("text=Precomputed for")  # the last picture stays
     page.get_by_role("button", name="Cancel").click()
     page.get_by_role("button", name="Cancel").wait_for(state="detached")
-    assert page.locator("text=Nearest to retraining").count() == 1 and not one.complaints
+    page.wait_for_selector("text=Nearest to retraining")
+    assert not one.complaints
