@@ -168,7 +168,7 @@ def matrix(network: str, name: str) -> np.ndarray:
 visitor = state()
 tell_notes(visitor)
 try:
-    write_address(visitor.choice(), visitor.plain, visitor.pair)
+    write_address(visitor.choice(), visitor)
     shown = comparison_now(visitor)
 except (AssetError, ValueError, RuntimeError) as problem:
     st.error(str(problem), icon=":material/error:")

@@ -65,4 +65,4 @@ except assets.AssetError as problem:
     st.error(str(problem), icon=":material/error:")
 
 with suppress(ValueError):  # an empty request is explained on the playground; the address keeps the last good one
-    write_address(visitor.choice(), visitor.plain)
+    write_address(visitor.choice(), visitor)

@@ -153,7 +153,7 @@ def playground(chosen: State) -> None:
     scene, settled = found
     if not chosen.history or chosen.history[-1] != wanted:
         chosen.history = [*chosen.history[-50:], wanted]
-    write_address(wanted, plain)
+    write_address(wanted, chosen)
 
     presets(chosen)
     st.markdown(f"#### {settled.verdict}")

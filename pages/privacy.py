@@ -170,7 +170,7 @@ try:
 except ValueError as problem:
     st.warning(f"{str(problem).capitalize()}.", icon=":material/info:")
     st.stop()
-write_address(wanted, visitor.plain, visitor.pair)
+write_address(wanted, visitor)
 reached = answer(visitor, wanted)
 if reached is None:
     st.stop()

@@ -593,3 +593,10 @@ def test_requests_are_sorted_and_split_the_data() -> None:
     assert request.forget_classes == (1, 3)
     forget, retain = request.split(torch.tensor([0, 1, 2, 3, 1]))
     assert forget.tolist() == [1, 3, 4] and retain.tolist() == [0, 2]
+
+
+def test_no_hyper_parameter_shares_its_name_with_another_part_of_the_address() -> None:
+    from ui.state import VIEWS
+
+    taken = {"v", "network", "forget", "method", "plain", "seed", "pair", *VIEWS}
+    assert not taken & {knob.name for found in METHODS.values() for knob in found.hyperparameters}

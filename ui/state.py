@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 
@@ -16,6 +16,8 @@ from unlearn_core.methods.base import Hyperparameter, Value
 CLASSES = ("T-shirt", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Boot")
 DEFAULT = choice("small-resnet", (0,), "ssd", {})
 PAIR = ("ssd", "retrain")
+VIEWS = ("layer", "map", "filter", "statistic", "x", "y", "measure")
+"""Names of `State.views`: no hyper-parameter may have one of them."""
 ADDRESS_VERSION = "1"
 
 
@@ -33,6 +35,7 @@ class State:
         plain: whether plain widgets take the canvas's place.
         seed: owns the randomness of methods that have any.
         pair: the two methods that are compared in full.
+        views: what a page shows beyond the choice, where it is not the default; may be invalid until a page asks.
     """
 
     network: str = DEFAULT.network
@@ -45,6 +48,7 @@ class State:
     plain: bool = False
     seed: int = 0
     pair: tuple[str, str] = PAIR
+    views: dict[str, str] = field(default_factory=dict)
 
     def choice(self) -> Choice:
         """The checked choice.
@@ -70,10 +74,26 @@ def state() -> State:
     return found
 
 
-def write_address(chosen: Choice, plain: bool, pair: tuple[str, str] = PAIR) -> None:
-    """Put the choice into the address; defaults are left out, so the bare address is the default page."""
+def view(visitor: State, name: str, options: Sequence[str], label: str, **widget: object) -> str:
+    """A select box for what a page shows beyond the choice, kept in the address; the first option is the default."""
+    if visitor.views.get(name, options[0]) not in options:
+        st.warning(f"{name}: one of {', '.join(options)} expected, got {_short(visitor.views.pop(name))}; "
+                   f"{options[0]} is shown.", icon=":material/link_off:")
+
+    def take() -> None:
+        visitor.views[name] = st.session_state[f"view.{name}"]
+
+    st.session_state[f"view.{name}"] = visitor.views.get(name, options[0])
+    found: str = st.selectbox(label, options, key=f"view.{name}", on_change=take, **widget)
+    if found == options[0]:
+        visitor.views.pop(name, None)
+    return found
+
+
+def write_address(chosen: Choice, visitor: State) -> None:
+    """Put the choice and the views into the address; defaults are left out, so the bare address is the default page."""
     wanted = {"v": ADDRESS_VERSION} if chosen != DEFAULT else {}
-    if plain:
+    if visitor.plain:
         wanted["plain"] = "1"
     if chosen.network != DEFAULT.network:
         wanted["network"] = chosen.network
@@ -81,8 +101,9 @@ def write_address(chosen: Choice, plain: bool, pair: tuple[str, str] = PAIR) -> 
         wanted["forget"] = ",".join(map(str, chosen.forget))
     if chosen.method != DEFAULT.method:
         wanted["method"] = chosen.method
-    if pair != PAIR:
-        wanted["pair"] = ",".join(pair)
+    if visitor.pair != PAIR:
+        wanted["pair"] = ",".join(visitor.pair)
+    wanted |= visitor.views
     if chosen.seed:
         wanted["seed"] = str(chosen.seed)
     defaults = method(chosen.method).settings()
@@ -94,7 +115,8 @@ def write_address(chosen: Choice, plain: bool, pair: tuple[str, str] = PAIR) -> 
 def read_address(params: Mapping[str, str]) -> State:
     """The state an address stands for. What it cannot stand for is ignored or clamped, and noted."""
     found = State(plain=params.get("plain") == "1")
-    known = {"v", "network", "forget", "method", "plain", "seed", "pair"}
+    found.views = {name: params[name] for name in VIEWS if name in params}
+    known = {"v", "network", "forget", "method", "plain", "seed", "pair", *VIEWS}
     if params.get("v", ADDRESS_VERSION) != ADDRESS_VERSION:
         found.notes.append(f"v: this address was made by another version ({_short(params['v'])}).")
     if (given := params.get("network")) is not None:
