@@ -21,7 +21,7 @@ from unlearn_core.data import ImageSet
 from unlearn_core.exhibits import Curves, LayerBars
 from unlearn_core.methods import METHODS
 from unlearn_core.methods.base import Diverged, NotApplicable, Outcome, Value
-from unlearn_core.methods.loop import descend, some_retained, training_batches, training_norms, wrong_labels
+from unlearn_core.methods.loop import descend, some_retained, training_norms, wrong_labels
 from unlearn_core.methods.training import batches
 from unlearn_core.progress import Cancelled, silent
 from unlearn_core.scenario import forget_classes, forget_samples
@@ -503,7 +503,7 @@ def test_retained_images_are_drawn_class_by_class() -> None:
 
 @pytest.mark.parametrize(("n", "sizes"), [(8, [4, 4]), (9, [4, 5]), (10, [4, 4, 2]), (1, [1]), (5, [5])])
 def test_no_batch_of_one_image_where_there_is_another(n: int, sizes: list[int]) -> None:
-    found = training_batches(torch.arange(n), 4, generator())
+    found = batches(torch.arange(n), 4, generator())
     assert [len(b) for b in found] == sizes
     assert torch.equal(torch.cat(found), torch.cat(batches(torch.arange(n), 4, generator())))
 

@@ -8,18 +8,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from unlearn_core.exhibits import Curves, Exhibit, LayerBars, LayerMap
+from unlearn_core.exhibits import Exhibit, LayerBars, LayerMap
 from unlearn_core.history import Pruning
-from unlearn_core.methods.base import Hyperparameter, Method, NotApplicable, Outcome, Preset, Settings
-from unlearn_core.methods.loop import descend
+from unlearn_core.methods.base import TUNED, Hyperparameter, Method, NotApplicable, Outcome, Preset, Settings
+from unlearn_core.methods.loop import descend, logits, loss_curves, some_retained, training_norms
 from unlearn_core.methods.training import batches, trainable_copy, trained
 from unlearn_core.progress import Progress, stage
 from unlearn_core.task import Task
 
 SLICES = 64
 """Columns of the map of removed movement: each layer is shown in this many equal slices."""
-
-TUNED = "tuned on the bundled networks (see README)"
 
 
 def repair_knobs(epochs: int, source: str) -> tuple[Hyperparameter, ...]:
@@ -92,27 +90,15 @@ def subtract_and_repair(task: Task, pruning: Pruning, settings: Settings, progre
 def _repair(task: Task, model: nn.Module, settings: Settings, progress: Progress) -> tuple[float, ...]:
     """Train on some retained images with Adam; the loss before each step."""
     generator = task.generator("amnesiac", "repair")
-    retain = task.split[1]
-    retain = retain[torch.randperm(len(retain), generator=generator)]
-    labels = task.train.labels[retain]
-    chosen = torch.cat([retain[labels == label][: int(settings["retain_images"])] for label in torch.unique(labels)])
-    for module in model.modules():
-        if isinstance(module, nn.modules.batchnorm._BatchNorm):
-            module.train()  # dropout stays off: it would draw from the global generator
-    dtype = next(model.parameters()).dtype
+    chosen = some_retained(task, settings["retain_images"], generator)
 
     def loss(positions: Tensor) -> Tensor:
-        return F.cross_entropy(model(task.train.pixels(positions).to(dtype)), task.train.labels[positions])
+        return F.cross_entropy(logits(model, task, positions), task.train.labels[positions])
 
     optimiser = torch.optim.Adam(model.parameters(), float(settings["repair_lr"]))
     size = int(settings["batch_size"])
-
-    def epoch(_: int) -> list[Tensor]:
-        found = batches(chosen, size, generator)
-        # A batch norm cannot learn from a single vector, which the last batch may be.
-        return [batch for batch in found if len(batch) > 1] or found
-
-    losses = descend(model, optimiser, epoch, loss, int(settings["repair_epochs"]), progress, "repair")
+    losses = descend(training_norms(model), optimiser, lambda _: batches(chosen, size, generator), loss,
+                     int(settings["repair_epochs"]), progress, "repair")
     model.eval()
     return losses
 
@@ -132,10 +118,8 @@ def _exhibits(original: nn.Module, removed: dict[str, Tensor], kept_share: float
             "weights with an entry in any of the subtracted records.", tuple(removed), torch.stack(touched).numpy(),
             "slice of the layer, first weight to last"))
     if losses:
-        found.append(Curves(
-            "Repair loss", "It should fall back to about the level of ordinary training: the retained images are "
-            "learned again.", "step", "cross-entropy (nats)",
-            {"repair": (tuple(map(float, range(1, len(losses) + 1))), losses)}))
+        found.append(loss_curves("It should fall back to about the level of ordinary training: the retained images are "
+                                 "learned again.", repair=losses))
     return found
 
 

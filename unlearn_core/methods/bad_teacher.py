@@ -11,12 +11,10 @@ from torch.nn import functional as F
 from unlearn_core import models
 from unlearn_core.exhibits import Curves
 from unlearn_core.methods import loop
-from unlearn_core.methods.base import Hyperparameter, Method, Outcome, Preset, Settings
+from unlearn_core.methods.base import TUNED, Hyperparameter, Method, Outcome, Preset, Settings
 from unlearn_core.methods.training import batches, trainable_copy, trained
 from unlearn_core.progress import Progress, stage
 from unlearn_core.task import Task
-
-_TUNED = "tuned on the bundled networks (see README)"
 
 
 def divergence(teacher: Tensor, student: Tensor, temperature: float) -> Tensor:
@@ -111,12 +109,12 @@ METHOD = Method(
     needs=frozenset({"forget images", "retain images"}),
     hyperparameters=(
         Hyperparameter("lr", "Learning rate", "Step size of Adam: higher forgets more and harms more.",
-                       f"{_TUNED}; official code: 1e-4", default=3e-4, scale="log", low=1e-5, high=0.1),
+                       f"{TUNED}; official code: 1e-4", default=3e-4, scale="log", low=1e-5, high=0.1),
         Hyperparameter("epochs", "Epochs", "Passes over the forget images and the chosen retained images.",
                        "official code: 1", default=1, scale="choice", choices=(0, 1, 2, 3, 5)),
         Hyperparameter("retain_share", "Retained share", "Share of the retained images that the original teaches.",
                        "official code: 0.3", default=0.3, scale="linear", low=0.01, high=1.0),
-        Hyperparameter("batch_size", "Batch size", "Images per step.", f"{_TUNED}; official code: 256",
+        Hyperparameter("batch_size", "Batch size", "Images per step.", f"{TUNED}; official code: 256",
                        default=128, scale="choice", choices=(16, 32, 64, 128, 256), advanced=True),
         Hyperparameter("temperature", "T", "What logits are divided by before they are compared: higher weighs "
                        "unlikely classes more.", "official code: 1", default=1.0, scale="log", low=0.5, high=16.0,

@@ -21,6 +21,10 @@ Need = Literal["forget images", "retain images", "labels", "training history", "
 Family = Literal["dampening", "noise", "history", "partial updates", "projection", "baseline"]
 
 
+TUNED = "not from the paper: tuned on the bundled networks (see README)"
+"""The source of a default that the rule of `unlearn_core.tune` chose."""
+
+
 class NotApplicable(ValueError):
     """The method cannot serve this request; the message is the reason, in a sentence."""
 

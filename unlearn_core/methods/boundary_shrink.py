@@ -11,12 +11,11 @@ from torch.nn import functional as F
 from unlearn_core import models
 from unlearn_core.exhibits import Exhibit, Pictures
 from unlearn_core.methods import loop
-from unlearn_core.methods.base import Hyperparameter, Method, Outcome, Preset, Settings
+from unlearn_core.methods.base import TUNED, Hyperparameter, Method, Outcome, Preset, Settings
 from unlearn_core.methods.training import batches, finite, trainable_copy, trained
 from unlearn_core.progress import Progress, stage
 from unlearn_core.task import Task
 
-_TUNED = "tuned on the bundled networks (see README)"
 _SHOWN = 8
 
 
@@ -117,8 +116,8 @@ METHOD = Method(
     needs=frozenset({"forget images", "labels"}),
     hyperparameters=(
         Hyperparameter("lr", "Learning rate", "Step size of SGD with momentum 0.9: higher forgets more and harms more.",
-                       f"{_TUNED}; official code: 1e-5", default=1e-4, scale="log", low=1e-6, high=0.1),
-        Hyperparameter("epochs", "Epochs", "Passes over the forget images.", f"{_TUNED}; official code: 10", default=5,
+                       f"{TUNED}; official code: 1e-5", default=1e-4, scale="log", low=1e-6, high=0.1),
+        Hyperparameter("epochs", "Epochs", "Passes over the forget images.", f"{TUNED}; official code: 10", default=5,
                        scale="choice", choices=(0, 1, 2, 3, 5, 10, 20)),
         Hyperparameter("epsilon", "ε", "How far every pixel is pushed to find the nearest class; pixels lie between "
                        "0 and 1.", "official code: 0.1", default=0.1, scale="linear", low=0.0, high=0.5),

@@ -19,10 +19,9 @@ from unlearn_core.methods.loop import (
     loss_curves,
     retain_images,
     some_retained,
-    training_batches,
     training_norms,
 )
-from unlearn_core.methods.training import trainable_copy, trained
+from unlearn_core.methods.training import batches, trainable_copy, trained
 from unlearn_core.progress import Progress
 from unlearn_core.task import Task
 from unlearn_core.train import one_cycle
@@ -36,7 +35,7 @@ def run(task: Task, settings: Settings, progress: Progress) -> Outcome:
     model = training_norms(trainable_copy(task.model))
     optimiser = torch.optim.SGD(model.parameters(), rate, momentum=0.9)
     order = task.generator("fine_tune", "order")
-    plan = [training_batches(kept, size, order) for _ in range(passes)]
+    plan = [batches(kept, size, order) for _ in range(passes)]
 
     def loss(chosen: Tensor) -> Tensor:
         return F.cross_entropy(logits(model, task, chosen), task.train.labels[chosen])

@@ -12,13 +12,12 @@ from unlearn_core import models
 from unlearn_core.exhibits import LayerBars
 from unlearn_core.importance import Estimator, Importance, importance
 from unlearn_core.methods import loop
-from unlearn_core.methods.base import Hyperparameter, Method, Outcome, Preset, Settings
+from unlearn_core.methods.base import TUNED, Hyperparameter, Method, Outcome, Preset, Settings
 from unlearn_core.methods.training import trainable_copy, trained
 from unlearn_core.models import private_copy
 from unlearn_core.progress import Progress, stage
 from unlearn_core.task import Task
 
-_TUNED = "tuned on the bundled networks (see README)"
 _BATCH = 125
 
 CAP, HEAD_CAP, FACTOR, RESET_VARIANCE = 1e3, 1e2, 10.0, 1e-4
@@ -122,7 +121,7 @@ METHOD = Method(
         Hyperparameter("noise_scale", "α", "The noise's variance is α over the Fisher information: higher forgets "
                        "more and harms more.", "released code: 1e-6", default=1e-6, scale="log", low=1e-9, high=1e-3),
         Hyperparameter("retain_images", "Retained images", "How many images of each retained class the Fisher "
-                       "information is measured on.", f"{_TUNED}; released code: all", default=50, scale="choice",
+                       "information is measured on.", f"{TUNED}; released code: all", default=50, scale="choice",
                        choices=(10, 25, 50, 100, 250, 500, "all")),
         Hyperparameter("forgotten_rows", "Forgotten rows", "Reset also puts small noise in place of the last layer's "
                        "rows of the forgotten classes.", "released code: reset", default="reset", scale="choice",

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from unlearn_core.exhibits import Curves
-from unlearn_core.methods.base import Hyperparameter, Settings, Value
-from unlearn_core.methods.training import batches, finite
+from unlearn_core.methods.base import TUNED, Hyperparameter, Settings, Value
+from unlearn_core.methods.training import finite
 from unlearn_core.progress import Progress
 from unlearn_core.task import Task
 
@@ -80,12 +80,13 @@ def wrong_labels(labels: Tensor, forbidden: Collection[int], classes: int, gener
     return torch.multinomial(allowed, 1, generator=generator).flatten()
 
 
-def some_retained(task: Task, per_class: Value) -> Tensor:
+def some_retained(task: Task, per_class: Value, generator: torch.Generator | None = None) -> Tensor:
     """Positions of a random choice of retained images, at most `per_class` of each class; ``"all"`` takes all."""
     retain = task.split[1]
     if per_class == "all":
         return retain
-    retain = retain[torch.randperm(len(retain), generator=task.generator("retained images"))]
+    generator = generator or task.generator("retained images")
+    retain = retain[torch.randperm(len(retain), generator=generator)]
     labels = task.train.labels[retain]
     return torch.cat([retain[labels == label][: int(per_class)] for label in torch.unique(labels)])
 
@@ -115,15 +116,6 @@ def training_norms(model: nn.Module) -> nn.Module:
         if isinstance(module, nn.modules.batchnorm._BatchNorm):
             module.train()
     return model
-
-
-def training_batches(positions: Tensor, size: int, generator: torch.Generator) -> list[Tensor]:
-    """As `training.batches`, but a single left-over image joins the batch before: it has no statistics of its own."""
-    found = batches(positions, size, generator)
-    return [*found[:-2], torch.cat(found[-2:])] if len(found[-1]) == 1 else found
-
-
-TUNED = "not from the paper: tuned on the bundled networks (see README)"
 
 
 def _source(elsewhere: str) -> str:

@@ -13,7 +13,7 @@ from unlearn_core import models
 from unlearn_core.exhibits import LayerMap
 from unlearn_core.history import share_size
 from unlearn_core.methods import loop
-from unlearn_core.methods.base import Hyperparameter, Outcome, Settings
+from unlearn_core.methods.base import TUNED, Hyperparameter, Outcome, Settings
 from unlearn_core.methods.training import finite, trainable_copy, trained
 from unlearn_core.progress import Progress
 from unlearn_core.task import Task
@@ -24,7 +24,6 @@ Terms = Mapping[str, tuple[float, Tensor]]
 SLICES = 64
 """Columns of the map of updates: each layer is shown in this many equal slices."""
 
-TUNED = "not from the paper: tuned on the bundled networks (see README)"
 
 # The class is read off the head, features come from the body: two shares are the fewest that let layers differ.
 BODY_SHARE = Hyperparameter(

@@ -8,9 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from unlearn_core.methods.base import Hyperparameter, Method, Outcome, Preset, Settings
+from unlearn_core.methods.base import TUNED, Hyperparameter, Method, Outcome, Preset, Settings
 from unlearn_core.methods.loop import (
-    TUNED,
     batch_size,
     clip,
     descend,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import cast
 
 from unlearn_core.history import Pruning, PruningRule
-from unlearn_core.methods.amnesiac import TUNED, no_history, repair_knobs, subtract_and_repair
-from unlearn_core.methods.base import Hyperparameter, Method, Outcome, Preset, Settings
+from unlearn_core.methods.amnesiac import no_history, repair_knobs, subtract_and_repair
+from unlearn_core.methods.base import TUNED, Hyperparameter, Method, Outcome, Preset, Settings
 from unlearn_core.models import parameter_kinds
 from unlearn_core.progress import Progress
 from unlearn_core.task import Task
@@ -35,11 +35,11 @@ METHOD = Method(
     hyperparameters=(
         Hyperparameter(
             "body_share", "Share of the body", "The share of each recorded update that was kept, in every layer but "
-            "the last.", f"not from the paper, whose shares are unpublished; {TUNED}", default=0.3, scale="choice",
+            "the last.", f"the paper's shares are unpublished; {TUNED}", default=0.3, scale="choice",
             choices=SHARES),
         Hyperparameter(
             "head_share", "Share of the head", "The share that was kept of the last layer, whose rows are the classes.",
-            f"not from the paper, whose shares are unpublished; {TUNED}", default=0.1, scale="choice",
+            f"the paper's shares are unpublished; {TUNED}", default=0.1, scale="choice",
             choices=SHARES),
         Hyperparameter(
             "rule", "Kept entries", "Whether the largest entries of an update were kept, all but the largest, or "

@@ -8,8 +8,8 @@ from torch.nn import functional as F
 
 from unlearn_core import models
 from unlearn_core.methods import loop
-from unlearn_core.methods.base import Hyperparameter, Method, Outcome, Preset, Settings
-from unlearn_core.methods.masks import BATCH_SIZE, BODY_SHARE, HEAD_SHARE, RULE, SCOPE, TUNED, Terms, partial_updates
+from unlearn_core.methods.base import TUNED, Hyperparameter, Method, Outcome, Preset, Settings
+from unlearn_core.methods.masks import BATCH_SIZE, BODY_SHARE, HEAD_SHARE, RULE, SCOPE, Terms, partial_updates
 from unlearn_core.methods.training import batches
 from unlearn_core.progress import Progress
 from unlearn_core.task import Task

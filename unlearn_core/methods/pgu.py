@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from unlearn_core.exhibits import Curves, LayerBars
 from unlearn_core.gram import Patches, layers
-from unlearn_core.methods.base import Hyperparameter, Method, NotApplicable, Outcome, Preset, Settings
+from unlearn_core.methods.base import TUNED, Hyperparameter, Method, NotApplicable, Outcome, Preset, Settings
 from unlearn_core.methods.loop import logits, some_retained
 from unlearn_core.methods.training import batches, finite, trainable_copy, trained
 from unlearn_core.progress import Progress, stage
@@ -24,7 +24,6 @@ from unlearn_core.task import Task
 
 _BATCH = 250  # images per forward pass of the checks
 _NOTHING_TO_MOVE = "PGU needs a convolution or linear layer whose weights may change; this network has none."
-_TUNED = "not from the paper: tuned on the bundled networks (see README)"
 
 
 @dataclass(frozen=True, eq=False)
@@ -260,14 +259,14 @@ METHOD = Method(
     hyperparameters=(
         Hyperparameter(
             "gamma", "γ", "Share of the retained inputs of each layer that is protected; 1 freezes every layer.",
-            f"{_TUNED}; official code: 0.9 or 0.95, of singular values", default=0.9, scale="linear", low=0.5,
+            f"{TUNED}; official code: 0.9 or 0.95, of singular values", default=0.9, scale="linear", low=0.5,
             high=1.0),
         Hyperparameter(
-            "learning_rate", "Learning rate", "Size of the first step.", f"{_TUNED}; official code: 0.05 or 0.1",
+            "learning_rate", "Learning rate", "Size of the first step.", f"{TUNED}; official code: 0.05 or 0.1",
             default=0.2, scale="log", low=0.001, high=3.0),
         Hyperparameter(
             "epochs", "Epochs", "Passes over the forget set at most; the stopping rule may end the run sooner.",
-            f"{_TUNED}; official code: 100", default=10, scale="choice", choices=(1, 2, 3, 5, 10, 20, 50, 100)),
+            f"{TUNED}; official code: 100", default=10, scale="choice", choices=(1, 2, 3, 5, 10, 20, 50, 100)),
         Hyperparameter(
             "rank_rule", "Share of", "What γ is a share of. Energy: squared singular values, reached (GPM). At most: "
             "singular values, not exceeded, so possibly no direction. At most + 1: one direction more.",
@@ -280,7 +279,7 @@ METHOD = Method(
             "not from the paper: forgotten; official code: drop for classes, gap (with test images) for single images",
             default="forgotten", scale="choice", choices=("forgotten", "drop", "gap", "never"), advanced=True),
         Hyperparameter(
-            "target", "Forget target", "Forget accuracy at which the class counts as forgotten.", _TUNED, default=1.0,
+            "target", "Forget target", "Forget accuracy at which the class counts as forgotten.", TUNED, default=1.0,
             scale="linear", low=0.0, high=100.0, unit="%", advanced=True),
         Hyperparameter(
             "max_drop", "Largest drop", "Loss of accuracy on retained training images at which the run stops.",
@@ -288,7 +287,7 @@ METHOD = Method(
             advanced=True),
         Hyperparameter(
             "retain_images", "Retained images", "Retained training images per class on which the accuracy is watched; "
-            "none of them is trained on.", _TUNED, default=100, scale="choice", choices=(25, 50, 100, 200, 500, "all"),
+            "none of them is trained on.", TUNED, default=100, scale="choice", choices=(25, 50, 100, 200, 500, "all"),
             advanced=True),
         Hyperparameter(
             "offset", "Offset", "Bounds the loss: its gradient is at most one over the offset.",

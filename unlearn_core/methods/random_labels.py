@@ -23,11 +23,10 @@ from unlearn_core.methods.loop import (
     loss_curves,
     retain_images,
     some_retained,
-    training_batches,
     training_norms,
     wrong_labels,
 )
-from unlearn_core.methods.training import trainable_copy, trained
+from unlearn_core.methods.training import batches, trainable_copy, trained
 from unlearn_core.progress import Progress
 from unlearn_core.task import Task
 
@@ -48,7 +47,7 @@ def run(task: Task, settings: Settings, progress: Progress) -> Outcome:
         return F.cross_entropy(logits(model, task, chosen), labels[chosen])
 
     losses = descend(model, torch.optim.Adam(model.parameters(), float(settings["lr"])),
-                     lambda _: training_batches(everything, int(settings["batch_size"]), order), loss,
+                     lambda _: batches(everything, int(settings["batch_size"]), order), loss,
                      int(settings["epochs"]), progress, "relabelling")
     return trained(
         task, model.eval(), start,

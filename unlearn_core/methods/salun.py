@@ -11,12 +11,11 @@ from torch.nn import functional as F
 from unlearn_core import models
 from unlearn_core.exhibits import LayerBars
 from unlearn_core.methods import loop
-from unlearn_core.methods.base import Hyperparameter, Method, Outcome, Preset, Settings
+from unlearn_core.methods.base import TUNED, Hyperparameter, Method, Outcome, Preset, Settings
 from unlearn_core.methods.training import batches, finite, trainable_copy, trained
 from unlearn_core.progress import Progress, stage
 from unlearn_core.task import Task
 
-_TUNED = "tuned on the bundled networks (see README)"
 _README = "released README"
 
 
@@ -124,19 +123,19 @@ METHOD = Method(
                        "gradient on the forget set.", "the paper's threshold, the median gradient: 0.5", default=0.5,
                        scale="linear", low=0.0, high=1.0),
         Hyperparameter("lr", "Learning rate", "Step size of SGD with momentum 0.9: higher forgets more and harms more.",
-                       f"not from the paper: {_TUNED}; {_README}: 0.1 for random images", default=0.005, scale="log",
+                       f"{TUNED}; {_README}: 0.1 for random images", default=0.005, scale="log",
                        low=1e-4, high=0.5),
         Hyperparameter("epochs", "Epochs", "Passes over the relabelled and the retained images.",
-                       f"not from the paper: {_TUNED}; {_README}: 10", default=2, scale="choice",
+                       f"{TUNED}; {_README}: 10", default=2, scale="choice",
                        choices=(0, 1, 2, 3, 5, 10)),
         Hyperparameter("retain_images", "Retained images", "How many images of each retained class are trained on "
-                       "with their true labels.", f"not from the paper: {_TUNED}; released code: all", default=500,
+                       "with their true labels.", f"{TUNED}; released code: all", default=500,
                        scale="choice", choices=(50, 100, 250, 500, 1000, "all")),
         Hyperparameter("relabel", "Random labels", "Wrong draws a label that is neither the image's own nor "
                        "forgotten; any draws among all classes.", "not from the paper: corrected; released code: any",
                        default="wrong", scale="choice", choices=("wrong", "any"), advanced=True),
         Hyperparameter("batch_size", "Batch size", "Images per step.",
-                       f"not from the paper: {_TUNED}; released code: 256", default=128, scale="choice",
+                       f"{TUNED}; released code: 256", default=128, scale="choice",
                        choices=(16, 32, 64, 128, 256), advanced=True),
     ),
     work=run,

@@ -14,12 +14,10 @@ from unlearn_core import models
 from unlearn_core.exhibits import Curves
 from unlearn_core.methods import loop
 from unlearn_core.methods.bad_teacher import divergence, lesson
-from unlearn_core.methods.base import Hyperparameter, Method, Outcome, Preset, Settings
+from unlearn_core.methods.base import TUNED, Hyperparameter, Method, Outcome, Preset, Settings
 from unlearn_core.methods.training import batches, trainable_copy, trained
 from unlearn_core.progress import Progress, stage
 from unlearn_core.task import Task
-
-_TUNED = "tuned on the bundled networks (see README)"
 
 
 @dataclass
@@ -100,7 +98,7 @@ METHOD = Method(
     needs=frozenset({"forget images", "retain images", "labels"}),
     hyperparameters=(
         Hyperparameter("lr", "Learning rate", "Step size: higher forgets more and harms more.",
-                       f"{_TUNED}; official code: 5e-4", default=1e-3, scale="log", low=1e-5, high=0.5),
+                       f"{TUNED}; official code: 5e-4", default=1e-3, scale="log", low=1e-5, high=0.5),
         Hyperparameter("epochs", "Epochs", "Passes over the retained images.", "official code, large scale: 3",
                        default=3, scale="choice", choices=(0, 1, 2, 3, 5, 10)),
         Hyperparameter("max_epochs", "Max epochs", "In how many of the first epochs the network also moves away from "
@@ -111,7 +109,7 @@ METHOD = Method(
         Hyperparameter("ce_weight", "γ", "Weight of the cross-entropy with the true labels on retained images.",
                        "official code, large scale: 0.99", default=0.99, scale="linear", low=0.0, high=1.0),
         Hyperparameter("retain_images", "Retained images", "How many images of each retained class the min-steps see.",
-                       f"{_TUNED}; official code: all", default=500, scale="choice",
+                       f"{TUNED}; official code: all", default=500, scale="choice",
                        choices=(50, 100, 250, 500, 1000, "all")),
         Hyperparameter("temperature", "T", "What logits are divided by before they are compared: higher weighs "
                        "unlikely classes more.", "official code, large scale: 4", default=4.0, scale="log", low=0.5,
@@ -124,7 +122,7 @@ METHOD = Method(
         Hyperparameter("batch_size", "Batch size", "Retained images per step.", "official code, large scale: 128",
                        default=128, scale="choice", choices=(16, 32, 64, 128, 256), advanced=True),
         Hyperparameter("forget_batch_size", "Forget batch", "Forget images per step.",
-                       f"{_TUNED}; official code, large scale: 32", default=256, scale="choice",
+                       f"{TUNED}; official code, large scale: 32", default=256, scale="choice",
                        choices=(16, 32, 64, 128, 256), advanced=True),
     ),
     work=run,

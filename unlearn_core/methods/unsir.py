@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from unlearn_core.exhibits import Curves, Exhibit, Pictures
-from unlearn_core.methods.base import Hyperparameter, Method, Outcome, Preset, Settings
+from unlearn_core.methods.base import TUNED, Hyperparameter, Method, Outcome, Preset, Settings
 from unlearn_core.methods.loop import some_retained
 from unlearn_core.methods.training import batches, finite, trainable_copy, trained
 from unlearn_core.models import seeded
@@ -22,7 +22,6 @@ SHOWN = 8
 """Noise images per class among the exhibits."""
 
 _NOTEBOOK = "official notebook"
-_TUNED = "tuned on the bundled networks (see README)"
 _SIZES = (16, 32, 64, 128, 256)
 _EPOCHS = (0, 1, 2, 3, 5)
 
@@ -178,21 +177,21 @@ METHOD = Method(
     needs=frozenset({"retain images", "labels"}),
     hyperparameters=(
         Hyperparameter("impair_lr", "Impair rate", "Learning rate of Adam while the noise is learned under the "
-                       "forgotten label: higher forgets more and harms more.", f"{_TUNED}; {_NOTEBOOK}: 0.02",
+                       "forgotten label: higher forgets more and harms more.", f"{TUNED}; {_NOTEBOOK}: 0.02",
                        default=0.003, scale="log", low=1e-5, high=0.1),
         Hyperparameter("repair_lr", "Repair rate", "Learning rate of Adam while the retained images are learned "
-                       "again.", f"{_TUNED}; {_NOTEBOOK}: 0.01", default=0.002, scale="log", low=1e-5, high=0.1),
+                       "again.", f"{TUNED}; {_NOTEBOOK}: 0.01", default=0.002, scale="log", low=1e-5, high=0.1),
         Hyperparameter("retain_images", "Images per class", "Retained images of each class that impair and repair "
-                       "see.", f"{_TUNED}; {_NOTEBOOK}: 1000", default=500, scale="choice",
+                       "see.", f"{TUNED}; {_NOTEBOOK}: 1000", default=500, scale="choice",
                        choices=(50, 100, 250, 500, 1000)),
         Hyperparameter("noise_copies", "Noise copies", "How often each noise image is seen in an epoch of impair, "
-                       "beside the retained images.", f"{_TUNED}; {_NOTEBOOK}: 20", default=10, scale="choice",
+                       "beside the retained images.", f"{TUNED}; {_NOTEBOOK}: 20", default=10, scale="choice",
                        choices=(1, 2, 5, 10, 20, 40, 80)),
         Hyperparameter("noise_steps", "Noise steps", "Steps that the noise of each class is learned for.",
                        f"{_NOTEBOOK}: 40 (5 epochs of 8 steps)", default=40, scale="choice",
                        choices=(5, 10, 25, 40, 100, 250)),
         Hyperparameter("noise_batch", "Noise images", "Noise images learned for each class.",
-                       f"{_TUNED}; {_NOTEBOOK}: 256", default=64, scale="choice", choices=_SIZES),
+                       f"{TUNED}; {_NOTEBOOK}: 256", default=64, scale="choice", choices=_SIZES),
         Hyperparameter("form", "Form", "Corrected uses all noise images under their own labels; official repeats the "
                        "notebook's slips: three images per class, label 0 for all noise, batch norms that drift.",
                        "not from the paper: how the official notebook differs from the description",
@@ -205,10 +204,10 @@ METHOD = Method(
                        f"{_NOTEBOOK}: 1", default=1, scale="choice", choices=_EPOCHS, advanced=True),
         Hyperparameter("repair_epochs", "Repair epochs", "Passes over the retained images.",
                        f"{_NOTEBOOK}: 1", default=1, scale="choice", choices=_EPOCHS, advanced=True),
-        Hyperparameter("batch_size", "Impair batch", "Images per step of impair.", f"{_TUNED}; {_NOTEBOOK}: 256",
+        Hyperparameter("batch_size", "Impair batch", "Images per step of impair.", f"{TUNED}; {_NOTEBOOK}: 256",
                        default=128, scale="choice", choices=_SIZES, advanced=True),
         Hyperparameter("repair_batch_size", "Repair batch", "Images per step of repair.",
-                       f"{_TUNED}; {_NOTEBOOK}: 256", default=128, scale="choice", choices=_SIZES, advanced=True),
+                       f"{TUNED}; {_NOTEBOOK}: 256", default=128, scale="choice", choices=_SIZES, advanced=True),
     ),
     work=run,
     obstacle=obstacle,
