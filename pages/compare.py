@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import numpy as np
 import pandas as pd
 import streamlit as st
@@ -22,12 +24,13 @@ from unlearn_core.figures.layer_change import layer_change
 from unlearn_core.figures.style import RETRAINED, RETRAINED_ON_DARK
 from unlearn_core.figures.tradeoff import Spot, pareto, tradeoff
 from unlearn_core.methods import METHODS
+from unlearn_core.methods.base import Need
 from unlearn_core.zoo import TITLES
 
 SEEDS = 3
 TRIVIAL = "head_zeroing"  # the baseline that any class method must beat
 ARROWS = {"match": "→", "up": "↑", "down": "↓"}
-NEEDS = ("forget images", "retain images", "labels", "training history", "stored statistics")
+NEEDS = get_args(Need)
 FORMATS = {"share": "percent", "s": "%.2f s", "bytes": "bytes", "": "%.3f"}
 GAUGES = {"forget": "forget_train", "retain": "retain_test", "membership": "membership"}
 
@@ -76,7 +79,7 @@ def table(found: Comparison) -> pd.DataFrame:
         for key, kind in MEASURES.items():
             values = entry.values(key)
             row[f"{kind.title} {ARROWS[kind.better]}"] = values.mean() if len(values) else None
-            if key not in ("stored_bytes", "seconds"):
+            if kind.unit in ("share", ""):
                 row[f"± {kind.title}"] = np.ptp(values) / 2 if len(values) else None
         row |= {need: name in METHODS and need in METHODS[name].needs for need in NEEDS}
         rows.append(row | {"remark": f"Not applicable. {entry.obstacle}" if entry.obstacle
@@ -90,8 +93,9 @@ def table_columns() -> dict[str, object]:
     for kind in MEASURES.values():
         columns[f"{kind.title} {ARROWS[kind.better]}"] = st.column_config.NumberColumn(
             format=FORMATS[kind.unit], help=f"{kind.about.capitalize()}. Mean over seeds.")
-        columns[f"± {kind.title}"] = st.column_config.NumberColumn(
-            format=FORMATS[kind.unit], help="Half of the range over the seeds; one run where nothing is random.")
+        if kind.unit in ("share", ""):
+            columns[f"± {kind.title}"] = st.column_config.NumberColumn(
+                format=FORMATS[kind.unit], help="Half of the range over the seeds; one run where nothing is random.")
     return columns | {need: st.column_config.CheckboxColumn(help=f"Needs {need} when forgetting.") for need in NEEDS}
 
 
@@ -184,13 +188,15 @@ if shown is None:
 
 ink = RETRAINED_ON_DARK if st.context.theme.type == "dark" else RETRAINED
 reference = shown.entries["retrain"]
+seeds_run = max(len(entry.measures) for name, entry in shown.entries.items() if name != "retrain")
 points = spots(shown)
 st.markdown(f"#### {finding(points, float(reference.values('seconds').mean()))}")
 with st.container(horizontal=True, vertical_alignment="center"):
     st.caption(
         f"{'Precomputed' if shown.precomputed else 'Computed now'} for {TITLES[shown.network]} forgetting "
-        f"{', '.join(CLASSES[c] for c in shown.forget)}: every method at its defaults, 2 to 3 seeds of each that has "
-        f"any randomness, on 2,000 fixed images, one thread. Reference: {len(reference.measures)} retrained networks.")
+        f"{', '.join(CLASSES[c] for c in shown.forget)}: every method at its defaults, {seeds_run} seeds of each that "
+        f"has any randomness, on 2,000 fixed images, one thread. Reference: {len(reference.measures)} retrained "
+        "networks.")
     if st.button("Recompute now", icon=":material/refresh:", help="Runs every method again on this machine; true "
                  "retraining stays the bundled one. Takes a minute or two and can be cancelled."):
         st.session_state["recompute"] = (visitor.network, visitor.forget)

@@ -85,6 +85,7 @@ def test_a_saved_comparison_comes_back(engine: Engine, few: None, tmp_path: Path
     comparison.save(found, folder / "small-vit-5.npz")
     data = assets.manifest().data
     monkeypatch.setattr(assets, "ROOT", tmp_path)
+    comparison.load.cache_clear()
     assets.write_manifest(data, {"comparisons/small-vit-5.npz": "a comparison"})
     try:
         again = comparison.load("small-vit", (5,))
@@ -96,8 +97,8 @@ def test_a_saved_comparison_comes_back(engine: Engine, few: None, tmp_path: Path
             for field in STORED:
                 assert np.allclose(getattr(other, field), getattr(entry, field), equal_nan=True)
     finally:
-        assets.manifest.cache_clear()
-        assets.path.cache_clear()
+        for kept in (assets.manifest, assets.path, comparison.load):
+            kept.cache_clear()
 
 
 @pytest.mark.parametrize("network", list(zoo.TITLES))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -191,8 +192,9 @@ def _single(values: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
     return values.astype(np.float32) if values.dtype == np.float64 else values
 
 
+@lru_cache(64)
 def load(network: str, forget: tuple[int, ...]) -> Comparison | None:
-    """The shipped comparison; None if there is none.
+    """The shipped comparison, read once; None if there is none.
 
     Raises:
         assets.AssetError: if its file is missing or altered.
