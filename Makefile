@@ -6,7 +6,7 @@ PORT ?= 8501
 # Idle OpenMP threads otherwise spin and take the processor from the other sessions.
 export OMP_WAIT_POLICY = passive
 
-.PHONY: run test lint bench assets screenshots clean
+.PHONY: run test lint bench load assets screenshots clean
 
 run: .venv/installed
 	$(BIN)/streamlit run serve.py --server.address $(HOST) --server.port $(PORT)
@@ -20,6 +20,10 @@ lint: .venv/installed-dev
 
 bench: .venv/installed-dev
 	$(BIN)/python -m tests.bench
+
+# Thirty visitors at once for five minutes; ARGS="--sessions 10 30 60 --minutes 2" to look for the limit.
+load: .venv/installed-dev
+	$(BIN)/python -m tests.load $(ARGS)
 
 assets: .venv/installed
 	$(BIN)/python -m unlearn_core.make_assets

@@ -1,4 +1,4 @@
-"""The benchmark: `make bench`, or `python -m tests.bench [core] [methods] [large] [browser]` from the root.
+"""The benchmark: `make bench`, or `python -m tests.bench [core] [methods] [large] [growth] [browser]` from the root.
 
 Both sides of every ratio run in turns within one run; numbers are medians, ratios are ratios of those medians.
 All samples go to build/bench.json together with a description of the machine.
@@ -28,6 +28,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from tests.growth import AXES, EXPECTED, peak
 from unlearn_core import zoo
 from unlearn_core.audit.gauges import read_gauges
 from unlearn_core.dampening import build_index, dampen
@@ -354,10 +355,27 @@ def large_child(what: str, repeats: int) -> dict[str, list[float]]:
     return {"build": build, "query": query, "memory": [memory], **sides}
 
 
-def peak() -> float:
-    """Peak resident memory in MB. (getrusage's would include what the parent had before it started this process.)"""
-    line = next(li for li in Path("/proc/self/status").read_text("ascii").splitlines() if li.startswith("VmHWM"))
-    return int(line.split()[1]) * 1024 / 1e6
+# ---------------------------------------------------------------------------------------------------------- growth
+
+
+def growth(repeats: int, huge: bool) -> None:
+    """How time and memory grow with parameters, classes, images and layers, one axis at a time."""
+    few = max(3, repeats // 5)
+    for axis, sizes in AXES.items():
+        sizes = tuple(size for size in sizes if size < 10**8 or huge)
+        found = {}
+        for size in sizes:
+            result = subprocess.run([sys.executable, "-m", "tests.growth", axis, str(size), str(few)], cwd=ROOT,
+                                    check=True, capture_output=True, text=True)
+            found[size] = json.loads(result.stdout.splitlines()[-1])
+        for what, expected in EXPECTED.items():
+            values = [median(found[size][what]) * (1 if what == "memory" else 1000) for size in sizes]
+            logs = np.log10([sizes, np.maximum(values, 1e-6)])
+            slope, last = np.polyfit(*logs, 1)[0], np.diff(logs[1])[-1] / np.diff(logs[0])[-1]
+            unit = "MB" if what == "memory" else "ms"
+            steps = ", ".join(f"{size:,}: {short(v)} {unit}" for size, v in zip(sizes, values, strict=True))
+            row(f"{what} against {axis}: exponent", [float(slope)], "",
+                remark=f"last step {last:.2f}; expected {expected[axis]}; {steps}")
 
 
 # --------------------------------------------------------------------------------------------------------- browser
@@ -543,7 +561,8 @@ def describe_machine() -> None:
 def main() -> None:
     """Run the chosen sections, print the table, write the file."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("sections", nargs="*", metavar="SECTION", help="core, methods, large, browser; default: all")
+    parser.add_argument("sections", nargs="*", metavar="SECTION",
+                        help="core, methods, large, growth, browser; default: all")
     parser.add_argument("--repeats", type=int, default=15, help="of short measurements; long ones run a fifth as often")
     parser.add_argument("--huge", action="store_true", help="also 1e8 weights (8 GB of memory)")
     parser.add_argument("--output", type=Path, default=ROOT / "build" / "bench.json")
@@ -554,7 +573,8 @@ def main() -> None:
         print(json.dumps(large_child(given.child, given.repeats)))
         return
     known: dict[str, Callable[[int], None]] = {
-        "core": core, "methods": methods, "large": partial(large, huge=given.huge), "browser": browser}
+        "core": core, "methods": methods, "large": partial(large, huge=given.huge),
+        "growth": partial(growth, huge=given.huge), "browser": browser}
     if unknown := set(given.sections) - set(known):
         parser.error(f"sections are {', '.join(known)}, got {', '.join(sorted(unknown))}")
     describe_machine()
