@@ -11,14 +11,29 @@ from unlearn_core.methods import METHODS
 st.set_page_config(page_title="Lacuna", page_icon="assets/logo.svg", layout="wide")
 
 page = st.navigation(
-    [
-        st.Page("pages/playground.py", title="What happens when it forgets?", icon=":material/play_circle:",
-                default=True),
-        st.Page("pages/compare.py", title="Which method, and at what price?", icon=":material/balance:",
-                url_path="compare"),
-        st.Page("pages/privacy.py", title="Could an attacker tell?", icon=":material/policy:", url_path="privacy"),
-        st.Page("pages/methods.py", title="What am I looking at?", icon=":material/menu_book:", url_path="methods"),
-    ],
+    {
+        "Forget": [
+            st.Page("pages/playground.py", title="What happens when it forgets?", icon=":material/play_circle:",
+                    default=True),
+            st.Page("pages/layers.py", title="Where does the forgetting happen?", icon=":material/layers:",
+                    url_path="layers"),
+        ],
+        "Judge": [
+            st.Page("pages/compare.py", title="Which method, and at what price?", icon=":material/balance:",
+                    url_path="compare"),
+            st.Page("pages/privacy.py", title="Could an attacker tell?", icon=":material/policy:", url_path="privacy"),
+            st.Page("pages/embeddings.py", title="Did the representation change?", icon=":material/scatter_plot:",
+                    url_path="embeddings"),
+        ],
+        "Tune": [
+            st.Page("pages/landscape.py", title="How do the knobs behave?", icon=":material/landscape:",
+                    url_path="landscape"),
+        ],
+        "Read": [
+            st.Page("pages/methods.py", title="What am I looking at?", icon=":material/menu_book:",
+                    url_path="methods"),
+        ],
+    },
     position="top",
 )
 st.logo("assets/logo.svg", size="large")
@@ -37,4 +52,5 @@ with st.sidebar:
                  key="method", on_change=lambda: setattr(chosen, "method", st.session_state["method"]))
     st.caption(METHODS[chosen.method].about)
 
+st.markdown(f"##### {page.icon} {page.title}")
 page.run()

@@ -96,12 +96,12 @@ def test_a_landscape_fills_coarse_to_fine(engine: Engine) -> None:
     assert set(order[:len(coarse)]) == coarse and sorted(order) == list(range(85))
 
 
-@pytest.mark.parametrize("network, seeds", [("small-resnet", 5), ("small-vit", 3)])
-def test_the_retrained_reference_is_a_true_retraining(engine: Engine, network: str, seeds: int) -> None:
+@pytest.mark.parametrize("network, seeds, shipped", [("small-resnet", 5, 3), ("small-vit", 3, 2)])
+def test_the_retrained_reference_is_a_true_retraining(engine: Engine, network: str, seeds: int, shipped: int) -> None:
     original = zoo.original(network)
     retrained = zoo.retrained(network, 3)
     logits = zoo.retrained_logits(network, Scenario((3,)))
-    assert logits is not None and len(retrained) == len(logits) == seeds
+    assert logits is not None and len(logits) == seeds and len(retrained) == shipped
     fresh = outputs(retrained[0], engine.evaluation.images.pixels())
     assert np.abs(fresh.logits - logits[0]).max() < 1e-3, "the shipped outputs are those of the shipped weights"
     assert not (fresh.predicted == 3).any(), "it was never shown the class"

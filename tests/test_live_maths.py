@@ -1,11 +1,10 @@
-"""The live lane's maths (assets/live.js), run in a browser and compared with numpy."""
+"""The live lane's maths (assets/live_maths.js), run in a browser and compared with numpy."""
 
 from __future__ import annotations
 
 import base64
 import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,9 +12,10 @@ import numpy.typing as npt
 import pytest
 from playwright.sync_api import Browser, Page
 
+from ui.scripts import read
+
 pytestmark = pytest.mark.browser
 
-SCRIPT = Path(__file__).parent.parent / "assets" / "live.js"
 BINS = 256
 ALPHAS = np.geomspace(0.1, 100, 17)
 LAMBDAS = np.geomspace(0.1, 10, 5)
@@ -35,7 +35,7 @@ def page(chromium: Browser) -> Iterator[Page]:
     """A blank page that has loaded live.js."""
     page = chromium.new_page()
     page.goto("about:blank")
-    page.evaluate(HELPERS, SCRIPT.read_text(encoding="utf-8"))
+    page.evaluate(HELPERS, read("live_maths.js", "canvas.js", "live.js"))
     yield page
     page.close()
 

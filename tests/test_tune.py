@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import gzip
+import itertools
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from unlearn_core import assets, tune
+from unlearn_core import assets, make_assets
 from unlearn_core.methods import METHODS
 from unlearn_core.tune import GRIDS, LIMIT_SECONDS, _row
 
@@ -36,12 +37,21 @@ def test_a_diverged_run_counts_fully_and_one_that_cannot_run_does_not() -> None:
 def test_validation_images_are_those_after_the_training_images(tmp_path: Path,
                                                                monkeypatch: pytest.MonkeyPatch) -> None:
     """Image n of class c is filled with n; 3 of each class are trained on."""
-    monkeypatch.setattr(tune, "PER_CLASS", 3)
+    monkeypatch.setattr(make_assets, "PER_CLASS", 3)
+    monkeypatch.setattr(assets, "ROOT", tmp_path)
     labels = np.tile(np.arange(10, dtype=np.uint8), 103)
     images = np.repeat(np.arange(103, dtype=np.uint8), 10)[:, None, None] * np.ones((1, 28, 28), np.uint8)
-    for stem, array in (("train-images-idx3-ubyte", images), ("train-labels-idx1-ubyte", labels)):
+    for stem, array in itertools.product(("train", "t10k"), (images, labels)):
+        kind = "images-idx3-ubyte" if array.ndim == 3 else "labels-idx1-ubyte"
         header = bytes([0, 0, 8, array.ndim]) + b"".join(n.to_bytes(4, "big") for n in array.shape)
-        (tmp_path / f"{stem}.gz").write_bytes(gzip.compress(header + array.tobytes()))
-    found = tune.validation(tmp_path)
-    assert len(found) == 1000 and (found.labels.bincount() == 100).all()
-    assert (found.images.amin((1, 2, 3)) >= 3).all() and found.images.max() == 102
+        (tmp_path / f"{stem}-{kind}.gz").write_bytes(gzip.compress(header + array.tobytes()))
+    make_assets.make_data(tmp_path)
+    with np.load(tmp_path / "data/fashion-mnist-validation.npz") as found:
+        assert len(found["labels"]) == 1000 and (np.bincount(found["labels"]) == 100).all()
+        assert found["images"].min() == 3 and found["images"].max() == 102
+
+
+def test_no_network_was_trained_on_a_validation_image() -> None:
+    train, validation = (assets.arrays(f"data/fashion-mnist-{split}.npz") for split in ("train", "validation"))
+    assert not np.intersect1d(train["source_position"], validation["source_position"]).size
+    assert (np.bincount(validation["labels"]) == 100).all()

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 import streamlit as st
 
 from ui.runtime import publish
+from ui.scripts import read
 from ui.state import positions
 from unlearn_core.audit.gauges import KINDS
 from unlearn_core.engine import Scene, Settled
@@ -15,12 +15,11 @@ from unlearn_core.figures import style
 from unlearn_core.methods import method
 from unlearn_core.methods.selective import ALPHA, LAMBDA
 
-_ASSETS = Path(__file__).parent.parent / "assets"
 _mount = st.components.v2.component(
     "lacuna_live",
     html='<div class="lacuna-live"></div>',
-    css=(_ASSETS / "live.css").read_text("utf-8"),
-    js=(_ASSETS / "live.js").read_text("utf-8"),
+    css=read("live.css"),
+    js=read("live_maths.js", "canvas.js", "live.js"),
 )
 
 

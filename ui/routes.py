@@ -12,6 +12,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from ui.runtime import engine, published
+from unlearn_core.embedding import Embedding, key
 from unlearn_core.engine import Scene, Settled
 
 # A key names its content, so a browser may keep what it fetched.
@@ -48,6 +49,15 @@ async def outcome(request: Request) -> Response:
     return Response(body, media_type="application/octet-stream", headers=FOREVER)
 
 
+async def embedding(request: Request) -> Response:
+    """The panels of an embedding."""
+    found = engine().pool.known(key(*(request.path_params[name] for name in ("choice", "layer", "kind"))))
+    if not isinstance(found, Embedding):
+        return GONE
+    body = await run_in_threadpool(found.blob)
+    return Response(body, media_type="application/octet-stream", headers=FOREVER)
+
+
 async def image(request: Request) -> Response:
     """One evaluation image as PNG."""
     row = request.path_params["row"]
@@ -69,5 +79,6 @@ ROUTES = [
     Route("/lacuna/scene/{key}", scene),
     Route("/lacuna/points/{key}", points),
     Route("/lacuna/outcome/{key}", outcome),
+    Route("/lacuna/embedding/{choice}/{layer}/{kind}", embedding),
     Route("/lacuna/image/{row:int}.png", image),
 ]

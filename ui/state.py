@@ -16,7 +16,7 @@ from unlearn_core.methods.base import Hyperparameter, Value
 CLASSES = ("T-shirt", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Boot")
 DEFAULT = choice("small-resnet", (0,), "ssd", {})
 PAIR = ("ssd", "retrain")
-VIEWS = ("layer", "map", "filter", "statistic", "x", "y", "measure")
+VIEWS = ("layer", "map", "filter", "statistic", "x", "y", "measure", "tensor")
 """Names of `State.views`: no hyper-parameter may have one of them."""
 ADDRESS_VERSION = "1"
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from unlearn_core import assets
 
-Split = Literal["train", "test"]
+Split = Literal["train", "validation", "test"]
 Pair = tuple[npt.NDArray[np.uint8], int]
 
 
@@ -63,7 +63,8 @@ class ImageSet:
 
 
 def fashion_mnist(split: Split) -> ImageSet:
-    """The bundled Fashion-MNIST: 20,000 class-balanced training images or all 10,000 test images.
+    """The bundled Fashion-MNIST: 20,000 class-balanced training images, all 10,000 test images, or for validation 1,000
+    class-balanced images of the official training file that no bundled network was trained on.
 
     Source: Xiao, Rasul and Vollgraf, arXiv 1708.07747; MIT licence.
 

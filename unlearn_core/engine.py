@@ -18,11 +18,13 @@ import numpy.typing as npt
 from torch import Tensor, nn
 
 from unlearn_core import zoo
+from unlearn_core.anatomy import Units, units
 from unlearn_core.audit.accuracy import per_class
 from unlearn_core.audit.gauges import KINDS, GaugeName, Reading, read_gauges, verdict
 from unlearn_core.audit.weights import relative_change
-from unlearn_core.dampening import Answers, RatioIndex, build_index
+from unlearn_core.dampening import Answers, RatioIndex, build_index, ratios
 from unlearn_core.data import ImageSet
+from unlearn_core.estimators import measure_ways
 from unlearn_core.evaluate import EvaluationSet, Outputs, evaluation_set, outputs, softmax
 from unlearn_core.exhibits import Exhibit
 from unlearn_core.gram import Gram, Patches
@@ -117,6 +119,7 @@ class Scene:
         layers: parameter names.
         kinds: what each layer is.
         sizes: number of weights of each layer.
+        norms: (layers,) ‖W‖ of the original.
         original: the original's gauges.
         retrained: the gauges of each retrained seed; empty if none are bundled.
         retrained_logits: (seeds, N, classes) of the retrained, or None.
@@ -133,6 +136,7 @@ class Scene:
     layers: tuple[str, ...]
     kinds: tuple[str, ...]
     sizes: npt.NDArray[np.int64]
+    norms: npt.NDArray[np.float64]
     original: dict[GaugeName, Reading]
     retrained: tuple[dict[GaugeName, Reading], ...]
     retrained_logits: npt.NDArray[np.float32] | None
@@ -153,6 +157,7 @@ class Settled:
         change: (layers,) relative weight change.
         logits: (N, classes) after.
         xy: (N, 2) map positions in [0, 1].
+        weights: parameters and buffers that differ from the original's, by name: what stands in for them.
         exhibits: pictures of what the method did.
         verdict: one sentence.
         evaluate_seconds: of the forward pass.
@@ -168,6 +173,7 @@ class Settled:
     predicted: npt.NDArray[np.int64]
     logits: npt.NDArray[np.float32]
     xy: npt.NDArray[np.float32]
+    weights: dict[str, Tensor]
     warnings: tuple[str, ...]
     trace: dict[str, float]
     exhibits: tuple[Exhibit, ...]
@@ -257,7 +263,8 @@ class Engine:
         with self._lock:
             if network not in self._bases:
                 model, pixels = zoo.original(network), self.evaluation.images.pixels()
-                before, feature_map = outputs(model, pixels), zoo.feature_map(network)
+                before = outputs(model, pixels)
+                feature_map = zoo.feature_map(network, list(zoo.LAYERS[network])[-1], before.features)
                 self._bases[network] = Base(model, pixels, before, feature_map.place(before.features), feature_map)
             return self._bases[network]
 
@@ -290,6 +297,7 @@ class Engine:
         kinds, sizes = parameter_kinds(base.model), np.array([w.numel() for w in weights.values()])
         scene = Scene(
             chosen, scenario, task, tuple(weights), tuple(kinds[n] for n in weights), sizes,
+            np.array([float(w.detach().double().norm()) for w in weights.values()]),
             read_gauges(base.before, labels, member, scenario),
             tuple(read_gauges(seed, labels, member, scenario) for seed in seeds),
             logits,
@@ -366,15 +374,49 @@ class Engine:
         seconds = time.perf_counter() - start
         labels, member = self.evaluation.labels, self.evaluation.member
         gauges = read_gauges(after, labels, member, scene.scenario)
+        moved = {name for name, share in zip(scene.layers, change, strict=True) if share} | set(result.buffers)
         settled = Settled(
             chosen, gauges, per_class(after.predicted[~member], labels[~member], len(scene.task.train.classes)),
-            change, after.predicted, after.logits, base.feature_map.place(after.features), result.warnings,
+            change, after.predicted, after.logits, base.feature_map.place(after.features),
+            {name: value.detach() for name, value in result.weights.items() if name in moved}, result.warnings,
             result.trace, result.exhibits, result.cost, verdict(gauges, scene.original, scene.retrained), seconds)
         if scene.index is not None:
             alpha, lam = result.trace["alpha"], result.trace["lambda"]
             settled = replace(settled, alpha=alpha, lam=lam, answers=scene.index.query(alpha, lam))
         progress(1.0, "done")
         return settled
+
+    # -- within the network -------------------------------------------------------------------------------------
+
+    def units(self, scene: Scene, settled: Settled, layer: str) -> Ticket[Units]:
+        """What happened to each unit of a layer."""
+        def work(progress: Progress) -> Units:
+            chosen, model = scene.choice, scene.task.model
+            loss, selected = method(chosen.method).importance, None
+            if loss is not None and settled.alpha is not None:
+                pair = importance_pair(scene.task, loss, dict(chosen.settings), progress)
+                selected = ratios(pair.forget[layer], pair.reference[layer]) > settled.alpha
+            after = settled.weights.get(layer, model.get_parameter(layer))
+            return units(model, layer, after, selected, scene.task.train.classes)
+
+        return self.pool.submit(("units", settled.choice, layer), work, Lane.RELEASE)
+
+    @staticmethod
+    def ways_key(scene: Scene) -> tuple[object, ...]:
+        """Under which the pool keeps what `ways` answers: all methods with the same importance share it."""
+        return "ways", scene.choice.network, scene.scenario, method(scene.choice.method).importance
+
+    def ways(self, scene: Scene) -> Ticket[dict[str, RatioIndex]]:
+        """The importance ratios measured in several ways, by their titles: passes over all training images.
+
+        Raises:
+            ValueError: for a method without importances.
+        """
+        loss = method(scene.choice.method).importance
+        if loss is None:
+            raise ValueError(f"method: one with importances expected, got {scene.choice.method!r}")
+        return self.pool.submit(self.ways_key(scene), lambda progress: measure_ways(scene.task, loss, progress),
+                                Lane.LONG)
 
     # -- landscapes -----------------------------------------------------------------------------------------
 

@@ -13,7 +13,6 @@ import shutil
 import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import replace
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
@@ -26,27 +25,32 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from unlearn_core import assets, data, zoo
-from unlearn_core.audit.membership import margins
+from unlearn_core.audit import remains
+from unlearn_core.audit.membership import statistics
+from unlearn_core.audit.similarity import layer_features
 from unlearn_core.comparison import compare
 from unlearn_core.comparison import save as save_comparison
-from unlearn_core.engine import Engine, Landscape, choice
+from unlearn_core.engine import ALPHAS, Engine, Landscape, choice
 from unlearn_core.evaluate import evaluation_set, outputs
 from unlearn_core.gram import measure_grams
 from unlearn_core.history import ClassRecorder
 from unlearn_core.importance import Estimator, Loss
+from unlearn_core.landscape import ESTIMATORS, gauges
 from unlearn_core.progress import silent
 from unlearn_core.projection import fit_map
 from unlearn_core.scenario import Scenario
+from unlearn_core.shadows import NETWORKS, audited_rows, shadow_half, shadow_pool
 from unlearn_core.task import Measurement, measure
 from unlearn_core.train import MOMENTUM, RECIPES, seed_of, train
 
 WORK = assets.ROOT.parent / "build" / "networks"
 SEEDS = {"small-resnet": 5, "small-vit": 3}
+SHIPPED_SEEDS = {"small-resnet": 3, "small-vit": 2}  # whose weights are shipped; outputs and audits are of all
 FASHION_MNIST_FOLDER = Path("/usr/share/datasets/fashion-mnist")
 SHADOWED, SHADOWS = "small-resnet", 64
 COMPARED_SEEDS = {"small-resnet": 3, "small-vit": 2}
 RECORDED_EPOCHS, RECORDED_SHARES = 3, (0.01, 0.03, 0.1, 0.3)
-PER_CLASS = 2000
+PER_CLASS, VALIDATED = 2000, 100
 LOSSES: tuple[Loss, ...] = ("cross_entropy", "squared_norm")
 
 FASHION_MNIST = assets.DataSource(
@@ -54,7 +58,8 @@ FASHION_MNIST = assets.DataSource(
     classes=["T-shirt", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Boot"],
     licence="MIT, Copyright (c) 2017 Zalando SE",
     provenance="Xiao, Rasul and Vollgraf, arXiv 1708.07747, as in Debian's package dataset-fashion-mnist. "
-               f"Training set: the first {PER_CLASS} images of each class in file order. Test set: whole.",
+               f"Training set: the first {PER_CLASS} images of each class in file order. Validation set: the next "
+               f"{VALIDATED} of each class. Test set: whole.",
 )
 
 
@@ -69,12 +74,13 @@ def read_idx(file: Path) -> npt.NDArray[np.uint8]:
 def make_data(source: Path) -> None:
     """Bundle the image sets."""
     (assets.ROOT / "data").mkdir(parents=True, exist_ok=True)
-    for split, stem in (("train", "train"), ("test", "t10k")):
+    for split, stem in (("train", "train"), ("validation", "train"), ("test", "t10k")):
         images = read_idx(source / f"{stem}-images-idx3-ubyte.gz")
         labels = read_idx(source / f"{stem}-labels-idx1-ubyte.gz")
         chosen = np.arange(len(labels))
-        if split == "train":
-            chosen = np.sort(np.concatenate([np.flatnonzero(labels == c)[:PER_CLASS] for c in range(10)]))
+        if split != "test":
+            part = slice(PER_CLASS) if split == "train" else slice(PER_CLASS, PER_CLASS + VALIDATED)
+            chosen = np.sort(np.concatenate([np.flatnonzero(labels == c)[part] for c in range(10)]))
         np.savez_compressed(assets.ROOT / f"data/fashion-mnist-{split}.npz", images=images[chosen],
                             labels=labels[chosen], source_position=chosen.astype(np.uint16))
 
@@ -123,29 +129,34 @@ def make_networks(architectures: list[str], jobs: int) -> None:
 
 
 def pack_networks(architecture: str) -> None:
-    """Put the finished trainings into the assets: the original, and all seeds of each left-out class."""
+    """Put finished trainings into the assets: the original, and some seeds of each left-out class."""
     (assets.ROOT / "networks").mkdir(parents=True, exist_ok=True)
     shutil.copyfile(run_file(architecture, None, 0), assets.ROOT / f"networks/{architecture}.safetensors")
     for left_out in range(10):
-        seeds = {f"{seed}/{name}": value for seed in range(SEEDS[architecture])
+        seeds = {f"{seed}/{name}": value for seed in range(SHIPPED_SEEDS[architecture])
                  if (file := run_file(architecture, left_out, seed)).exists()
                  for name, value in load_file(file).items()}
         if seeds:
             save_file(seeds, assets.ROOT / f"networks/{architecture}-without-{left_out}.safetensors")
 
 
+def all_retrained(architecture: str, left_out: int) -> list[nn.Module]:
+    """Every finished seed of the network retrained without one class, more than are shipped."""
+    return [zoo.network(architecture, load_file(file)) for seed in range(SEEDS[architecture])
+            if (file := run_file(architecture, left_out, seed)).exists()]
+
+
 def make_references(architecture: str) -> None:
     """Outputs of every retrained network on the evaluation set."""
     pixels = evaluation_set(*zoo.image_sets()).images.pixels()
-    logits = {f"logits{left_out}": np.stack([outputs(model, pixels).logits
-                                             for model in zoo.retrained(architecture, left_out)])
+    logits = {f"logits{left_out}": np.stack([outputs(model, pixels).logits for model in models])
               for left_out in tqdm(range(10), desc=f"references of {architecture}")
-              if f"networks/{architecture}-without-{left_out}.safetensors" in assets.manifest().files}
+              if (models := all_retrained(architecture, left_out))}
     _save(f"references/{architecture}.npz", logits)
 
 
 def make_maps(architecture: str) -> None:
-    """Reference importances and the feature map of the original."""
+    """Reference importances and the original's maps, one a layer."""
     train_images, test_images = zoo.image_sets()
     model = zoo.original(architecture)
     everything = Scenario(())
@@ -156,9 +167,10 @@ def make_maps(architecture: str) -> None:
             found = measure(model, train_images, everything, wanted, partial(_show, bar))
         save_file({name: value.contiguous() for name, value in found.items()},
                   assets.ROOT / f"importances/{architecture}-{loss}.safetensors")
-    features = outputs(model, evaluation_set(train_images, test_images).images.pixels()).features
-    fitted = fit_map(features, seed=seed_of("map", architecture) % 2**31)
-    _save(f"maps/{architecture}.npz", {"features": fitted.features, "positions": fitted.positions})
+    features = layer_features(model, evaluation_set(train_images, test_images).images.pixels())
+    _save(f"maps/{architecture}.npz", {
+        layer: fit_map(features[layer], seed=seed_of("map", architecture, layer) % 2**31).astype(np.float16)
+        for layer in tqdm(zoo.LAYERS[architecture], desc=f"maps of {architecture}")})
 
 
 def _show(bar: tqdm[None], share: float, note: str = "") -> None:
@@ -179,47 +191,65 @@ def make_landscapes(architecture: str) -> None:
                      "predicted": np.stack(predicted)})
 
 
+def make_curves(architecture: str) -> None:
+    """The gauges along alpha at lambda 1 for each class and each way to measure importances."""
+    engine, name = Engine(), f"landscapes/{architecture}-curves.npz"
+    empty = np.full((10, len(ALPHAS), 3), np.nan, np.float32)
+    made = {title: empty.copy() for title in ESTIMATORS}
+    if (assets.ROOT / name).exists():
+        with np.load(assets.ROOT / name, allow_pickle=False) as table:
+            made |= {title: table[title] for title in table.files}
+    for label in tqdm(range(10), desc=f"curves of {architecture}"):
+        for title, (method_name, settings) in ESTIMATORS.items():
+            if np.isnan(made[title][label]).any():
+                made[title][label] = [gauges(engine, choice(architecture, (label,), method_name,
+                                                            {**settings, "alpha": alpha}), silent) for alpha in ALPHAS]
+                _save(name, made)
+
+
 def shadow_file(number: int) -> Path:
-    """Where the outputs of a finished shadow model are kept."""
+    """Where a finished shadow model is kept."""
     return WORK.parent / "shadows" / f"{number}.npz"
 
 
 def run_shadow(number: int) -> None:
-    """Train one shadow model on a random half of all images that are audited, and keep its outputs on those.
-
-    The pool is the training set and the evaluation set's test images, so that every audited image, member or not,
-    was seen by about half of the shadow models.
-    """
+    """Train one shadow model and keep it, with its outputs on the audited images."""
     torch.set_num_threads(1)
     os.nice(5)
     train_images, test_images = zoo.image_sets()
     audited = evaluation_set(train_images, test_images)
-    unseen = audited.images.subset(torch.from_numpy(np.flatnonzero(~audited.member)))
-    pool = replace(train_images, images=torch.cat([train_images.images, unseen.images]),
-                   labels=torch.cat([train_images.labels, unseen.labels]))
-    inside = torch.rand(len(pool), generator=torch.Generator().manual_seed(seed_of("shadow", number))) < 0.5
+    pool = shadow_pool(train_images, audited)
+    inside = shadow_half(number, len(pool))
     model = train(SHADOWED, pool.subset(torch.nonzero(inside).flatten()), seed=seed_of("shadow training", number))
-    rows = np.concatenate([audited.row[audited.member], len(train_images) + np.arange(len(unseen))])
     file = shadow_file(number)
     partial_file = file.with_suffix(".partial.npz")
     np.savez_compressed(partial_file, logits=outputs(model, audited.images.pixels()).logits.astype(np.float16),
-                        inside=inside.numpy()[rows])
+                        inside=inside.numpy()[audited_rows(len(train_images), audited)],
+                        **{f"weights/{name}": value.numpy() for name, value in model.state_dict().items()})
     partial_file.replace(file)
 
 
 def make_shadows(jobs: int) -> None:
-    """Train the shadow models that are not there yet, and ship each audited image's margin in every one."""
+    """Train the shadow models that are not there yet."""
     shadow_file(0).parent.mkdir(parents=True, exist_ok=True)
     todo = [number for number in range(SHADOWS) if not shadow_file(number).exists()]
     with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
         waiting = [pool.submit(run_shadow, number) for number in todo]
         for done in tqdm(as_completed(waiting), total=len(todo), desc="shadow models", unit="model"):
             done.result()
-    found = [np.load(shadow_file(number), allow_pickle=False) for number in range(SHADOWS)]
+
+
+def pack_shadows() -> None:
+    """Put the finished shadow models into the assets: each audited image's margin in all, the weights of the first."""
+    found = [np.load(file, allow_pickle=False) for number in range(SHADOWS) if (file := shadow_file(number)).exists()]
     labels = evaluation_set(*zoo.image_sets()).labels
-    true_class = np.stack([margins(one["logits"])[np.arange(len(labels)), labels] for one in found])
-    _save(f"shadows/{SHADOWED}.npz", {"margins": true_class.astype(np.float16),
-                                      "inside": np.stack([one["inside"] for one in found])})
+    _save(f"shadows/{SHADOWED}.npz", {
+        "margins": np.stack([statistics(one["logits"], labels)["margin"] for one in found]).astype(np.float16),
+        "inside": np.stack([one["inside"] for one in found])})
+    save_file({f"{number}/{name.removeprefix('weights/')}": _half(torch.from_numpy(one[name]))
+               for number, one in enumerate(found[:NETWORKS])
+               for name in one.files if name.startswith("weights/")},
+              assets.ROOT / f"shadows/{SHADOWED}.safetensors")
 
 
 def make_grams(architecture: str) -> None:
@@ -283,6 +313,25 @@ def make_comparisons(architecture: str, jobs: int) -> None:
             done.result()
 
 
+def look_inside(architecture: str, label: int) -> None:
+    """Look inside the original, head zeroing and every retrained network of one class."""
+    torch.set_num_threads(1)
+    sets = zoo.image_sets()
+    found = remains.measure_reference(zoo.original(architecture), all_retrained(architecture, label), sets[0],
+                                      evaluation_set(*sets), Scenario((label,)), remains.RELEARN[architecture])
+    remains.save(found, assets.ROOT / f"remains/{architecture}-{label}.json")
+
+
+def make_remains(architecture: str, jobs: int) -> None:
+    """What remains of each class, for reference; finished files are kept."""
+    (assets.ROOT / "remains").mkdir(parents=True, exist_ok=True)
+    todo = [label for label in range(10) if not (assets.ROOT / f"remains/{architecture}-{label}.json").exists()]
+    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+        waiting = [pool.submit(look_inside, architecture, label) for label in todo]
+        for done in tqdm(as_completed(waiting), total=len(todo), desc=f"remains of {architecture}"):
+            done.result()
+
+
 def _save(name: str, arrays: Mapping[str, npt.NDArray[np.generic]]) -> None:
     (assets.ROOT / name).parent.mkdir(parents=True, exist_ok=True)
     np.savez_compressed(assets.ROOT / name, **arrays)  # type: ignore[arg-type]
@@ -290,16 +339,19 @@ def _save(name: str, arrays: Mapping[str, npt.NDArray[np.generic]]) -> None:
 
 ABOUT = {
     "data": "Fashion-MNIST images (N, 28, 28) uint8, labels, positions in the original file",
-    "networks": "weights in half precision: the original, or every retrained seed without one class",
-    "shadows": "margin of each evaluation image in every shadow model (models, N), and whether the model saw it",
+    "networks": "weights in half precision: the original, or some of the seeds retrained without one class",
+    "shadows": "margin of each evaluation image in every shadow model (models, N) and whether the model saw it, or the "
+               "weights of the first of them in half precision",
     "references": "outputs of the retrained networks on the evaluation images, (seeds, N, classes)",
     "importances": "per-sample importance of every weight over all training images",
-    "maps": "the original's features of the evaluation images and their UMAP positions",
+    "maps": "UMAP positions of the evaluation images by the original's features, one map a layer",
     "grams": "Gram matrices of every layer's inputs over all training images, lower triangles",
     "histories": "sums of the updates that each class caused in the last recorded epochs of training",
     "comparisons": "every method at its defaults: measures of each seed, predictions and positions of the first",
+    "remains": "probe, relearning and CKA of the original, head zeroing and every retrained seed",
     "tuning": "settings tried when a method's defaults were chosen, best first (python -m unlearn_core.tune)",
-    "landscapes": "SSD at its defaults on an (alpha, lambda) grid: gauges, map positions, predictions",
+    "landscapes": "SSD at its defaults on an (alpha, lambda) grid: gauges, map positions, predictions; or the gauges "
+                  "along alpha for each way to measure importances",
 }
 
 
@@ -313,7 +365,8 @@ def list_assets() -> None:
 def main() -> None:
     """Run one stage, or all of them in order."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    stages = ["data", "networks", "shadows", "references", "maps", "landscapes", "grams", "histories", "comparisons"]
+    stages = ["data", "networks", "shadows", "references", "maps", "landscapes", "curves", "grams", "histories",
+              "comparisons", "remains"]
     parser.add_argument("stage", nargs="?", default="all", choices=["all", *stages])
     parser.add_argument("--architectures", nargs="+", default=list(SEEDS), choices=list(SEEDS))
     parser.add_argument("--jobs", type=int, default=2, help="trainings at once, one thread each")
@@ -328,10 +381,12 @@ def main() -> None:
         make_networks(chosen.architectures, chosen.jobs)
     if "shadows" in wanted:
         make_shadows(chosen.jobs)
+        pack_shadows()
         list_assets()
     for stage, make in (("networks", pack_networks), ("references", make_references), ("maps", make_maps),
-                        ("landscapes", make_landscapes), ("grams", make_grams), ("histories", make_histories),
-                        ("comparisons", partial(make_comparisons, jobs=chosen.jobs))):
+                        ("landscapes", make_landscapes), ("curves", make_curves), ("grams", make_grams),
+                        ("histories", make_histories), ("comparisons", partial(make_comparisons, jobs=chosen.jobs)),
+                        ("remains", partial(make_remains, jobs=chosen.jobs))):
         if stage in wanted:
             for architecture in chosen.architectures:
                 make(architecture)

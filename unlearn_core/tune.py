@@ -26,10 +26,9 @@ import torch
 from tqdm import tqdm
 
 from unlearn_core import assets, zoo
-from unlearn_core.data import ImageSet
+from unlearn_core.data import ImageSet, fashion_mnist
 from unlearn_core.engine import Engine, choice
 from unlearn_core.evaluate import outputs
-from unlearn_core.make_assets import FASHION_MNIST_FOLDER, PER_CLASS, read_idx
 from unlearn_core.methods import METHODS
 from unlearn_core.methods.base import Diverged, NotApplicable, Value
 from unlearn_core.progress import silent
@@ -67,34 +66,28 @@ def engine() -> Engine:
 
 
 @cache
-def validation(folder: Path) -> ImageSet:
-    """100 images of each class from the official training file, after those the networks were trained on."""
-    images = read_idx(folder / "train-images-idx3-ubyte.gz")
-    labels = read_idx(folder / "train-labels-idx1-ubyte.gz").astype(np.int64)
-    rows = np.concatenate([np.flatnonzero(labels == c)[PER_CLASS : PER_CLASS + 100] for c in range(10)])
-    train = zoo.image_sets()[0]
-    return ImageSet(train.name, torch.from_numpy(images[rows])[:, None], torch.from_numpy(labels[rows]), train.classes,
-                    train.mean, train.std)
+def judged_images(label: int) -> tuple[ImageSet, ImageSet]:
+    """200 training images of the class, and the validation images of all others."""
+    train, held_out = fashion_mnist("train"), fashion_mnist("validation")
+    return (train.subset(torch.nonzero(train.labels == label).flatten()[:200]),
+            held_out.subset(torch.nonzero(held_out.labels != label).flatten()))
 
 
-def accuracies(network: str, label: int, weights: dict[str, torch.Tensor] | None, model: torch.nn.Module,
-               folder: Path) -> tuple[float, float]:
-    """Accuracy on 200 training images of the class, and on the validation images of all others."""
-    train, held_out = zoo.image_sets()[0], validation(folder)
-    forget = train.subset(torch.nonzero(train.labels == label).flatten()[:200])
-    retain = held_out.subset(torch.nonzero(held_out.labels != label).flatten())
-    return tuple(float((outputs(model, part.pixels(), weights).predicted == part.labels.numpy()).mean())
-                 for part in (forget, retain))  # type: ignore[return-value]
+def accuracies(label: int, weights: dict[str, torch.Tensor] | None, model: torch.nn.Module) -> tuple[float, float]:
+    """Accuracy on training images of the class, and on validation images of all others."""
+    forget, retain = (float((outputs(model, part.pixels(), weights).predicted == part.labels.numpy()).mean())
+                      for part in judged_images(label))
+    return forget, retain
 
 
 @cache
-def reference(network: str, label: int, folder: Path) -> tuple[float, float]:
+def reference(network: str, label: int) -> tuple[float, float]:
     """Mean accuracies of the retrained networks."""
-    found = [accuracies(network, label, None, model, folder) for model in zoo.retrained(network, label)]
-    return mean(f for f, _ in found), mean(r for _, r in found)
+    found = [accuracies(label, None, model) for model in zoo.retrained(network, label)]
+    return mean(forget for forget, _ in found), mean(retain for _, retain in found)
 
 
-def trial(name: str, settings: dict[str, Value], network: str, label: int, folder: Path) -> tuple[float, float, float]:
+def trial(name: str, settings: dict[str, Value], network: str, label: int) -> tuple[float, float, float]:
     """One run: gaps in forget and in retain accuracy (unlearned - retrained), seconds; NaN where it cannot run."""
     chosen = choice(network, (label,), name, settings)
     task = engine().prepare(chosen, silent).task
@@ -104,7 +97,7 @@ def trial(name: str, settings: dict[str, Value], network: str, label: int, folde
         return float("nan"), float("nan"), float("nan")
     except Diverged:
         return 1.0, -1.0, float("nan")
-    got, wanted = accuracies(network, label, result.weights, task.model, folder), reference(network, label, folder)
+    got, wanted = accuracies(label, result.weights, task.model), reference(network, label)
     return got[0] - wanted[0], got[1] - wanted[1], result.cost.seconds
 
 
@@ -113,7 +106,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("methods", nargs="*", default=list(GRIDS))
     parser.add_argument("--jobs", type=int, default=2, help="trials at once, one thread each")
-    parser.add_argument("--fashion-mnist", type=Path, default=FASHION_MNIST_FOLDER)
     parser.add_argument("--output", type=Path, default=assets.ROOT / "tuning")
     chosen = parser.parse_args()
     chosen.output.mkdir(parents=True, exist_ok=True)
@@ -122,7 +114,7 @@ def main() -> None:
         for name in chosen.methods:
             grid = GRIDS[name]
             settings = [dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())]
-            runs = {pool.submit(trial, name, s, network, label, chosen.fashion_mnist): (i, network)
+            runs = {pool.submit(trial, name, s, network, label): (i, network)
                     for i, s in enumerate(settings) for network in NETWORKS for label in CLASSES}
             found: dict[int, list[tuple[str, float, float, float]]] = {i: [] for i in range(len(settings))}
             for run in tqdm(as_completed(runs), total=len(runs), desc=name):

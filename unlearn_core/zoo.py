@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from unlearn_core import assets, models
+from unlearn_core.audit.lira import Shadows
 from unlearn_core.data import ImageSet, fashion_mnist
 from unlearn_core.gram import Gram, GramSource, Patches, measure_grams
 from unlearn_core.history import ClassHistory, History
@@ -21,6 +22,14 @@ from unlearn_core.task import Importances, Measurement, measure
 
 TITLES = {"small-resnet": "Small ResNet", "small-vit": "Small vision transformer"}
 """The bundled networks and their names for people."""
+
+LAYERS = {
+    "small-resnet": {"stem": "First convolution", "block1": "Block 1", "block2": "Block 2",
+                     "block3": "Block 3, the last"},
+    "small-vit": {"patch": "Patches", "blocks.0": "Block 1", "blocks.1": "Block 2", "blocks.2": "Block 3",
+                  "blocks.3": "Block 4", "norm": "Norm, the last"},
+}
+"""The stages (see `audit.similarity.stages`) that maps are bundled for, first to last, and their names for people."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,11 +72,16 @@ def original(name: str) -> nn.Module:
 
 def retrained(name: str, left_out: int) -> list[nn.Module]:
     """The networks retrained from a fresh initialisation without one class, one per seed."""
-    stored: dict[str, dict[str, Tensor]] = {}
-    for key, value in assets.tensors(f"networks/{name}-without-{left_out}.safetensors").items():
-        seed, parameter = key.split("/")
-        stored.setdefault(seed, {})[parameter] = value
-    return [network(name, stored[seed]) for seed in sorted(stored)]
+    return _numbered(name, f"networks/{name}-without-{left_out}.safetensors")
+
+
+def _numbered(name: str, file: str) -> list[nn.Module]:
+    """The networks of one file, in the order of their numbers."""
+    stored: dict[int, dict[str, Tensor]] = {}
+    for key, value in assets.tensors(file).items():
+        number, parameter = key.split("/")
+        stored.setdefault(int(number), {})[parameter] = value
+    return [network(name, stored[number]) for number in sorted(stored)]
 
 
 def retrained_logits(name: str, scenario: Scenario) -> npt.NDArray[np.float32] | None:
@@ -75,6 +89,21 @@ def retrained_logits(name: str, scenario: Scenario) -> npt.NDArray[np.float32] |
     file, key = f"references/{name}.npz", f"logits{'-'.join(map(str, scenario.forget_classes))}"
     table = assets.arrays(file) if file in assets.manifest().files else {}
     return table[key].astype(np.float32) if key in table else None
+
+
+def shadows(name: str) -> Shadows | None:
+    """What the shadow models say of the evaluation set; None if none are bundled. See `unlearn_core.shadows`."""
+    file = f"shadows/{name}.npz"
+    if file not in assets.manifest().files:
+        return None
+    table = assets.arrays(file)
+    return Shadows(table["margins"].astype(np.float32), table["inside"].astype(np.bool_))
+
+
+def shadow_networks(name: str) -> list[nn.Module]:
+    """Shadow models themselves, the first of those in `shadows`; empty if none are bundled."""
+    file = f"shadows/{name}.safetensors"
+    return _numbered(name, file) if file in assets.manifest().files else []
 
 
 def reference_importance(name: str, loss: Loss) -> Importance:
@@ -120,10 +149,9 @@ def history(name: str) -> History | None:
     return ClassHistory(assets.tensors(file)) if file in assets.manifest().files else None
 
 
-def feature_map(name: str) -> FeatureMap:
-    """The map fitted on the original's features of the evaluation set."""
-    table = assets.arrays(f"maps/{name}.npz")
-    return FeatureMap(table["features"].astype(np.float32), table["positions"].astype(np.float32))
+def feature_map(name: str, layer: str, features: npt.NDArray[np.float32]) -> FeatureMap:
+    """The map fitted on the original's features of the evaluation set at one of `LAYERS`; positions are bundled."""
+    return FeatureMap(features, assets.arrays(f"maps/{name}.npz")[layer].astype(np.float32))
 
 
 def landscape(name: str, scenario: Scenario) -> Grid | None:
@@ -134,3 +162,10 @@ def landscape(name: str, scenario: Scenario) -> Grid | None:
     table = assets.arrays(file)
     return Grid(table["index"].astype(np.uint16), table["gauges"].astype(np.float32),
                 table["xy"].astype(np.uint8), table["predicted"].astype(np.uint8))
+
+
+def curves(name: str) -> dict[str, npt.NDArray[np.float32]]:
+    """(classes, alphas, 3) gauges along alpha at lambda 1 for each of `landscape.ESTIMATORS`; empty if not bundled."""
+    file = f"landscapes/{name}-curves.npz"
+    table = assets.arrays(file) if file in assets.manifest().files else {}
+    return {estimator: values.astype(np.float32) for estimator, values in table.items()}

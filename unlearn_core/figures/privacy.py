@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -125,6 +125,40 @@ def roc_curves(curve: Curve, ink: str = RETRAINED) -> go.Figure:
         figure.layout[axis].update(type="log", range=[np.log10(LOWEST), 0.02], title=title, tickvals=ticks,
                                    ticktext=[f"{t:.0%}" for t in ticks], gridcolor=ORIGINAL + "44", zeroline=False,
                                    automargin=True)
+    return figure.update_layout(height=460, font_color=ink, showlegend=True, margin_t=40,
+                                legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0})
+
+
+def risks(before: Float64, after: Float64, risen: npt.NDArray[np.bool_], captions: Sequence[str],
+          ink: str = RETRAINED) -> go.Figure:
+    """Each image's risk before and after as a dot, on axes linear near 0 and logarithmic beyond.
+
+    Args:
+        before: (P,) log-likelihood ratio in the original.
+        after: (P,) in the unlearned model.
+        risen: (P,) whose risk rose by more than is to be expected: filled and large, the rest hollow and small.
+        captions: (P,) what a pointer on the dot is told.
+        ink: colour of text and diagonal: black, or the text colour on a dark page.
+    """
+    figure = go.Figure(layout=LAYOUT)
+    x, y = np.arcsinh(before), np.arcsinh(after)
+    end = max(3.0, float(np.abs(np.concatenate([x, y])).max()) * 1.03)
+    figure.add_scatter(x=[-end, end], y=[-end, end], mode="lines", name="as before", hoverinfo="skip",
+                       line={"color": ORIGINAL, "width": 2, "dash": "dash"})
+    for name, chosen, marker in (
+            ("retained image", ~risen, {"symbol": "circle-open", "size": 5, "opacity": 0.6}),
+            ("risk rose by more than retrained networks vary", risen, {"symbol": "circle", "size": 11})):
+        figure.add_scatter(
+            x=x[chosen], y=y[chosen], mode="markers", name=name, marker={"color": UNLEARNED, **marker},
+            customdata=np.stack([before[chosen], after[chosen]], 1),
+            text=[caption for caption, one in zip(captions, chosen, strict=True) if one],
+            hovertemplate="%{text}: %{customdata[0]:.2f} before, %{customdata[1]:.2f} after<extra></extra>")
+    marks = [m for m in (-1000, -100, -10, -3, -1, 0, 1, 3, 10, 100, 1000) if abs(np.arcsinh(m)) <= end]
+    for axis, title in (("xaxis", "risk in the original"), ("yaxis", "risk after forgetting")):
+        figure.layout[axis].update(range=[-end, end], title=f"{title} (log-likelihood ratio)",
+                                   tickvals=np.arcsinh(marks),
+                                   ticktext=[f"{m:,}".replace("-", "−") for m in marks], gridcolor=ORIGINAL + "44",
+                                   zeroline=False, automargin=True)
     return figure.update_layout(height=460, font_color=ink, showlegend=True, margin_t=40,
                                 legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0})
 

@@ -1,0 +1,134 @@
+"""Searches: what is judged, that they resume as if nothing had happened, and what a broken file does."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from unlearn_core import search as searches
+from unlearn_core import tune, zoo
+from unlearn_core.engine import Choice, Engine, choice
+from unlearn_core.progress import Cancelled, Progress, silent
+from unlearn_core.search import Goal, Search, best_so_far, discard, judge, results, run, search
+
+SSD = choice("small-resnet", (0,), "ssd", {})
+PAPER = (("alpha", 0.1, 100.0), ("lambda", 0.1, 5.0))
+
+
+@pytest.fixture(scope="module")
+def engine() -> Engine:
+    return Engine()
+
+
+def bowl(engine: object, chosen: Choice, progress: Progress) -> tuple[float, float]:
+    """Stands in for a judgement: best at alpha 3, lambda 1."""
+    knobs = dict(chosen.settings)
+    return 10 * abs(math.log(float(knobs["alpha"]) / 3)), abs(math.log(float(knobs["lambda"])))
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(searches, "judge", bowl)
+
+
+def stopping_at(number: int) -> Progress:
+    def progress(share: float, note: str) -> None:
+        if note.startswith(f"trial {number} "):
+            raise Cancelled
+
+    return progress
+
+
+def begun(wanted: Search, folder: Path, engine: Engine, trials: int) -> Path:
+    """A search stopped after so many trials."""
+    with pytest.raises(Cancelled):
+        run(engine, wanted, stopping_at(trials + 1), folder)
+    (file,) = folder.glob("*.journal")
+    return file
+
+
+def test_a_trial_is_judged_on_validation_images_against_the_retrained(engine: Engine) -> None:
+    unchanged = choice("small-resnet", (0,), "ssd", {"alpha": 100.0})
+    before = tune.accuracies(0, None, zoo.original("small-resnet"))
+    models = zoo.retrained("small-resnet", 0)
+    wanted = np.mean([tune.accuracies(0, None, model) for model in models], 0)
+    found = judge(engine, unchanged, silent)
+    assert found == pytest.approx(100 * np.abs(np.subtract(before, wanted)))
+    assert found[0] > 80 > judge(engine, SSD, silent)[0]
+
+
+@pytest.mark.parametrize("ranges, trials, said", [
+    ((("alpha", 5.0, 2.0),), 50, r"alpha: a lower end below the upper end, both in \[0.1, 100\], expected, got 5 to 2"),
+    ((("alpha", 2.0, 2.0),), 50, "got 2 to 2"), ((("alpha", 0.0, 2.0),), 50, "got 0 to 2"),
+    ((("alpha", float("nan"), 2.0),), 50, "got nan"), ((("beta", 0.1, 1.0),), 50, "one of alpha, lambda"),
+    ((), 50, "at least one knob"), (PAPER, 0, "trials"), (PAPER, 10**6, "trials"),
+])
+def test_a_search_that_means_nothing_is_refused_in_a_sentence(
+        ranges: tuple[tuple[str, float, float], ...], trials: int, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        search(SSD, ranges, trials=trials)
+
+
+def test_without_retrained_networks_there_is_no_search() -> None:
+    with pytest.raises(ValueError, match="a single class expected"):
+        search(choice("small-resnet", (0, 1), "ssd", {}), PAPER)
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("goal", ["one", "both"])
+def test_an_interrupted_search_finds_what_it_would_have_found(tmp_path: Path, engine: Engine, goal: Goal) -> None:
+    wanted = search(SSD, PAPER, goal, trials=16)
+    run(engine, wanted, silent, tmp_path / "whole")
+    begun(wanted, tmp_path / "parts", engine, 4)
+    assert len(results(wanted, tmp_path / "parts").trials) == 4
+    begun(wanted, tmp_path / "parts", engine, 13)
+    run(engine, wanted, silent, tmp_path / "parts")
+    whole = results(wanted, tmp_path / "whole")
+    assert len(whole.trials) == 16 and results(wanted, tmp_path / "parts") == whole
+    assert set(whole.importances) == {"alpha", "lambda"} and sum(whole.importances.values()) == pytest.approx(1)
+    assert goal == "both" or next(iter(whole.importances)) == "alpha"
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_longer_search_goes_on_from_a_shorter_one(tmp_path: Path, engine: Engine) -> None:
+    run(engine, search(SSD, PAPER, trials=5), silent, tmp_path)
+    run(engine, search(SSD, PAPER, trials=8), silent, tmp_path)
+    found = results(search(SSD, PAPER, trials=8), tmp_path).trials
+    assert len(found) == 8 and best_so_far(found)[-1] == min(trial.score for trial in found)
+    discard(search(SSD, PAPER), tmp_path)
+    assert not results(search(SSD, PAPER), tmp_path).trials
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_line_cut_short_costs_one_trial_and_a_broken_file_is_set_aside(tmp_path: Path, engine: Engine) -> None:
+    wanted = search(SSD, PAPER, trials=6)
+    file = begun(wanted, tmp_path, engine, 4)
+    file.write_bytes(file.read_bytes() + b'{"op_code":4,"worker')
+    assert len(results(wanted, tmp_path).trials) == 4 and not results(wanted, tmp_path).damaged
+    run(engine, wanted, silent, tmp_path)
+    assert len(results(wanted, tmp_path).trials) == 6
+    broken = b"\x00garbage\n" + file.read_bytes()
+    file.write_bytes(broken)
+    assert results(wanted, tmp_path).damaged
+    run(engine, wanted, silent, tmp_path)
+    assert len(results(wanted, tmp_path).trials) == 6
+    (aside,) = tmp_path.glob("*.damaged-*")
+    assert aside.read_bytes() == broken
+
+
+@settings(max_examples=5, deadline=None)
+@given(low=st.floats(0.1, 5), times=st.floats(1.1, 20), seed=st.integers(0, 9))
+def test_trials_stay_within_their_ranges(tmp_path_factory: pytest.TempPathFactory, low: float, times: float,
+                                         seed: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(searches, "judge", bowl)
+        wanted = search(SSD, (("alpha", low, low * times),), trials=12, seed=seed)
+        folder = tmp_path_factory.mktemp("ranges")
+        run(None, wanted, silent, folder)  # type: ignore[arg-type]
+        found = results(wanted, folder)
+    assert all(low <= trial.values["alpha"] <= low * times for trial in found.trials) and not found.importances
