@@ -3,107 +3,198 @@
 from __future__ import annotations
 
 import math
+from typing import cast
 
 import numpy as np
 import pandas as pd
 import streamlit as st
 
+from ui import pictures
 from ui.answers import answer
+from ui.attack_view import attack_view
 from ui.runtime import engine
-from ui.state import CLASSES, state, tell_notes, write_address
-from ui.waiting import give_up
-from unlearn_core.audit.membership import STATISTICS, StatisticName
-from unlearn_core.audit.report import DISTINCT, TITLES, Attacked, Report, report, standing
-from unlearn_core.figures.privacy import Curve, Strip, butterfly, roc_curves, strips
+from ui.state import CLASSES, State, state, tell_notes, view, write_address
+from ui.waiting import give_up, ready
+from unlearn_core import shadows, zoo
+from unlearn_core.assets import AssetError
+from unlearn_core.audit.lira import Shadows
+from unlearn_core.audit.membership import STATISTICS
+from unlearn_core.audit.report import TITLES, Attacked, AttackName, Report, ShadowAttack, report, standing
+from unlearn_core.audit.risk import RetainedRisk, retained_risk
+from unlearn_core.engine import Choice, Scene, Settled
+from unlearn_core.figures.privacy import Curve, Strip, butterfly, risks, roc_curves, strips
 from unlearn_core.figures.style import RETRAINED, RETRAINED_ON_DARK
 from unlearn_core.methods import method
-from unlearn_core.zoo import TITLES as NETWORKS
+from unlearn_core.methods.base import NotApplicable
 
-DOMAINS: dict[StatisticName, tuple[float, float]] = {
+DOMAINS: dict[AttackName, tuple[float, float]] = {
     "margin": (-20, 15), "loss": (-20, 0), "confidence": (0, 1), "entropy": (-math.log(len(CLASSES)), 0),
-    "modified_entropy": (-30, 0)}
+    "modified_entropy": (-30, 0), "lira": (-6, 4), "u_lira": (-6, 6)}
+ABOUT: dict[AttackName, str] = {
+    **STATISTICS,
+    "lira": "log-likelihood ratio of the image's logit margin under shadow models that saw it and that did not, on an "
+            "arsinh scale",
+    "u_lira": "log-likelihood ratio of the image's logit margin under shadow models that saw it, or did not, and then "
+              "forgot as this one did, on an arsinh scale"}
 STEPS = 200  # of the threshold slider
+MOST_RISEN = 12
 
 
-def domain(name: StatisticName, attack: Attacked) -> tuple[float, float]:
+def domain(name: AttackName, attack: Attacked) -> tuple[float, float]:
     """The statistic's usual axis, or, where values lie beyond it, one that holds them all."""
-    values = np.concatenate([attack.members, attack.others])
+    values = np.concatenate([attack.after.members, attack.after.others])
     low, high = DOMAINS[name]
     if values.min() >= low and values.max() <= high:
         return low, high
     return math.floor(values.min()), math.ceil(values.max())
 
 
-def aim(found: Report, name: StatisticName) -> None:
-    """Put the attacker's statistic, and its threshold where the balanced accuracy is best."""
+def forgetful_shadows(wanted: Choice, scene: Scene, settled: Settled) -> Shadows | None:
+    """The shadow models after they forgot as well, if that was asked for; else the offer, or how far they are."""
+    if zoo.shadows(wanted.network) is None:
+        return None
+    known = engine().pool.known(shadows.request_key(wanted))
+    if known is not None:
+        return cast(Shadows, known)
+
+    def stop() -> None:
+        st.session_state.pop("u_lira", None)
+
+    if st.session_state.get("u_lira") == wanted.key:
+        try:
+            return ready(shadows.request(engine(), scene, wanted), 0.4, "Letting the shadow models forget", stop)
+        except NotApplicable as reason:
+            st.info(f"U-LiRA cannot judge {method(wanted.method).title}, which would have to run on the shadow models "
+                    f"too. {reason}", icon=":material/block:")
+        except (AssetError, ValueError, RuntimeError) as problem:
+            st.error(str(problem), icon=":material/error:")
+        stop()
+        return None
+    minutes = shadows.expected_seconds(settled.cost.seconds, method(wanted.method)) / 60
+    with st.container(horizontal=True, vertical_alignment="center"):
+        if st.button("Let the shadow models forget too", icon=":material/group_remove:"):
+            st.session_state["u_lira"] = wanted.key
+            st.rerun()
+        st.caption("LiRA compares with shadow models, which *learned* half of the images. U-LiRA lets "
+                   f"{shadows.NETWORKS} of them forget as this one did, each from its own half, and compares with "
+                   "those. Takes "
+                   f"about {f'{minutes:.0f} minutes' if minutes >= 1.5 else 'a minute'} and can be cancelled.")
+    return None
+
+
+def judge(wanted: Choice, scene: Scene, settled: Settled,
+          forgetful: Shadows | None) -> tuple[Report, RetainedRisk | None]:
+    """Everything the page says in numbers, computed once for all sessions."""
+    key = ("privacy", wanted, forgetful is not None)
+    known = engine().pool.known(key)
+    if known is None:
+        evaluation, plain = engine().evaluation, zoo.shadows(wanted.network)
+        given = (settled.logits, engine().base(wanted.network).before.logits, scene.retrained_logits,
+                 evaluation.labels, evaluation.member, wanted.forget)
+        models: dict[ShadowAttack, Shadows | None] = {"lira": plain, "u_lira": forgetful}
+        found = report(*given, {name: each for name, each in models.items() if each is not None})
+        known = engine().pool.keep(key, (found, None if plain is None else retained_risk(*given, plain)))
+    return cast(tuple[Report, RetainedRisk | None], known)
+
+
+def missing(name: AttackName, network: str) -> str:
+    """Why an attack is not at hand."""
+    if zoo.shadows(network) is None:
+        return (f"No shadow models of the {zoo.TITLES[network].lower()} are bundled, so what {TITLES[name]} finds "
+                "cannot be said. The other statistics need none.")
+    return "U-LiRA needs shadow models that forgot as well: the button above lets them."
+
+
+def plain_aim(found: Report, name: AttackName, threshold: float) -> None:
+    """Put the slider of the plain view, within what it can show."""
     low, high = domain(name, found.attacks[name])
-    best = found.attacks[name].unlearned.best_threshold  # infinite if it is best to call no image a member
-    st.session_state["statistic"] = name
-    st.session_state["threshold"] = float(min(max(best, low), high + (high - low) / STEPS))
+    st.session_state["threshold"] = float(min(max(threshold, low), high + (high - low) / STEPS))
 
 
 @st.fragment
-def attacker(found: Report, key: str, ink: str) -> None:
-    """The attacker's statistic and threshold, and what they lead to."""
-    if st.session_state.get("aimed") != key:
-        st.session_state["aimed"] = key
-        aim(found, st.session_state.get("statistic", "margin"))
-    elif "threshold" not in st.session_state or "statistic" not in st.session_state:
-        aim(found, "margin")  # Streamlit forgets widgets while another page is shown
-
-    with st.container(horizontal=True, vertical_alignment="bottom"):
-        name: StatisticName = st.selectbox(
-            "What the attacker looks at", list(TITLES), format_func=lambda n: TITLES[n].capitalize(), key="statistic",
-            width=320, on_change=lambda: aim(found, st.session_state["statistic"]))
-        st.button("Best guess", icon=":material/target:", on_click=aim, args=(found, name),
-                  help="The threshold of this statistic with the best balanced accuracy.")
-        st.button("Worst case", icon=":material/crisis_alert:", on_click=aim, args=(found, found.strongest),
-                  help=f"The strongest statistic, {TITLES[found.strongest]}, at its best threshold.")
+def plain_attack(found: Report, name: AttackName, key: str, ink: str, visitor: State) -> None:
+    """The attack with plain widgets."""
     attack = found.attacks[name]
+    best = attack.unlearned.best_threshold  # infinite if it is best to call no image a member
+    if st.session_state.get("aimed") != (key, name) or "threshold" not in st.session_state:
+        st.session_state["aimed"] = (key, name)
+        plain_aim(found, name, best)
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        st.button("Best guess", icon=":material/target:", on_click=plain_aim, args=(found, name, best),
+                  help="The threshold of this statistic with the best balanced accuracy.")
+        if st.button("Worst case", icon=":material/crisis_alert:", on_click=worst, args=(found, visitor),
+                     help=f"The strongest statistic, {TITLES[found.strongest]}, at its best threshold."):
+            st.rerun()
     low, high = domain(name, attack)
     step = (high - low) / STEPS
     threshold = st.slider("Threshold: at least this is called a member", float(low), float(high + step), step=step,
                           key="threshold", format="%.3f")
-    calls, best = attack.at(threshold), attack.unlearned.balanced_accuracy
-    words = (f"Of {len(attack.others)} never-seen images {calls.fpr:.1%} are wrongly called members (FPR); of "
-             f"{len(attack.members)} training images {calls.fnr:.1%} are missed (FNR). Balanced accuracy "
-             f"**{calls.balanced_accuracy:.1%}**, where a coin has 50 %; this statistic's best is {best:.1%}")
-    if attack.null is not None:
-        words += (f", on retrained networks, which never saw either group, {attack.null.balanced_accuracy.min():.1%} "
-                  f"to {attack.null.balanced_accuracy.max():.1%}")
-    st.markdown(words + ".")
-    st.caption(f"How to read this: a dot is an image; upwards is the {STATISTICS[name]}. Filled dots are called "
-               "members. If both wings look alike, this attacker learns nothing. The best threshold is chosen on these "
-               "very images, so even a blind attacker scores a little above 50 %.")
-    st.plotly_chart(butterfly(attack.members, attack.others, threshold, (low, high), TITLES[name], ink),
+    calls = attack.at(threshold)
+    st.markdown(f"Of {len(attack.after.others)} never-seen images {calls.fpr:.1%} are wrongly called members (FPR); of "
+                f"{len(attack.after.members)} training images {calls.fnr:.1%} are missed (FNR). Balanced accuracy "
+                f"**{calls.balanced_accuracy:.1%}**.")
+    st.plotly_chart(butterfly(attack.after.members, attack.after.others, threshold, (low, high), TITLES[name], ink),
                     key="butterfly", config={"displayModeBar": False},
                     alt=f"{TITLES[name].capitalize()} of training images and never-seen images; balanced accuracy "
                         f"{calls.balanced_accuracy:.1%} at {threshold:.4g}")
 
+
+def worst(found: Report, visitor: State) -> None:
+    """Show the strongest statistic at its best threshold."""
+    visitor.views["statistic"] = found.strongest
+    st.session_state.pop("aimed", None)
+
+
+def power(attack: Attacked) -> str:
+    """How strong the attack is where nothing was forgotten differently: on shadow models, each judged by the others."""
+    if attack.calibration is None:
+        return ""
+    low, high = np.quantile(attack.calibration.auc, [0.025, 0.975])
+    found = attack.calibration.low[0]
+    share = "" if np.isnan(found).any() else f", and it finds {found.mean():.1%} of members at 1 % false alarms"
+    return (f"**Its power:** on the {len(attack.calibration.auc)} shadow models themselves, each judged by the "
+            f"others, the AUC is {attack.calibration.auc.mean():.2f} (95 % of them {low:.2f} to {high:.2f}){share}. "
+            "The audited network is not quite their kind: it saw 20,000 images, a shadow model half of 21,000.")
+
+
+def attack_in_full(found: Report, name: AttackName, ink: str) -> None:
+    """The finding, and the ROC with what it says at few false alarms."""
+    attack = found.attacks[name]
+    best, (low, high) = attack.unlearned.balanced_accuracy, attack.interval.balanced_accuracy
+    words = (f"At its best threshold this attacker is right **{best:.1%}** of the time (balanced; 95 % interval "
+             f"{low:.1%} to {high:.1%}), on the original {attack.original.balanced_accuracy:.1%}")
+    if attack.null is not None:
+        words += (f", on retrained networks, which never saw either group, {attack.null.balanced_accuracy.min():.1%} "
+                  f"to {attack.null.balanced_accuracy.max():.1%}")
+    st.markdown(words + ". The threshold is chosen on these very images, so that even a blind attacker scores a little "
+                        "above 50 %.")
     left, right = st.columns([0.6, 0.4])
     curve = Curve(attack.interval.grid, attack.unlearned.at(attack.interval.grid), attack.interval.band,
                   attack.original.at(attack.interval.grid), attack.null.envelope if attack.null is not None else None)
     with left:
-        st.markdown(f"#### ROC of the {TITLES[name]}")
+        st.markdown(f"#### ROC: {TITLES[name]}")
         st.plotly_chart(roc_curves(curve, ink), key="roc", config={"displayModeBar": False},
-                        alt=f"ROC of the {TITLES[name]}: area {attack.unlearned.auc:.2f} for the unlearned model, "
+                        alt=f"ROC of {TITLES[name]}: area {attack.unlearned.auc:.2f} for the unlearned model, "
                             f"{attack.original.auc:.2f} for the original")
     with right:
         st.caption("How to read this: the higher the line at the left, the more members are found with few false "
                    "alarms. Orange, the unlearned model with its 95 % band over images; dashed grey, the original; "
                    "hatched, the range of the retrained networks; dotted, guessing.")
+        low, high = attack.interval.auc
+        st.markdown(f"**AUC:** {attack.unlearned.auc:.2f} (95 % interval {low:.2f} to {high:.2f}), guessing has 0.50.")
         for number, at in enumerate(attack.unlearned.low):
             ends = attack.interval.low[number]
             st.markdown(f"**Members found at {100 * at.rate:.3g} % false alarms:** " + (
                 f"{at.value:.1%} (95 % interval {ends[0]:.1%} to {ends[1]:.1%}). At this rate it hangs on "
                 f"{round(at.rate / at.finest)} of the {attack.unlearned.others} never-seen images."
                 if at.resolved else f"cannot be said. {at.reason}"))
+        st.markdown(power(attack))
 
 
 def table(found: Report) -> pd.DataFrame:
     """One row per statistic that orders the images in its own way."""
     rows = []
-    for name in DISTINCT:
+    for name in found.distinct:
         attack = found.attacks[name]
         row: dict[str, object] = {"statistic": "margin, loss, confidence" if name == "margin" else TITLES[name]}
         for model, curve, around in (("unlearned", attack.unlearned, attack.interval),
@@ -138,6 +229,32 @@ def retraining(found: Report, ink: str) -> None:
     st.markdown(f"- {told.distance.verdict}\n- {told.score.verdict}")
 
 
+def bystanders(found: RetainedRisk | None, network: str, ink: str) -> None:
+    """What forgetting some did to the risk of the rest."""
+    st.markdown("#### Did forgetting these make others easier to find?")
+    if found is None:
+        st.info(f"This takes shadow models, and none of the {zoo.TITLES[network].lower()} are bundled.",
+                icon=":material/info:")
+        return
+    st.markdown(found.finding)
+    left, right = st.columns([0.6, 0.4])
+    labels = engine().evaluation.labels
+    marked = found.risen if found.null_risen is not None else np.zeros(len(found.rise), bool)
+    with left:
+        st.plotly_chart(risks(found.before, found.after, marked, [CLASSES[labels[n]] for n in found.number], ink),
+                        key="risks", config={"displayModeBar": False},
+                        alt=f"LiRA's log-likelihood ratio of {len(found.before)} retained training images before and "
+                            f"after forgetting; {int(marked.sum())} rose by more than retrained networks vary")
+    with right:
+        st.caption("How to read this: a dot is a training image that was to be kept; further up, LiRA is surer that "
+                   "the unlearned model saw it; above the dashed line, surer than of the original. Filled: above "
+                   "what the original and 95 % of retrained networks would show for this very image; some are by "
+                   "chance, so the sentence above counts the same in each retrained network.")
+        most = np.argsort(-found.rise)[:MOST_RISEN]
+        st.markdown("**Whose risk rose most**")
+        pictures.wall({int(found.number[i]): f"{found.before[i]:z.1f} → {found.after[i]:z.1f}" for i in most}, 72)
+
+
 def boxes(found: Report) -> None:
     """What this shows, and what it does not prove."""
     left, right = st.columns(2)
@@ -155,12 +272,12 @@ def boxes(found: Report) -> None:
     with right.container(border=True):
         st.markdown("**What it does not prove**")
         st.markdown(
-            "- that no attacker could tell: per-example LiRA, which knows how hard each single image is, is stronger "
-            "and not yet on this page\n"
+            "- that no attacker could tell: LiRA is only as strong as its shadow models, a hundred and more would see "
+            "more, and none of these attackers looks at the weights or asks about more than one image at a time\n"
             "- that nothing is left inside: only outputs are read, and hiding an output leaves all else in place\n"
             f"- much about small differences: there are 100 images of each kind per class and {found.seeds or 'no'} "
             "retrained networks\n"
-            "- anything about the retained images: their risk may have risen")
+            "- that nobody pays: the risk of retained images is judged on 100 of each class")
 
 
 visitor = state()
@@ -174,27 +291,46 @@ write_address(wanted, visitor)
 reached = answer(visitor, wanted)
 if reached is None:
     st.stop()
-give_up()  # of a choice that was left before its answer came
+if st.session_state.get("u_lira") != wanted.key:
+    give_up()  # of a choice that was left before its answer came
 scene, settled = reached
-evaluation = engine().evaluation
-judged = report(settled.logits, engine().base(wanted.network).before.logits, scene.retrained_logits,
-                evaluation.labels, evaluation.member, wanted.forget)
 ink = RETRAINED_ON_DARK if st.context.theme.type == "dark" else RETRAINED
 
-st.markdown(f"#### {judged.headline}")
-if judged.told is not None and not judged.informative:
-    also = judged.told.original_distance.placement.place == "apart"
-    st.info("Even in the untouched original, none of these membership attacks sees the images any better than in "
-            "networks that never saw them: passing them proves nothing here." + (
-                " The comparison with retraining, further down, does tell the original." if also else ""),
-            icon=":material/info:")
-st.caption(f"The playground's present choice: {method(wanted.method).title} on {NETWORKS[wanted.network]}, forgetting "
-           f"{', '.join(CLASSES[c] for c in wanted.forget)}; its knobs are on the first page. Computed now on 100 "
-           f"training and 100 unseen images per class. Retrained reference: "
-           + (f"{judged.seeds} networks, precomputed." if judged.seeds else "none is bundled for this choice."))
-
+summary = st.container()
 st.markdown("#### Members or never seen?")
-attacker(judged, wanted.key, ink)
+name = cast(AttackName, view(visitor, "statistic", list(TITLES), "What the attacker looks at",
+                             format_func=lambda n: TITLES[n][0].upper() + TITLES[n][1:], width=320))
+try:
+    forgetful = forgetful_shadows(wanted, scene, settled)
+    judged, risk = judge(wanted, scene, settled, forgetful)
+except AssetError as problem:
+    st.error(str(problem), icon=":material/error:")
+    st.stop()
+with summary:
+    st.markdown(f"#### {judged.headline}")
+    if judged.told is not None and not judged.informative:
+        also = judged.told.original_distance.placement.place == "apart"
+        st.info("Even in the untouched original, none of these membership attacks sees the images any better than in "
+                "networks that never saw them: passing them proves nothing here." + (
+                    " The comparison with retraining, further down, does tell the original." if also else ""),
+                icon=":material/info:")
+    st.caption(f"The playground's present choice: {method(wanted.method).title} on {zoo.TITLES[wanted.network]}, "
+               f"forgetting {', '.join(CLASSES[c] for c in wanted.forget)}; its knobs are on the first page. Computed "
+               "now on 100 training and 100 unseen images per class. Retrained reference: "
+               + (f"{judged.seeds} networks, precomputed." if judged.seeds else "none is bundled for this choice."))
+
+if name not in judged.attacks:
+    st.info(missing(name, wanted.network), icon=":material/info:")
+else:
+    st.caption(f"How to read this: a dot is an image of the forgotten classes, ● one of the training set, ◆ one never "
+               f"seen; upwards is the {ABOUT[name]}. Filled dots lie above the threshold and are called members. If "
+               "both wings look alike, this attacker learns nothing.")
+    if visitor.plain:
+        plain_attack(judged, name, wanted.key, ink, visitor)
+    else:
+        attack_view(judged, name, wanted.key, domain(name, judged.attacks[name]), wanted.forget, engine().evaluation,
+                    engine().base(wanted.network).before, settled.logits, lambda: worst(judged, visitor))
+    attack_in_full(judged, name, ink)
 
 st.markdown("#### All statistics")
 st.caption("How to read this: AUC is how often a training image looks more like a member than an unseen one; 0.5 is "
@@ -206,5 +342,6 @@ st.dataframe(table(judged), hide_index=True, column_config={
     "AUC unlearned": st.column_config.NumberColumn(format="%.3f"),
     "AUC original": st.column_config.NumberColumn(format="%.3f")})
 
+bystanders(risk, wanted.network, ink)
 retraining(judged, ink)
 boxes(judged)

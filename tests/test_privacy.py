@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import json
+import math
 import time
+from collections.abc import Callable
 from functools import cache
 
 import numpy as np
 import pytest
 import streamlit as st
+from playwright.sync_api import Browser, expect
 from streamlit.testing.v1 import AppTest
 
-from tests.conftest import REPOSITORY
+from tests.conftest import REPOSITORY, Serve, Visitor
 from ui.runtime import engine
+from ui.scripts import read
 from unlearn_core import zoo
 from unlearn_core.audit.distinguish import Placement
 from unlearn_core.audit.membership import STATISTICS
-from unlearn_core.audit.report import DISTINCT, TITLES, Report, report, standing
-from unlearn_core.figures.privacy import BINS, LOWEST, Curve, Strip, butterfly, dots, roc_curves, strips
+from unlearn_core.audit.report import TITLES, Report, report, standing
+from unlearn_core.audit.roc import roc
+from unlearn_core.figures.privacy import BINS, LOWEST, Curve, Strip, butterfly, dots, risks, roc_curves, strips
 from unlearn_core.figures.style import ORIGINAL, RETRAINED_ON_DARK, UNLEARNED
 from unlearn_core.scenario import Scenario
 
@@ -49,7 +54,7 @@ def test_a_model_like_the_retrained_passes() -> None:
     found = synthetic("like retrained")
     assert found.told is not None and not found.told.apart and found.seeds == 6
     assert found.told.original_distance.placement.place == found.told.original_score.placement.place == "apart"
-    for name in DISTINCT:
+    for name in found.distinct:
         placement = found.attacks[name].placement
         assert placement is not None and standing(placement) in ("within", "just above", "just below")
     assert found.informative and found.headline.lower().startswith("not ")
@@ -76,12 +81,12 @@ def test_without_retrained_networks_the_attacks_remain() -> None:
 
 def test_loss_confidence_and_margin_are_one_attack() -> None:
     found = synthetic("like retrained")
-    assert set(TITLES) == set(STATISTICS) == set(found.attacks)
+    assert set(TITLES) - {"lira", "u_lira"} == set(STATISTICS) == set(found.attacks)
     assert found.attacks["loss"].unlearned.auc == found.attacks["confidence"].unlearned.auc == pytest.approx(
         found.attacks["margin"].unlearned.auc)
-    assert found.strongest in DISTINCT
+    assert found.strongest in found.distinct == ("margin", "entropy", "modified_entropy")
     assert found.attacks[found.strongest].unlearned.balanced_accuracy == max(
-        found.attacks[name].unlearned.balanced_accuracy for name in TITLES)
+        attack.unlearned.balanced_accuracy for attack in found.attacks.values())
 
 
 def test_errors_at_a_threshold_are_those_of_the_roc() -> None:
@@ -135,6 +140,17 @@ def test_the_roc_is_drawn_as_given_on_fixed_logarithmic_axes() -> None:
     assert figure.layout.xaxis.range == figure.layout.yaxis.range == (-2, 0.02)
     both = roc_curves(Curve(grid, rates, np.stack([rates, rates]), rates, np.stack([rates, rates])), RETRAINED_ON_DARK)
     assert next(t for t in both.data if t.name == "retrained").line.color == RETRAINED_ON_DARK
+
+
+def test_risks_mark_what_rose_on_symmetric_axes() -> None:
+    before, after = np.array([0.0, -1.0, 5.0]), np.array([0.5, 20.0, 4.0])
+    figure = risks(before, after, np.array([False, True, False]), ["a", "b", "c"], RETRAINED_ON_DARK)
+    json.loads(figure.to_json())
+    diagonal, rest, risen = figure.data
+    assert list(rest.text) == ["a", "c"] and list(risen.text) == ["b"]
+    assert list(risen.y) == [np.arcsinh(20)] and list(risen.customdata[0]) == [-1, 20]
+    assert figure.layout.xaxis.range == figure.layout.yaxis.range and diagonal.y[1] > np.arcsinh(20)
+    assert {rest.marker.color, risen.marker.color} == {UNLEARNED} and figure.layout.font.color == RETRAINED_ON_DARK
 
 
 def test_strips_place_values_on_their_whole_domain() -> None:
@@ -192,30 +208,39 @@ def headline(test: AppTest) -> str:
     return next(m.value for m in test.markdown if m.value.startswith("#### ")).removeprefix("#### ")
 
 
-def test_the_page_judges_the_default_and_the_attacker_can_aim() -> None:
-    test = page()
+def test_the_page_judges_the_default_with_lira_among_the_attacks() -> None:
+    test = page(statistic="lira")
     assert "retraining" in headline(test) and "on retrained networks" in headline(test)
-    assert len(test.get("plotly_chart")) == 3
+    assert len(test.get("plotly_chart")) == 3, "ROC, risk of the retained, comparison with retraining"
     table = test.dataframe[0].value
-    assert list(table["statistic"]) == ["margin, loss, confidence", "entropy", "modified entropy"]
-    assert "this statistic's best" in said(test) and "not 0.1 %" in said(test)
+    assert list(table["statistic"]) == ["margin, loss, confidence", "entropy", "modified entropy", "LiRA, per image"]
+    assert "not 0.1 %" in said(test) and "on the 64 shadow models themselves" in said(test)
+    assert "Of 900 retained training images LiRA finds" in said(test)
+    assert "at the LiRA" not in said(test) and "#### ROC: LiRA, per image" in said(test)
+    test.selectbox(key="view.statistic").set_value("u_lira").run()
+    assert any("shadow models that forgot as well" in i.value for i in test.info) and not test.exception
+
+
+def test_the_plain_view_has_a_slider_and_aims() -> None:
+    test = page(plain="1")
+    assert len(test.get("plotly_chart")) == 4
     best = test.slider(key="threshold").value
     top = next(m.value for m in test.markdown if "Balanced accuracy" in m.value)
     test.slider(key="threshold").set_value(-20.0).run()
     assert "0.0% are missed (FNR). Balanced accuracy **50.0%**" in said(test)
     next(b for b in test.button if b.label == "Best guess").click().run()
     assert test.slider(key="threshold").value == best and top in said(test)
-    test.selectbox(key="statistic").set_value("entropy").run()
+    test.selectbox(key="view.statistic").set_value("entropy").run()
     assert test.slider(key="threshold").max < 0.1 and not test.exception
     next(b for b in test.button if b.label == "Worst case").click().run()
-    assert TITLES[test.selectbox(key="statistic").value] in headline(test)
+    assert TITLES[test.selectbox(key="view.statistic").value] in headline(test)
 
 
 def test_a_still_method_is_judged_too() -> None:
-    test = page(method="head_zeroing", forget="1")
+    test = page(method="head_zeroing", forget="1", plain="1")
     assert headline(test).startswith("Told from retraining: its outputs lie ")
     assert test.slider(key="threshold").max < -9000, "the axis follows its values"
-    test.selectbox(key="statistic").set_value("confidence").run()
+    test.selectbox(key="view.statistic").set_value("confidence").run()
     assert not test.exception and "Balanced accuracy **50.0%**" in said(test), "all are 0 to the last digit"
 
 
@@ -223,7 +248,39 @@ def test_several_classes_say_what_is_missing_and_show_the_rest() -> None:
     test = page(forget="0,6", method="head_zeroing")
     assert headline(test).startswith("No retrained reference is at hand")
     assert "this cannot be said" in test.info[0].value and len(test.get("plotly_chart")) == 2
-    assert "retrained" not in test.dataframe[0].value.columns and "200 never-seen images" in said(test)
+    assert "retrained" not in test.dataframe[0].value.columns and "Of 800 retained training images" in said(test)
+
+
+def test_a_network_without_shadow_models_says_so_and_a_hostile_statistic_changes_nothing() -> None:
+    test = page(network="small-vit", method="head_zeroing", statistic="lira")
+    assert any("No shadow models of the small vision transformer" in i.value for i in test.info)
+    assert not any(b.label == "Let the shadow models forget too" for b in test.button)
+    bad = page(statistic="<script>alert(1)</script>", method="head_zeroing")
+    assert any("statistic: one of margin, loss" in w.value and "<" not in w.value for w in bad.warning)
+    assert bad.selectbox(key="view.statistic").value == "margin"
+
+
+def test_u_lira_runs_on_request_and_joins_the_attacks(monkeypatch: pytest.MonkeyPatch) -> None:
+    few = zoo.shadow_networks("small-resnet")[:20]
+    monkeypatch.setattr(zoo, "shadow_networks", lambda name: few)
+    test = page(method="head_zeroing", statistic="u_lira", forget="2")
+    next(b for b in test.button if b.label == "Let the shadow models forget too").click().run()
+    while any(b.label == "Cancel" for b in test.button):
+        time.sleep(0.2)
+        test.run()
+    assert not test.exception and "U-LiRA, per image" in list(test.dataframe[0].value["statistic"])
+    assert "on the 20 shadow models themselves" in said(test)
+    assert not any(b.label == "Let the shadow models forget too" for b in test.button)
+
+
+def test_u_lira_says_why_a_method_that_needs_the_training_history_cannot_serve() -> None:
+    test = page(method="amnesiac", repair_epochs="0")
+    next(b for b in test.button if b.label == "Let the shadow models forget too").click().run()
+    while any(b.label == "Cancel" for b in test.button):
+        time.sleep(0.2)
+        test.run()
+    assert any("U-LiRA cannot judge Amnesiac" in i.value for i in test.info) and not test.exception
+    assert len(test.get("plotly_chart")) == 3
 
 
 def test_what_cannot_be_computed_becomes_a_sentence() -> None:
@@ -241,3 +298,93 @@ def test_the_ink_is_light_on_a_dark_page(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(type(st.context), "theme", Dark())
     charts = page().get("plotly_chart")
     assert [json.loads(c.proto.spec)["layout"]["font"]["color"] for c in charts] == [RETRAINED_ON_DARK] * 3
+
+
+# ------------------------------------------------------------------------------------------------- in a browser
+
+ATTACK = """async (text) => {
+  window.attack = await import(URL.createObjectURL(new Blob([text], { type: "text/javascript" })));
+}"""
+
+
+@pytest.mark.browser
+def test_the_attackers_maths_in_the_browser_is_that_of_the_package(chromium: Browser) -> None:
+    rng = np.random.default_rng(0)
+    tab = chromium.new_page()
+    tab.goto("about:blank")
+    tab.evaluate(ATTACK, read("live_maths.js", "canvas.js", "attack.js"))
+    for shift, digits in ((1.0, 6), (0.5, 0), (-9.0, 3)):  # ties; worse than guessing
+        members, others = np.round(rng.normal(shift, 1, 37), digits), np.round(rng.normal(0, 1, 120), digits)
+        curve = roc(members, others)
+        thresholds = [*np.linspace(-3, 3, 20), *members[:3], *others[:3]]
+        found = tab.evaluate("""([members, others, thresholds]) => {
+          const groups = { members: attack.ascending(members), others: attack.ascending(others) };
+          return { errors: thresholds.map((t) => attack.errorsAt(groups, t)), best: attack.bestThreshold(groups),
+            low: [0.01, 0.1, 0.3].map((rate) => attack.thresholdAtRate(groups, rate).tpr),
+            stack: attack.stacked(others, [-3, 3], 70),
+            sides: Object.values(attack.sides(members, others, thresholds[9])).map((side) => side.length) };
+        }""", [members.tolist(), others.tolist(), thresholds])
+        for t, errors in zip(thresholds, found["errors"], strict=True):
+            assert errors["fpr"] == pytest.approx((others >= t).mean())
+            assert errors["fnr"] == pytest.approx((members < t).mean())
+            assert errors["balanced"] == pytest.approx(1 - (errors["fpr"] + errors["fnr"]) / 2)
+        assert found["best"]["balanced"] == pytest.approx(curve.balanced_accuracy)
+        best = math.inf if found["best"]["threshold"] is None else found["best"]["threshold"]
+        assert best == pytest.approx(curve.best_threshold)
+        assert found["low"] == pytest.approx(curve.at([0.01, 0.1, 0.3]))
+        place, height = dots(others, (-3.0, 3.0))
+        assert found["stack"]["place"] == place.tolist()
+        assert (np.array(found["stack"]["bin"]) + 0.5) * 6 / BINS - 3 == pytest.approx(height)
+        t = thresholds[9]
+        assert found["sides"] == [(members >= t).sum(), (others < t).sum(), (members < t).sum(), (others >= t).sum()]
+    tab.close()
+
+
+@pytest.mark.browser
+def test_dragging_the_threshold_asks_the_server_for_nothing(serve: Serve, visitor: Callable[..., Visitor]) -> None:
+    one = visitor()
+    sent: list[object] = []
+
+    def note(frame: object) -> None:
+        sent.append(frame)
+
+    one.page.on("websocket", lambda socket: socket.on("framesent", note))
+    one.page.goto(f"{serve()}/privacy?statistic=lira&forget=6")
+    canvas = one.page.wait_for_selector('[data-testid="attack"][data-value]', timeout=60_000)
+    one.page.wait_for_selector("text=What it does not prove", timeout=60_000)
+    assert canvas is not None
+
+    def shown() -> list[str]:
+        return [one.page.inner_text(f'[data-testid="{name}"]') for name in ("balanced", "fpr", "fnr")]
+
+    first = shown()
+    canvas.scroll_into_view_if_needed()
+    box = canvas.bounding_box()
+    assert box is not None
+    one.page.evaluate("window.__lacunaMeasure = true")
+    one.page.wait_for_timeout(1500)  # what the page sends of its own accord
+    sent.clear()
+    one.page.mouse.move(box["x"] + 400, box["y"] + 320)
+    one.page.mouse.down()
+    for y in range(320, 240, -4):
+        one.page.mouse.move(box["x"] + 400, box["y"] + y)
+    one.page.mouse.up()
+    expect(one.page.get_by_test_id("fpr")).not_to_have_text(first[1])
+    assert not sent
+    frames = one.page.evaluate("window.__lacunaFrames")
+    assert len(frames) >= 3 and np.median(frames) < 100
+    canvas.focus()
+    before = float(held := canvas.get_attribute("data-value") or "nan")
+    one.page.keyboard.press("ArrowUp")
+    expect(one.page.get_by_test_id("attack")).not_to_have_attribute("data-value", held)
+    assert float(canvas.get_attribute("data-value") or "nan") > before and not sent
+    one.page.click('[data-testid="best"]')
+    expect(one.page.get_by_test_id("fpr")).to_have_text(first[1])
+    assert shown() == first and not sent
+    one.page.click('[data-testid="wall-found"] img')
+    expect(one.page.get_by_test_id("card")).to_contain_text("training image")
+    one.page.keyboard.press("Escape")
+    one.page.wait_for_selector('[data-testid="card"]', state="hidden")
+    one.page.click('[data-testid="worst"]')
+    one.page.wait_for_function("() => !location.search.includes('lira')")
+    assert not one.complaints

@@ -19,6 +19,38 @@ _FLOOR = 0.01  # of the pooled standard deviation: no image is more certain than
 
 
 @dataclass(frozen=True, eq=False)
+class Shadows:
+    """What shadow models say of the audited images.
+
+    Attributes:
+        margins: (K, N) logit margin of each image's true class under each model.
+        inside: (K, N) whether that model saw that image.
+    """
+
+    margins: npt.NDArray[np.floating]
+    inside: npt.NDArray[np.bool_]
+
+    def of(self, images: npt.NDArray[np.bool_]) -> Shadows:
+        """The same models on the chosen images only."""
+        return Shadows(self.margins[:, images], self.inside[:, images])
+
+    def score(self, target: npt.NDArray[np.floating]) -> Float64:
+        """(N,) how much more like a member than not each image of the audited model is; see `lira`.
+
+        The variance is pooled, whatever the number of models: a model that forgot may lie far outside of both
+        Gaussians, and there the wider of two would win, however low the margin. With one variance the ratio rises
+        with the margin (falls, for the few images that models which saw them are less sure of).
+        """
+        return lira(self.margins, self.inside, target, least=2, variance="pooled").score
+
+    def leave_one_out(self) -> Float64:
+        """(K, N) the score of each model as the target of the others: what LiRA can do on models of their kind."""
+        margins, inside = self.margins, self.inside
+        return np.stack([Shadows(np.delete(margins, k, 0), np.delete(inside, k, 0)).score(margins[k])
+                         for k in range(len(margins))])
+
+
+@dataclass(frozen=True, eq=False)
 class Lira:
     """What the shadow models say of each image.
 

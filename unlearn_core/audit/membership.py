@@ -82,8 +82,8 @@ def forget_set_attack(probabilities: npt.NDArray[np.floating], member: npt.NDArr
 
     Members are all retained training images in both forms. They differ in what "never seen" is taken to look like:
     the official code takes the whole test set, the corrected form only the retained classes of it. With the forgotten
-    classes among the non-members, a model that is uncertain of them teaches the attacker that uncertain images were
-    never seen, and the score falls without anything more being forgotten.
+    classes among the non-members, how sure the model is of them moves the attacker's threshold: the score may fall or
+    rise without anything more or less being forgotten.
 
     Args:
         probabilities: (N, classes) of every image.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -19,6 +20,7 @@ from unlearn_core.audit.distinguish import (
     distinguish,
     privacy_score,
 )
+from unlearn_core.audit.lira import Shadows
 from unlearn_core.audit.membership import AttackForm, StatisticName, forget_set_attack, statistics
 from unlearn_core.audit.roc import NullBand, Roc, RocIntervals, bootstrap, null_band, roc
 from unlearn_core.evaluate import softmax
@@ -26,12 +28,14 @@ from unlearn_core.evaluate import softmax
 Float64 = npt.NDArray[np.float64]
 Float32 = npt.NDArray[np.float32]
 Standing = Literal["within", "just above", "just below", "above", "below"]
+ShadowAttack = Literal["lira", "u_lira"]
+AttackName = StatisticName | ShadowAttack
 
-TITLES: dict[StatisticName, str] = {
+TITLES: dict[AttackName, str] = {
     "margin": "logit margin", "loss": "loss", "confidence": "confidence", "entropy": "entropy",
-    "modified_entropy": "modified entropy"}
-"""The statistics for people, the one that is shown first first."""
-DISTINCT: tuple[StatisticName, ...] = ("margin", "entropy", "modified_entropy")
+    "modified_entropy": "modified entropy", "lira": "LiRA, per image", "u_lira": "U-LiRA, per image"}
+"""The attack statistics for people, the one that is shown first first."""
+DISTINCT: tuple[AttackName, ...] = ("margin", "entropy", "modified_entropy", "lira", "u_lira")
 """Statistics that order images differently: loss and confidence order them as the margin does."""
 
 
@@ -64,12 +68,26 @@ class Calls:
 
 
 @dataclass(frozen=True, eq=False)
+class Groups:
+    """One attack statistic of one model on images of the forgotten classes.
+
+    Attributes:
+        members: (P,) of the forget set's training images.
+        others: (n,) of unseen images.
+    """
+
+    members: Float64
+    others: Float64
+
+
+@dataclass(frozen=True, eq=False)
 class Attacked:
     """One attack statistic on the forgotten classes.
 
     Attributes:
-        members: (P,) of the unlearned model on the forget set's training images.
-        others: (n,) of the unlearned model on unseen images of the same classes.
+        after: the statistic of the unlearned model.
+        before: the statistic of the original.
+        retrained: the statistic of each retrained seed; empty if there are too few.
         unlearned: its ROC.
         interval: bootstrap intervals of that.
         original: ROC of the original.
@@ -77,10 +95,13 @@ class Attacked:
         null: the same attack on the retrained seeds; None if there are too few.
         placement: the unlearned model's AUC among the seeds'; None without them.
         original_placement: the original's AUC among the seeds'; None without them.
+        calibration: the same attack on each shadow model, judged by the others: what it reaches on models trained
+            just like them. None for an attack without shadow models.
     """
 
-    members: Float64
-    others: Float64
+    after: Groups
+    before: Groups
+    retrained: tuple[Groups, ...]
     unlearned: Roc
     interval: RocIntervals
     original: Roc
@@ -88,10 +109,11 @@ class Attacked:
     null: NullBand | None
     placement: Placement | None
     original_placement: Placement | None
+    calibration: NullBand | None
 
     def at(self, threshold: float) -> Calls:
         """The errors of "a member if at least the threshold"."""
-        return Calls(float((self.others >= threshold).mean()), float((self.members < threshold).mean()))
+        return Calls(float((self.after.others >= threshold).mean()), float((self.after.members < threshold).mean()))
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,18 +144,23 @@ class Report:
     """All numbers of the page.
 
     Attributes:
-        attacks: by statistic.
+        attacks: by statistic; LiRA and U-LiRA only where their shadow models are at hand.
         strongest: the statistic whose best threshold has the highest balanced accuracy on the unlearned model.
         told: None if there are fewer than three retrained seeds.
         called_member: share of the forget set that the entropy attack of the SSD paper calls members, by its form.
         seeds: number of retrained seeds used.
     """
 
-    attacks: dict[StatisticName, Attacked]
-    strongest: StatisticName
+    attacks: dict[AttackName, Attacked]
+    strongest: AttackName
     told: Told | None
     called_member: dict[AttackForm, float]
     seeds: int
+
+    @property
+    def distinct(self) -> tuple[AttackName, ...]:
+        """The statistics at hand that order images differently."""
+        return tuple(name for name in DISTINCT if name in self.attacks)
 
     @property
     def informative(self) -> bool | None:
@@ -141,7 +168,7 @@ class Report:
 
         An attack that the original passes cannot fail an unlearned model for what it remembers.
         """
-        found = [self.attacks[name].original_placement for name in DISTINCT]
+        found = [self.attacks[name].original_placement for name in self.distinct]
         return None if self.told is None else any(p is not None and standing(p) == "above" for p in found)
 
     @property
@@ -149,7 +176,8 @@ class Report:
         """One sentence that follows from the numbers."""
         attack = self.attacks[self.strongest]
         low, high = attack.interval.auc
-        said = (f"the strongest membership attack (a threshold on {TITLES[self.strongest]}) has AUC "
+        by = TITLES[self.strongest] if attack.calibration else f"a threshold on {TITLES[self.strongest]}"
+        said = (f"the strongest membership attack ({by}) has AUC "
                 f"{attack.unlearned.auc:.2f} (95 % interval {low:.2f} to {high:.2f})")
         if self.told is None or attack.null is None:
             return ("No retrained reference is at hand for this choice, so whether it can be told from retraining is "
@@ -171,7 +199,8 @@ class Report:
 
 
 def report(unlearned: Float32, original: Float32, retrained: Float32 | None, labels: npt.NDArray[np.int64],
-           member: npt.NDArray[np.bool_], forget: tuple[int, ...]) -> Report:
+           member: npt.NDArray[np.bool_], forget: tuple[int, ...],
+           shadows: Mapping[ShadowAttack, Shadows] | None = None) -> Report:
     """Judge an unlearned model by its outputs on an evaluation set.
 
     The draws of the bootstrap are fixed, so equal outputs have equal reports.
@@ -183,36 +212,62 @@ def report(unlearned: Float32, original: Float32, retrained: Float32 | None, lab
         labels: (N,) true classes.
         member: (N,) whether the image was in the original's training set.
         forget: the classes that were to be forgotten.
+        shadows: of all N images: for LiRA as trained, for U-LiRA after each was made to forget the same. Their
+            statistic is the arsinh of the log-likelihood ratio: the same order of images on an axis that far
+            outliers do not flatten.
 
     Raises:
         ValueError: if an output is not finite, or there is no member or no unseen image of the classes.
     """
     forgotten = np.isin(labels, forget)
-    seen, unseen = member & forgotten, ~member & forgotten
+    seen = member[forgotten]
     seeds = retrained if retrained is not None and len(retrained) >= LEAST_SEEDS else None
-    audited, before = statistics(unlearned, labels), statistics(original, labels)
-    others = [statistics(seed, labels) for seed in seeds] if seeds is not None else []
-    attacks: dict[StatisticName, Attacked] = {}
-    for name in TITLES:
-        null = null_band([s[name][seen] for s in others], [s[name][unseen] for s in others]) if others else None
-        curve, curve_before = [roc(s[name][seen], s[name][unseen]) for s in (audited, before)]
-        around, around_before = [bootstrap(s[name][seen], s[name][unseen], np.random.default_rng(0))
+    models = {name: of_all.of(forgotten) for name, of_all in (shadows or {}).items()}
+
+    def read(logits: Float32) -> dict[AttackName, Groups]:
+        found: dict[AttackName, Float64] = dict(statistics(logits[forgotten], labels[forgotten]).items())
+        found |= {name: np.arcsinh(each.score(found["margin"])) for name, each in models.items()}
+        return {name: Groups(values[seen], values[~seen]) for name, values in found.items()}
+
+    audited, before = read(unlearned), read(original)
+    others = [read(seed) for seed in seeds] if seeds is not None else []
+    attacks: dict[AttackName, Attacked] = {}
+    for name in audited:
+        each = tuple(seed[name] for seed in others)
+        null = null_band([s.members for s in each], [s.others for s in each]) if each else None
+        curve, curve_before = [roc(s[name].members, s[name].others) for s in (audited, before)]
+        around, around_before = [bootstrap(s[name].members, s[name].others, np.random.default_rng(0))
                                  for s in (audited, before)]
         attacks[name] = Attacked(
-            audited[name][seen], audited[name][unseen], curve, around, curve_before, around_before, null,
+            audited[name], before[name], each, curve, around, curve_before, around_before, null,
             _among(curve.auc, null.auc) if null is not None else None,
-            _among(curve_before.auc, null.auc) if null is not None else None)
+            _among(curve_before.auc, null.auc) if null is not None else None,
+            calibrate(models[name]) if name in models else None)
     told = None
     if seeds is not None:
-        outputs, numbers = softmax(seeds[:, seen]), comparator_statistics(seeds[:, seen])
-        told = Told(distinguish(softmax(unlearned[seen]), outputs), distinguish(softmax(original[seen]), outputs),
-                    privacy_score(comparator_statistics(unlearned[seen]), numbers),
-                    privacy_score(comparator_statistics(original[seen]), numbers))
+        forget_set = member & forgotten
+        outputs, numbers = softmax(seeds[:, forget_set]), comparator_statistics(seeds[:, forget_set])
+        told = Told(distinguish(softmax(unlearned[forget_set]), outputs),
+                    distinguish(softmax(original[forget_set]), outputs),
+                    privacy_score(comparator_statistics(unlearned[forget_set]), numbers),
+                    privacy_score(comparator_statistics(original[forget_set]), numbers))
     probabilities = softmax(unlearned)
     forms: tuple[AttackForm, ...] = ("official", "corrected")
     called = {form: forget_set_attack(probabilities, member, forgotten, form).score for form in forms}
-    strongest = max(DISTINCT, key=lambda name: attacks[name].unlearned.balanced_accuracy)
+    strongest = max((name for name in DISTINCT if name in attacks),
+                    key=lambda name: attacks[name].unlearned.balanced_accuracy)
     return Report(attacks, strongest, told, called, len(others))
+
+
+def calibrate(shadows: Shadows) -> NullBand:
+    """What the attack reaches on each shadow model when the others judge it: its power, with spread.
+
+    Raises:
+        ValueError: if a model saw all of the images or none.
+    """
+    scores = shadows.leave_one_out()
+    pairs = list(zip(scores, shadows.inside, strict=True))
+    return null_band([score[inside] for score, inside in pairs], [score[~inside] for score, inside in pairs])
 
 
 def _among(value: float, null: Float64) -> Placement:

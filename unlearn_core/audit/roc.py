@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.metrics import roc_auc_score, roc_curve
 
 Float64 = npt.NDArray[np.float64]
 
@@ -97,12 +96,12 @@ def roc(members: Float64, others: Float64, rates: Sequence[float] = LOW_RATES) -
     """
     _check(members, others)
     _check_rates(rates)
-    truth = np.repeat([1, 0], [len(members), len(others)])
-    values = np.concatenate([members, others])
-    fpr, tpr, thresholds = roc_curve(truth, values, drop_intermediate=False)
+    thresholds = np.concatenate([[np.inf], np.unique(np.concatenate([members, others]))[::-1]])
+    tpr, fpr = [1 - np.searchsorted(np.sort(values), thresholds) / len(values) for values in (members, others)]
+    auc = float((np.diff(fpr) * (tpr[1:] + tpr[:-1])).sum() / 2)
     balanced = (tpr + 1 - fpr) / 2
     best = int(balanced.argmax())
-    curve = Roc(fpr, tpr, thresholds, float(roc_auc_score(truth, values)), float(balanced[best]),
+    curve = Roc(fpr, tpr, thresholds, auc, float(balanced[best]),
                 float(thresholds[best]), (), len(members), len(others))
     finest = 1 / len(others)
     found = curve.at(rates)
