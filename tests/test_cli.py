@@ -1,0 +1,114 @@
+"""The command line: the same numbers as the app, in a table or JSON, and an exit code that says how it went."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from tests.conftest import REPOSITORY
+from unlearn_core import results, zoo
+from unlearn_core.__main__ import main
+from unlearn_core.data import fashion_mnist
+from unlearn_core.engine import choice
+from unlearn_core.methods import METHODS
+
+
+def answer(capsys: pytest.CaptureFixture[str], *command: str) -> dict[str, object]:
+    """What a command says in JSON; it must go well and say nothing else."""
+    assert main([*command, "--json"]) == 0
+    said = capsys.readouterr()
+    found: dict[str, object] = json.loads(said.out, parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
+    assert not said.err
+    return found
+
+
+def test_list_has_every_declaration(capsys: pytest.CaptureFixture[str]) -> None:
+    found = answer(capsys, "list")
+    assert list(found["methods"]) == list(METHODS) and list(found["networks"]) == list(zoo.TITLES)  # type: ignore[call-overload]
+    for name, method in METHODS.items():
+        knobs = found["methods"][name]["hyperparameters"]  # type: ignore[index]
+        assert {knob: said["default"] for knob, said in knobs.items()} == method.settings()
+    assert main(["list"]) == 0
+    table = capsys.readouterr().out
+    assert all(f"{name}: {method.title}" in table for name, method in METHODS.items())
+    assert "0.1 to 100 (log)" in table and "class_sorted | shuffled" in table
+
+
+def test_run_reads_the_gauges_and_saves_the_network(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    file = tmp_path / "w.safetensors"
+    command = ["run", "head_zeroing", "--forget", "3", "--set", "depth=1000"]
+    found = answer(capsys, *command, "--save", str(file))
+    assert found["key"] == choice("small-resnet", (3,), "head_zeroing", {"depth": 1000.0}).key
+    forget = found["gauges"]["forget"]  # type: ignore[index]
+    assert forget["value"] == 0 and forget["interval"][1] < 0.05 < forget["original"] and len(forget["retrained"]) > 1
+    saved = zoo.network("small-resnet", load_file(file))
+    images = fashion_mnist("test")
+    with torch.no_grad():
+        predicted = saved(images.pixels(torch.nonzero(images.labels == 3).flatten()[:50])).argmax(1)
+    assert (predicted != 3).all()
+    assert main(command) == 0
+    table = capsys.readouterr().out
+    assert "forgetting 3 Dress" in table and "95 % interval" in table and str(found["verdict"]) in table
+
+
+def test_audit_says_whether_it_can_be_told(capsys: pytest.CaptureFixture[str]) -> None:
+    found = answer(capsys, "audit", "head_zeroing", "--forget", "3")
+    assert found["told_from_retraining"] is True and str(found["headline"]).startswith("Told from retraining")
+    assert 0 <= found["attacks"]["margin"]["auc"] <= 1  # type: ignore[index]
+    several = answer(capsys, "audit", "head_zeroing", "--forget", "3,4")  # no retrained networks are bundled
+    assert several["told_from_retraining"] is None and several["seeds"] == 0
+    assert main(["audit", "head_zeroing", "--forget", "3"]) == 0
+    assert "TPR at 1 % FPR" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command, code, said", [
+    ("run magic", 2, "method: one of"), ("run ssd --forget 10", 2, "0..9"),
+    ("run ssd --network big", 2, "network: one"),
+    ("run ssd --set alpha=0", 2, "alpha: a number in [0.1, 100] expected, got 0.0"),
+    ("run ssd --set alpha=nan", 2, "alpha: a number"), ("run ssd --set alpha", 2, "set: name=value expected"),
+    ("run ssd --set alpha=1 alpha=2", 2, "alpha twice"), ("run ssd --set order=odd", 2, "order: one of class_sorted"),
+    ("run ssd --seed -1", 2, "seed: a whole number"), ("run ssd --save /nowhere/w", 2, "save: a file in an existing"),
+    ("run amnesiac --network small-vit", 1, "Amnesiac unlearning: No training history"),
+    ("sweep --methods ssd --out x --grid alpha=9:1:5", 2, "alpha: a range from low to high"),
+    ("sweep --methods ssd --out x --grid alpha=1:9", 2, "grid: values as 1,2,3 or low:high:points"),
+    ("sweep --methods ssd --out x --forget a", 2, "forget: class numbers"),
+    ("sweep --methods ssd --out x --workers 0", 2, "workers: a whole number"),
+])
+def test_what_cannot_be_done_is_said_in_one_line_with_a_code(
+        capsys: pytest.CaptureFixture[str], command: str, code: int, said: str) -> None:
+    assert main(command.split()) == code
+    found = capsys.readouterr()
+    assert said in found.err and found.err.count("\n") == 1 and not found.out
+    assert not Path("x").exists()
+
+
+@pytest.mark.parametrize("command", ["", "fly", "run", "run ssd --forget x", "sweep --methods ssd"])
+def test_what_cannot_be_understood_is_answered_with_the_usage(
+        capsys: pytest.CaptureFixture[str], command: str) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(command.split())
+    assert stopped.value.code == 2 and "usage:" in capsys.readouterr().err
+
+
+def test_a_sweep_on_this_machine_is_interrupted_tidily(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "unlearn_core", "sweep", "--methods", "head_zeroing", "--forget", "each",
+               "--grid", "depth=1:1000:100", "--workers", "1", "--out", str(tmp_path), "--json"]
+    sweep = subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert sweep.stdout is not None and sweep.stderr is not None
+    for line in sweep.stdout:
+        if json.loads(line)["share"] > 0:
+            break
+    time.sleep(0.2)
+    sweep.send_signal(signal.SIGTERM)
+    rest = sweep.stdout.read().splitlines()
+    assert sweep.wait() == 130 and "goes on from there" in rest[-1]
+    assert sweep.stderr.read() == "Interrupted.\n"
+    assert (results.load(tmp_path)["status"] == "done").all() and len(results.load(tmp_path))

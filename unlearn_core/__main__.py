@@ -1,0 +1,375 @@
+"""The command line: `python -m unlearn_core list | run | audit | sweep`, over the declarations the app is made from.
+
+Exit codes: 0 all went well; 1 a run failed, or the method cannot serve the request; 2 bad input, or something is
+missing that a sentence names; 130 interrupted. Results go to standard output, everything else to standard error.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from unlearn_core import zoo
+from unlearn_core.assets import AssetError
+from unlearn_core.audit.gauges import KINDS, GaugeName, Reading, read_gauges, verdict
+from unlearn_core.audit.report import TITLES, report
+from unlearn_core.engine import VERSION, Choice, choice
+from unlearn_core.evaluate import Outputs
+from unlearn_core.methods import METHODS, method
+from unlearn_core.methods.base import Diverged, Hyperparameter, NotApplicable, Value
+from unlearn_core.progress import Progress
+from unlearn_core.results import WHOLE, SweepError, load
+from unlearn_core.run import Run, engine, retrained, run
+from unlearn_core.scenario import Scenario
+from unlearn_core.sweep import Range, Space, connect, sweep
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; the answer is the exit code."""
+    arguments = _parser().parse_args(argv)
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # to be ended is to be interrupted
+    try:
+        code: int = arguments.command(arguments)
+        sys.stdout.flush()
+        return code
+    except KeyboardInterrupt:
+        print("Interrupted.", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # the reader has seen enough, as in `... list | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 0
+    except (NotApplicable, Diverged) as reason:
+        print(f"{method(arguments.method).title}: {reason}", file=sys.stderr)
+        return 1
+    except (ValueError, AssetError, SweepError, OSError) as problem:
+        print(problem, file=sys.stderr)
+        return 2
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser("python -m unlearn_core", description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(required=True, metavar="command")
+
+    def command(name: str, function: object, about: str) -> argparse.ArgumentParser:
+        added = commands.add_parser(name, help=about, description=about)
+        added.set_defaults(command=function)
+        added.add_argument("--json", action="store_true", help="answer in JSON")
+        return added
+
+    command("list", list_all, "networks, methods and their hyper-parameters")
+    for name, function, about in (("run", run_one, "unlearn once and read the gauges"),
+                                  ("audit", audit, "unlearn once and try to tell the result from retraining")):
+        one = command(name, function, about)
+        one.add_argument("method")
+        one.add_argument("--network", default="small-resnet")
+        one.add_argument("--forget", type=_classes, default=(0,), metavar="0,3", help="class numbers (default: 0)")
+        one.add_argument("--seed", type=int, default=0)
+        one.add_argument("--set", nargs="+", action="extend", default=[], metavar="name=value")
+        one.add_argument("--quiet", action="store_true", help="no progress bar")
+        if name == "run":
+            one.add_argument("--save", type=Path, metavar="FILE", help="write the new weights as safetensors")
+    many = command("sweep", sweep_many, "run every combination, here or on a Dask cluster; start again to resume")
+    many.add_argument("--methods", nargs="+", required=True, metavar="METHOD", help="names, or: all")
+    many.add_argument("--networks", nargs="+", default=["small-resnet"], metavar="NETWORK")
+    many.add_argument("--forget", nargs="+", default=["0"], metavar="0,3",
+                      help="requests, each as class numbers; or: each, for every class alone (default: 0)")
+    many.add_argument("--seeds", type=int, default=1, help="runs of each setting of a method that has any randomness")
+    many.add_argument("--grid", nargs="+", action="extend", default=[], metavar="name=values",
+                      help="values as 1,2,3 or low:high:points, spread as the slider is")
+    many.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="of the results")
+    many.add_argument("--scheduler", default="", metavar="ADDRESS",
+                      help="of a running Dask scheduler, such as tcp://10.0.0.1:8786 (default: this machine)")
+    many.add_argument("--workers", type=int, default=2, help="processes on this machine (default: 2)")
+    many.add_argument("--quiet", action="store_true", help="no progress bar")
+    return parser
+
+
+# -- what was typed -------------------------------------------------------------------------------------------
+
+
+def _classes(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(map(int, text.split(",")))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"class numbers separated by commas expected, got {text!r}") from None
+
+
+def _pairs(option: str, given: Sequence[str]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for text in given:
+        name, equals, value = text.partition("=")
+        if not (name and equals and value):
+            raise ValueError(f"{option}: name=value expected, got {text!r}")
+        if name in found:
+            raise ValueError(f"{option}: each name once expected, got {name} twice")
+        found[name] = value
+    return found
+
+
+def _value(text: str) -> Value:
+    """A number if it is one, else the word; the knob's declaration says whether it is allowed."""
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+def _values(text: str) -> Range | tuple[Value, ...]:
+    if ":" not in text:
+        return tuple(map(_value, text.split(",")))
+    try:
+        low, high, points = text.split(":")
+        return Range(float(low), float(high), int(points))
+    except ValueError:
+        raise ValueError(f"grid: values as 1,2,3 or low:high:points expected, got {text!r}") from None
+
+
+def _choice(arguments: argparse.Namespace) -> Choice:
+    settings = {name: _value(text) for name, text in _pairs("set", arguments.set).items()}
+    return choice(arguments.network, arguments.forget, arguments.method, settings, arguments.seed)
+
+
+# -- the commands ---------------------------------------------------------------------------------------------
+
+
+def list_all(arguments: argparse.Namespace) -> int:
+    """Networks, classes, methods and knobs."""
+    if arguments.json:
+        _print_json({
+            "version": VERSION, "networks": zoo.TITLES, "classes": list(zoo.image_sets()[0].classes),
+            "methods": {name: {"title": found.title, "family": found.family, "about": found.about,
+                               "paper": found.paper, "needs": sorted(found.needs), "seeded": found.seeded,
+                               "hyperparameters": {knob.name: _declared(knob) for knob in found.hyperparameters}}
+                        for name, found in METHODS.items()}})
+        return 0
+    print("Networks: " + ", ".join(f"{name} ({title})" for name, title in zoo.TITLES.items()))
+    print("Classes: " + ", ".join(f"{i} {name}" for i, name in enumerate(zoo.image_sets()[0].classes)))
+    for name, found in METHODS.items():
+        print(f"\n{name}: {found.title}, {found.family}. {found.about}")
+        _print_table([["", knob.name, f"{_short(knob.default)}{knob.unit}", _allowed(knob), knob.source]
+                      for knob in found.hyperparameters])
+    return 0
+
+
+def run_one(arguments: argparse.Namespace) -> int:
+    """One run: gauges with intervals beside the original's and the retrained networks', verdict, cost."""
+    chosen = _choice(arguments)
+    if arguments.save and not arguments.save.absolute().parent.is_dir():
+        raise ValueError(f"save: a file in an existing folder expected, got {arguments.save}")
+    with _bar(arguments) as progress:
+        found = run(chosen, progress)
+    original, references = _references(found)
+    said = verdict(found.gauges, original, references)
+    if arguments.save:
+        from safetensors.torch import save
+
+        weights = engine().base(chosen.network).model.state_dict() | found.outcome.weights
+        arguments.save.write_bytes(save({name: value.contiguous() for name, value in weights.items()},
+                                        {"choice": chosen.key}))
+    if arguments.json:
+        _print_json(_described(chosen) | {
+            "verdict": said, "warnings": found.outcome.warnings, "measures": found.measures,
+            "gauges": {name: {"value": reading.value, "interval": reading.interval, "original": original[name].value,
+                              "retrained": [seed[name].value for seed in references]}
+                       for name, reading in found.gauges.items()},
+            "trace": found.outcome.trace, "saved": arguments.save and str(arguments.save)})
+        return 0
+    _print_heading(chosen)
+    _print_table([["", "Unlearned", "95 % interval", "Original", f"Retrained ({len(references)} seeds)"],
+                  *([KINDS[name].title, f"{reading.value:.1%}", _span(reading.interval),
+                     f"{original[name].value:.1%}", _span([seed[name].value for seed in references])]
+                    for name, reading in found.gauges.items())])
+    print(said)
+    for warning in found.outcome.warnings:
+        print(f"Note: {warning}")
+    print(f"{found.measures['seconds']:.2f} s on one thread; "
+          f"{found.measures['stored_bytes'] / 1e6:.1f} MB kept from training.")
+    if arguments.save:
+        print(f"Weights: {arguments.save}")
+    return 0
+
+
+def audit(arguments: argparse.Namespace) -> int:
+    """One run under membership attacks, and beside retrained networks."""
+    chosen = _choice(arguments)
+    with _bar(arguments) as progress:
+        found = run(chosen, progress)
+    before, evaluation = engine().base(chosen.network).before, engine().evaluation
+    made = report(found.after.logits, before.logits, retrained(chosen.network, Scenario(chosen.forget)),
+                  evaluation.labels, evaluation.member, chosen.forget)
+    headline = made.headline[0].upper() + made.headline[1:]
+    if arguments.json:
+        told = made.told and {
+            name: {"value": placement.value, "retrained": placement.null.tolist(), "place": placement.place}
+            for name, placement in (("distance", made.told.distance.placement),
+                                    ("privacy_score", made.told.score.placement))}
+        _print_json(_described(chosen) | {
+            "headline": headline, "told_from_retraining": made.told and made.told.apart, "told_by": told,
+            "strongest": made.strongest, "seeds": made.seeds, "called_member": made.called_member,
+            "attacks": {name: {"auc": attack.unlearned.auc, "auc_interval": attack.interval.auc,
+                               "balanced_accuracy": attack.unlearned.balanced_accuracy,
+                               "tpr": {str(low.rate): low.value for low in attack.unlearned.low},
+                               "original_auc": attack.original.auc,
+                               "retrained_auc": attack.null.auc.tolist() if attack.null else []}
+                        for name, attack in made.attacks.items()}})
+        return 0
+    _print_heading(chosen)
+    _print_table([["Threshold on", "AUC", "95 % interval", "Original", f"Retrained ({made.seeds} seeds)",
+                   "TPR at 1 % FPR"],
+                  *([TITLES[name], f"{attack.unlearned.auc:.3f}", "{:.3f} to {:.3f}".format(*attack.interval.auc),
+                     f"{attack.original.auc:.3f}",
+                     f"{attack.null.auc.min():.3f} to {attack.null.auc.max():.3f}" if attack.null else "none",
+                     f"{attack.unlearned.low[0].value:.1%}" if attack.unlearned.low[0].resolved else "not resolved"]
+                    for name, attack in made.attacks.items())])
+    print(headline)
+    return 0
+
+
+def sweep_many(arguments: argparse.Namespace) -> int:
+    """Every combination; with --json one object a line: progress, remarks, and at the end the tally."""
+    forget = [str(label) for label in range(10)] if arguments.forget == ["each"] else arguments.forget
+    try:
+        requests = tuple(map(_classes, forget))
+    except argparse.ArgumentTypeError as error:
+        raise ValueError(f"forget: {error}") from None
+    space = Space(tuple(METHODS) if arguments.methods == ["all"] else tuple(arguments.methods),
+                  tuple(arguments.networks), requests, arguments.seeds,
+                  {name: _values(text) for name, text in _pairs("grid", arguments.grid).items()})
+
+    def tell(said: str) -> None:
+        if arguments.json:
+            _print_json_line({"said": said})
+        else:
+            tqdm.write(said, file=sys.stderr)
+
+    try:
+        with connect(arguments.scheduler, arguments.workers) as client, _bar(arguments) as progress:
+            tally = sweep(space, arguments.out, client, _lines() if arguments.json else progress, tell)
+    except KeyboardInterrupt:
+        tell(f"What has finished is in {arguments.out}; the same sweep goes on from there.")
+        raise
+    if arguments.json:
+        _print_json_line({"total": tally.total, "kept": tally.kept, "ended": dict(tally.ended),
+                          "folder": str(arguments.out)})
+        return 1 if tally.failed else 0
+    ended = "".join(f", {number:,} {status}" for status, number in tally.ended.items())
+    print(f"{tally.total:,} runs: {tally.kept:,} were there before{ended}. Results: {arguments.out / WHOLE}")
+    if tally.failed:
+        found = load(arguments.out)
+        for reason, number in found["error"][found["status"] == "failed"].value_counts()[:5].items():
+            print(f"Failed {number:,} times: {reason}", file=sys.stderr)
+        print("The same command tries the failed runs again.", file=sys.stderr)
+    return 1 if tally.failed else 0
+
+
+# -- what is said ---------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _bar(arguments: argparse.Namespace) -> Iterator[Progress]:
+    """A progress bar, if anybody can see it."""
+    with tqdm(total=100, bar_format="{percentage:3.0f} %|{bar}| {elapsed}<{remaining} {postfix}", leave=False,
+              disable=True if arguments.quiet or arguments.json else None) as bar:
+        def progress(share: float, note: str) -> None:
+            bar.set_postfix_str(note, refresh=False)
+            bar.update(100 * share - bar.n)
+
+        yield progress
+
+
+def _lines() -> Progress:
+    """Progress as one JSON object a line, when there is any."""
+    said = ""
+
+    def progress(share: float, note: str) -> None:
+        nonlocal said
+        if note != said:
+            said = note
+            _print_json_line({"share": share, "note": note})
+
+    return progress
+
+
+def _references(found: Run) -> tuple[dict[GaugeName, Reading], list[dict[GaugeName, Reading]]]:
+    """The gauges of the original and of each retrained network."""
+    chosen, evaluation = found.chosen, engine().evaluation
+    scenario = Scenario(chosen.forget)
+    logits = retrained(chosen.network, scenario)
+    seeds = [Outputs(seed, np.zeros((0, 0), np.float32)) for seed in ([] if logits is None else logits)]
+    original, *references = (read_gauges(outputs, evaluation.labels, evaluation.member, scenario)
+                             for outputs in (engine().base(chosen.network).before, *seeds))
+    return original, references
+
+
+def _described(chosen: Choice) -> dict[str, object]:
+    return {"key": chosen.key, "version": VERSION, "network": chosen.network, "forget": chosen.forget,
+            "method": chosen.method, "settings": dict(chosen.settings), "seed": chosen.seed}
+
+
+def _declared(knob: Hyperparameter) -> dict[str, object]:
+    declared: dict[str, object] = {"default": knob.default, "scale": knob.scale, "unit": knob.unit,
+                                   "meaning": knob.meaning, "source": knob.source}
+    if knob.scale == "choice":
+        return declared | {"choices": knob.choices}
+    return declared | {"low": knob.low, "high": knob.high}
+
+
+def _allowed(knob: Hyperparameter) -> str:
+    if knob.scale == "choice":
+        return " | ".join(map(str, knob.choices))
+    return f"{knob.low:g} to {knob.high:g}{' (log)' if knob.scale == 'log' else ''}"
+
+
+def _short(value: Value) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _span(values: Sequence[float]) -> str:
+    return f"{min(values):.1%} to {max(values):.1%}" if values else "none at hand"
+
+
+def _print_heading(chosen: Choice) -> None:
+    names = zoo.image_sets()[0].classes
+    print(f"{method(chosen.method).title} on {zoo.TITLES[chosen.network]}, forgetting "
+          f"{', '.join(f'{c} {names[c]}' for c in chosen.forget)}, seed {chosen.seed}: "
+          + ", ".join(f"{name}={_short(value)}" for name, value in chosen.settings))
+
+
+def _print_table(rows: list[list[str]]) -> None:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def _print_json(found: object) -> None:
+    print(json.dumps(_plain(found), indent=1, allow_nan=False))
+
+
+def _print_json_line(found: object) -> None:
+    print(json.dumps(_plain(found), allow_nan=False), flush=True)
+
+
+def _plain(value: object) -> object:
+    """JSON knows neither infinity nor NaN: they become null."""
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,175 @@
+"""The results of sweeps: a folder of Parquet files in which no finished run is ever lost or listed twice.
+
+A sweep writes what has finished as small files, each whole before it gets its name, and puts them together at the end.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from unlearn_core.audit.measures import MEASURES
+from unlearn_core.run import GAUGE_MEASURES, Row
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+
+WHOLE = "results.parquet"
+PARTS = "part-*.parquet"
+MANY = 200
+"""Parts that are put together before more are written: a small file costs 3 ms to open and mostly holds headers."""
+
+COLUMNS: dict[str, str] = {
+    "key": "string", "version": "int64", "network": "string", "forget": "string", "method": "string",
+    "settings": "string", "seed": "int64", "status": "string", "error": "string", "warnings": "string",
+    **dict.fromkeys(MEASURES, "float64"),
+    **{f"{name}_{end}": "float64" for name in GAUGE_MEASURES for end in ("low", "high")},
+    "started": "timestamp", "elapsed": "float64", "host": "string",
+}
+"""Name and kind of each column, the same for every method. Empty where a run has no such value.
+
+``key`` is `Choice.key`; ``forget`` holds class numbers separated by commas; ``settings`` is JSON; ``*_low`` and
+``*_high`` end the 95 % interval over images; ``started`` is in UTC; ``elapsed`` the worker's wall-clock seconds,
+evaluation included, while ``seconds`` is the method's own time, statistics at hand included.
+"""
+
+
+class SweepError(Exception):
+    """A sweep cannot begin or go on; the message says why and what to do. What has finished is kept."""
+
+
+def load(folder: Path, tell: Callable[[str], None] = lambda said: None) -> pd.DataFrame:
+    """All runs in a folder, each once: its answer if it has one, else its latest failure. Oldest first.
+
+    A file that is damaged is renamed and left out: the next sweep repeats its runs.
+
+    Args:
+        folder: of a sweep; need not exist yet.
+        tell: told a sentence about each damaged file.
+
+    Raises:
+        SweepError: if a file may not be read.
+    """
+    import pyarrow as pa
+
+    while True:  # a sweep may put its parts together while somebody reads
+        try:
+            tables = [_read(file, tell) for file in _files(folder)]
+            break
+        except FileNotFoundError:
+            continue
+    found = pa.concat_tables([_schema().empty_table(), *(table for table in tables if table is not None)]).to_pandas()
+    found = found.assign(failed=found["status"] == "failed").sort_values(
+        ["failed", "started"], ascending=[True, False], kind="stable")
+    once: pd.DataFrame = found.drop_duplicates("key").drop(columns="failed").sort_values(
+        "started", kind="stable", ignore_index=True)
+    return once
+
+
+def append(folder: Path, rows: Sequence[Row]) -> None:
+    """Write runs as one more file, whole or not at all; now and then put all files together.
+
+    Raises:
+        OSError: if it cannot be written.
+    """
+    import pyarrow as pa
+
+    _write(pa.Table.from_pylist(list(rows), _schema()), folder / PARTS.replace("*", uuid.uuid4().hex))
+    if len(list(folder.glob(PARTS))) >= MANY:
+        compact(folder)
+
+
+def compact(folder: Path) -> None:
+    """Put all files of a folder together, if there is room to do so; else they stay, and serve as well."""
+    import pyarrow as pa
+
+    parts = list(folder.glob(PARTS))
+    if parts:
+        with suppress(OSError):
+            _write(pa.Table.from_pandas(load(folder), _schema(), preserve_index=False), folder / WHOLE)
+            for part in parts:
+                part.unlink(missing_ok=True)
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Make the folder, if need be, and keep other sweeps out of it; the lock ends with the process.
+
+    Raises:
+        SweepError: if it cannot be written to, or another sweep has it.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / ".lock").open("w")
+    except OSError as error:
+        raise SweepError(f"folder: one that can be written to expected, got {folder} ({_reason(error)}); name another "
+                         "one") from error
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise SweepError(f"folder: {folder} is in use by another sweep; wait for it or name another "
+                             "folder") from error
+        for unfinished in folder.glob(".*.tmp"):  # of a sweep that was killed while it wrote
+            unfinished.unlink(missing_ok=True)
+        yield
+
+
+def _files(folder: Path) -> list[Path]:
+    # Parts first: a sweep that puts them together meanwhile has written the whole before a part goes.
+    return [*sorted(folder.glob(PARTS)), *folder.glob(WHOLE)]
+
+
+def _read(file: Path, tell: Callable[[str], None]) -> pa.Table | None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        table = pq.read_table(file, page_checksum_verification=True, partitioning=None)
+        if table.schema.equals(_schema()):
+            return table
+        reason = "its columns are not those of a sweep"
+    except FileNotFoundError:
+        raise
+    except PermissionError as error:
+        raise SweepError(f"folder: {file} cannot be read ({_reason(error)}); change its permissions") from error
+    except (pa.ArrowException, OSError) as error:
+        reason = str(error).splitlines()[0]
+    aside = file.with_name(f"{file.name}.{uuid.uuid4().hex[:6]}.corrupt")
+    with suppress(OSError):
+        file.rename(aside)
+    tell(f"{file} is damaged ({reason}); it is set aside as {aside.name}, and the next sweep repeats its runs.")
+    return None
+
+
+def _write(table: pa.Table, file: Path) -> None:
+    """Write under another name first; the name is given when every byte is on the disk."""
+    import pyarrow.parquet as pq
+
+    unfinished = file.with_name(f".{file.name}.{uuid.uuid4().hex[:6]}.tmp")
+    try:
+        with unfinished.open("wb") as stream:
+            pq.write_table(table, stream, compression="zstd", write_page_checksum=True)
+            stream.flush()
+            os.fsync(stream.fileno())
+        unfinished.replace(file)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def _schema() -> pa.Schema:
+    import pyarrow as pa
+
+    kinds = {"string": pa.string(), "int64": pa.int64(), "float64": pa.float64(),
+             "timestamp": pa.timestamp("us", tz="UTC")}
+    return pa.schema([(name, kinds[kind]) for name, kind in COLUMNS.items()])
+
+
+def _reason(error: OSError) -> str:
+    return (error.strerror or str(error)).lower()
