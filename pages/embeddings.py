@@ -1,0 +1,222 @@
+"""Did the representation change? The same images in three networks' feature spaces, on one map."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import cast
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from ui import pictures
+from ui.answers import answer
+from ui.embedding_view import embedding_view
+from ui.remains import remains
+from ui.runtime import engine
+from ui.state import CLASSES, State, state, tell_notes, view, write_address
+from ui.waiting import give_up, ready
+from unlearn_core import zoo
+from unlearn_core.embedding import GROUPS, Embedding, Group, Panel, finding, refit, request
+from unlearn_core.engine import Scene, Settled
+from unlearn_core.figures.embedding import embedding
+from unlearn_core.methods import method
+from unlearn_core.projection import NEIGHBOURS
+
+MAPS = {"umap": "UMAP of the original", "pca": "PCA of the original"}
+ROLES = {"original": "Original", "retrained": "Retrained", "unlearned": "Unlearned"}
+WALL = 24  # images shown at most
+HANDLING = "; drag around marks to select them, click one to open it"
+
+
+def chosen_group(visitor: State, shown: Embedding) -> Group:
+    """The select box of the named groups, each with its size."""
+    sizes = {name: int(shown.group(name).sum()) for name in GROUPS}
+    return cast(Group, view(visitor, "filter", list(GROUPS), "Show",
+                            format_func=lambda name: f"{GROUPS[name][0]} ({sizes[name]:,})"))
+
+
+def placement(shown: Embedding, network: str) -> str:
+    """How the points came to lie where they do, in one paragraph."""
+    layer = zoo.LAYERS[network][shown.layer].split(",")[0].lower()
+    if shown.kind == "joint":
+        said = (f"One UMAP, seed 0, fitted just now to the features of all {len(shown.panels)} networks together, "
+                "without labels, and turned to resemble the map before.")
+    elif shown.kind == "pca":
+        said = (f"The plane of the original's two principal components at {layer}, which holds "
+                f"{shown.plane:.0%} of its variance; every image is projected onto it, nothing is fitted to the other "
+                "networks." + (f" {shown.beyond:,} marks lie beyond the map and are drawn at its edge."
+                               if shown.beyond else ""))
+    else:
+        said = (f"A seeded UMAP of the original's features at {layer}, fitted beforehand and without labels. Images "
+                f"are not fitted again but placed among their {NEIGHBOURS} nearest features of the original, so what "
+                "is unlike anything the original knew lands between them.")
+    for role, explained in shown.aligned.items():
+        said += (f" The {role} network learnt a basis of its own: its features were first shifted, rotated and scaled "
+                 f"onto the original's (orthogonal Procrustes, fitted on the retained images), which explains "
+                 f"{explained:.0%} of their variance; {1 - explained:.0%} stay unexplained.")
+    return said
+
+
+def trust(shown: Embedding) -> str:
+    """How far to believe the map, in one sentence."""
+    means = {panel.role: float(panel.trust[shown.forgotten].mean()) for panel in shown.panels}
+    worst = min(means, key=lambda role: means[role])
+    said = "; ".join(f"{ROLES[role].lower()} {value:.3f}" for role, value in means.items())
+    words = ("Yes, for who lies next to whom" if means[worst] >= 0.95 else "Mostly" if means[worst] >= 0.85 else
+             f"Not for single images, least in the {worst} panel")
+    return f"{words}: trustworthiness of the forget set's neighbourhoods on this map, of at most 1: {said}."
+
+
+def numbers(shown: Embedding) -> pd.DataFrame:
+    """Per network: neighbours in its feature space, and how far the map can be trusted."""
+    asked = shown.forgotten
+
+    def said(panel: Panel, name: str, chosen: np.ndarray) -> str:
+        if (panel.role, name) == ("original", "new"):
+            return "–"
+        values = [getattr(seed, name)[chosen] for seed in shown.surroundings[panel.role]]
+        means = [float(value.mean()) for value in values]
+        if panel.role == "retrained":
+            return f"{min(means):.1%} to {max(means):.1%} ({len(means)} networks)"
+        return f"{means[0]:.1%} ± {1.96 * values[0].std() / np.sqrt(len(values[0])):.1%}"
+
+    return pd.DataFrame({"": [f"{what}, {whose}" for what in ("neighbours of an image's class", "new neighbours")
+                              for whose in ("forget set", "retained")]
+                             + ["trustworthiness of the map, forget set", "trustworthiness of the map, all"]} | {
+        ROLES[panel.role]: [said(panel, name, chosen) for name in ("alike", "new") for chosen in (asked, ~asked)]
+        + [f"{panel.trust[asked].mean():.3f}", f"{panel.trust.mean():.3f}"] for panel in shown.panels})
+
+
+def plain_maps(shown: Embedding, group: Group) -> None:
+    """The panels as charts."""
+    chosen = shown.group(group)
+    for column, panel in zip(st.columns(len(shown.panels)), shown.panels, strict=True):
+        with column:
+            st.markdown(f"**{ROLES[panel.role]}**")
+            st.plotly_chart(embedding(panel.xy[chosen].clip(0, 1), panel.predicted[chosen], shown.truth[chosen],
+                                      shown.forget, CLASSES), key=f"map {panel.role}",
+                            config={"displayModeBar": False},
+                            alt=f"{ROLES[panel.role]}: map of {int(chosen.sum())} images, "
+                                f"{int((panel.predicted == shown.truth)[chosen].sum())} predicted as what they are")
+
+
+def lassoed(shown: Embedding) -> list[int]:
+    """The rows that were selected last; whatever else a browser sends counts as none."""
+    sent = (st.session_state.get("embedding") or {}).get("selected")
+    rows = sent.get("rows") if isinstance(sent, dict) else None
+    return [row for row in rows if isinstance(row, int) and 0 <= row < len(shown.truth)] if isinstance(
+        rows, list) else []
+
+
+def wall(shown: Embedding, rows: Sequence[int], what: str) -> None:
+    """Images, evenly taken from the rows, with what they are and what two networks call them."""
+    before, after = shown.panels[0].predicted, shown.panels[-1].predicted
+    kept = int((after[rows] == shown.truth[rows]).sum())
+    st.markdown(f"#### {what}: {len(rows):,} image{'' if len(rows) == 1 else 's'}, the unlearned network gets "
+                f"{kept:,} right, the original {int((before[rows] == shown.truth[rows]).sum()):,}")
+    picked = [rows[i] for i in np.unique(np.linspace(0, len(rows) - 1, min(WALL, len(rows))).round().astype(int))]
+    amount = f"{len(picked)} of {len(rows):,}, evenly taken" if len(picked) < len(rows) else "All of them"
+    st.caption(f"How to read this: {amount.lower()}; below each its true class, then what the original → the unlearned "
+               "network call it.")
+    pictures.wall({row: f"{CLASSES[shown.truth[row]]}: {CLASSES[before[row]]} → {CLASSES[after[row]]}"
+                   for row in picked}, 92)
+
+
+def together(placed: Embedding) -> tuple[Embedding, bool]:
+    """The jointly fitted map if it was asked for and is there, else the placed one; and whether it is on its way."""
+    if st.session_state.get("refit") != (placed.choice, placed.layer, placed.kind):
+        return placed, False
+    try:
+        found = ready(refit(engine(), placed), 0.3, "Fitting one UMAP to all networks",
+                      lambda: st.session_state.pop("refit", None))
+    except RuntimeError as problem:
+        st.session_state.pop("refit")
+        st.error(str(problem), icon=":material/error:")
+        return placed, False
+    return (placed, True) if found is None else (found, False)
+
+
+@st.fragment
+def maps(visitor: State, shown: Embedding, scene: Scene, settled: Settled) -> None:
+    """The panels and what is selected in them."""
+    with corner:
+        group = chosen_group(visitor, shown)
+    write_address(settled.choice, visitor)
+    st.caption(f"How to read this: a mark is an image; the nearer two marks, the more alike they are to the network. "
+               f"Colour is the predicted class, ✖ is to be forgotten{'' if visitor.plain else HANDLING}. "
+               f"{GROUPS[group][0]}: {GROUPS[group][1][0].lower()}{GROUPS[group][1][1:]}")
+    if visitor.plain:
+        plain_maps(shown, group)
+        rows: list[int] = []
+    else:
+        rows = lassoed(shown)
+        embedding_view(shown, group, 0 if scene.retrained_logits is None else len(scene.retrained_logits), rows)
+    if rows:
+        wall(shown, rows, "Selected")
+    else:
+        named: Group = "forget" if group == "all" else group
+        if len(among := np.flatnonzero(shown.group(named)).tolist()):
+            wall(shown, among, GROUPS[named][0])
+
+
+visitor = state()
+tell_notes(visitor)
+try:
+    wanted = visitor.choice()
+except ValueError as problem:
+    st.warning(f"{str(problem).capitalize()}.", icon=":material/info:")
+    st.stop()
+write_address(wanted, visitor)
+reached: tuple[Scene, Settled] | None = answer(visitor, wanted)
+if reached is None:
+    st.stop()
+scene, settled = reached
+network = wanted.network
+if st.session_state.get("embedded") != wanted.key:
+    st.session_state["embedded"] = wanted.key
+    give_up()  # what was awaited for another choice
+
+headline = st.container()
+with st.container(horizontal=True, vertical_alignment="bottom"):
+    layers = zoo.LAYERS[network]
+    if visitor.views.get("layer") in {name for other in zoo.LAYERS.values() for name in other} - set(layers):
+        visitor.views.pop("layer")  # of the network that was shown before
+    layer = view(visitor, "layer", list(layers)[::-1], "Layer", format_func=layers.__getitem__)
+    kind = view(visitor, "map", list(MAPS), "Map", format_func=MAPS.__getitem__)
+    corner = st.container()  # of the fragment, which knows the groups' sizes
+    place = (wanted.key, layer, kind)
+    if st.session_state.get("refit") == place:
+        st.button("Undo refit", icon=":material/undo:", on_click=lambda: st.session_state.pop("refit", None))
+    else:
+        st.button("Refit together", icon=":material/join_inner:", on_click=st.session_state.update,
+                  kwargs={"refit": place},
+                  help="Fits one new UMAP to all networks at once, in another process: some ten seconds, nobody else "
+                       "waits. It can be cancelled.")
+write_address(wanted, visitor)
+try:
+    placed = ready(request(engine(), scene, settled, layer, kind), 2.0, "Placing the images", visitor.views.clear)
+except ValueError as problem:
+    st.error(str(problem), icon=":material/error:")
+    st.stop()
+if placed is None:
+    st.stop()
+shown, fitting = together(placed)
+headline.markdown(f"#### {finding(placed)}")
+maps(visitor, shown, scene, settled)
+st.caption(f"The playground's present choice: {method(wanted.method).title} on {zoo.TITLES[network]}, forgetting "
+           f"{', '.join(CLASSES[c] for c in wanted.forget)}; its knobs are on the first page. Computed now on 2,000 "
+           f"fixed images, half of them training images. {placement(shown, network)}")
+
+st.markdown("#### Can the map be trusted?")
+st.markdown(trust(shown))
+st.caption(f"How to read this: neighbours are an image's {NEIGHBOURS} nearest in a network's own feature space, where "
+           "no map distorts them; new are those that it does not have in the original. ± is a 95 % interval over "
+           "images, a range is over retrained networks. Trustworthiness (Venna and Kaski 2001) is 1 if an image's "
+           "neighbours on the map are its neighbours in that space too.")
+st.dataframe(numbers(shown), hide_index=True)
+
+if fitting:
+    st.caption("What remains of the forget set in the network is told once the joint map is there or cancelled.")
+else:  # a session waits for one thing at a time
+    remains(visitor, scene, settled)

@@ -1,0 +1,44 @@
+"""The map of the feature space: linked panels on canvases, with a lasso and the way from before to after."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import streamlit as st
+
+from ui.scripts import read
+from unlearn_core.embedding import Embedding, Group
+from unlearn_core.figures import style
+
+_mount = st.components.v2.component(
+    "lacuna_embedding",
+    html='<div class="lacuna-live"></div>',
+    css=read("live.css", "embedding.css"),
+    js=read("live_maths.js", "canvas.js", "embedding.js"),
+)
+
+
+def embedding_view(shown: Embedding, group: Group, references: int, selected: Sequence[int]) -> None:
+    """Show an embedding; the component's state is in `st.session_state["embedding"]`.
+
+    Its state ``selected`` holds the rows that were lassoed last, in any panel: ``{"rows": [...]}``.
+
+    Args:
+        shown: must be in the engine's pool, from which the browser fetches it.
+        group: who is drawn in full.
+        references: how many retrained networks the mean probabilities are taken over.
+        selected: rows that are selected when the component is made.
+    """
+    _mount(
+        key="embedding",
+        data={
+            "url": f"lacuna/embedding/{shown.choice}/{shown.layer}/{shown.kind}",
+            "image": "lacuna/image/",
+            "group": group,
+            "references": references,
+            "selected": list(selected),
+            "palette": {"original": style.ORIGINAL, "retrained": style.RETRAINED, "unlearned": style.UNLEARNED,
+                        "classes": style.CLASSES},
+        },
+        on_selected_change=lambda: None,
+    )

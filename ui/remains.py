@@ -1,0 +1,279 @@
+"""Is it really gone? What lies behind an outcome's answers: verdict, self-test, probe, relearning, layers."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import streamlit as st
+
+from ui.runtime import engine
+from ui.state import State
+from ui.waiting import ready
+from unlearn_core.assets import AssetError
+from unlearn_core.audit.distinguish import LEAST_SEEDS, Placement
+from unlearn_core.audit.gauges import Reading
+from unlearn_core.audit.relearn import Relearning, anamnesis
+from unlearn_core.audit.remains import RELEARN, Remains, request, request_relearning
+from unlearn_core.audit.self_test import HEAD_ZEROING, ORIGINAL, UNLEARNED, Check, Model, further, passes, self_test
+from unlearn_core.audit.self_test import verdict as judge
+from unlearn_core.engine import Scene, Settled
+from unlearn_core.figures.remains import Alike, Course, Dot, Row, layer_similarity, probes, relearning
+from unlearn_core.figures.style import RETRAINED, RETRAINED_ON_DARK
+
+ARROWS = {"match": "→", "up": "↑", "down": "↓"}
+
+
+def remains(visitor: State, scene: Scene, settled: Settled) -> None:
+    """The whole section for an outcome."""
+    st.markdown("### Is it really gone?")
+    try:
+        found = ready(request(engine(), scene, settled), 2.5, "Looking inside", lambda: None)
+        if found is None:
+            return
+        verdict = st.empty()
+        st.caption("Computed now on 1,000 training and 1,000 unseen images; what the original, head zeroing and "
+                   f"{len(found.reference.retrained)} retrained networks hold inside is precomputed."
+                   if found.reference.retrained else
+                   "Computed now. For this choice no retrained networks are bundled (they are for single classes), so "
+                   "what a network that never saw the classes would still know cannot be said.")
+        course = relearnt(scene, settled)
+    except (AssetError, ValueError, RuntimeError) as problem:
+        st.error(str(problem), icon=":material/error:")
+        return
+    ink = RETRAINED_ON_DARK if st.context.theme.type == "dark" else RETRAINED
+    checks = tried(scene, settled, found, course)
+    if checks:
+        verdict.markdown(f"#### {judge(checks)}")
+        matrix(checks)
+    else:
+        verdict.markdown(f"#### {_probe_alone(found)}")
+    probe(found, ink)
+    relearn(settled, found, course, ink)
+    layers(found, ink)
+    distances(found)
+
+
+def _probe_alone(found: Remains) -> str:
+    mine, before = found.probe.auc, found.reference.original.probe.auc
+    if mine.interval[1] >= before.interval[0]:
+        return f"A fresh head finds the classes as well as in the original (AUC {mine.value:.3f}, {before.value:.3f})."
+    return f"A fresh head finds the classes less well than in the original (AUC {mine.value:.3f}, {before.value:.3f})."
+
+
+def relearnt(scene: Scene, settled: Settled) -> Relearning | None:
+    """The outcome's relearning, if it was asked for and is there."""
+    if engine().pool.known(("relearning", settled.choice)) is None and (
+            st.session_state.get("relearn") != settled.choice.key):
+        return None
+    return ready(request_relearning(engine(), scene, settled), 0.3, "Relearning",
+                 lambda: st.session_state.pop("relearn", None))
+
+
+def tried(scene: Scene, settled: Settled, found: Remains, course: Relearning | None) -> list[Check]:
+    """Every check on the models at hand; empty if there are too few retrained networks."""
+    logits, evaluation = scene.retrained_logits, engine().evaluation
+    if logits is None or not LEAST_SEEDS <= len(logits) == len(found.reference.retrained):
+        return []
+    mine = Model(settled.logits, found.probe.auc.value, None if course is None else course.taken,
+                 found.similarity["forget"].retrained[:, -2])
+    return self_test(engine().base(settled.choice.network).before.logits, found.head_zeroing, logits,
+                     evaluation.labels, evaluation.member, settled.choice.forget, found.reference, mine)
+
+
+def matrix(checks: list[Check]) -> None:
+    """Which model passes which check, and what passing is worth."""
+    st.markdown("#### Do the checks work?")
+    working = [check for check in checks if check.worth == "works"]
+    fooled = [check.title for check in working if passes(check.judged[HEAD_ZEROING])]
+    st.markdown(f"{len(working)} of {len(checks)} checks tell the untouched original from retrained networks for this "
+                "class. " + (f"Head zeroing, which forgets nothing, passes only: {', '.join(fooled).lower()}."
+                             if fooled else "Head zeroing, which forgets nothing, passes none of them."))
+    st.caption("How to read this: a row is a check, a column a network of which the truth is known, and the outcome at "
+               "hand. A check works if the original fails and retrained networks pass, each held out and judged by "
+               "the others. Grey rows prove nothing here. A network passes if its number could be one more retrained "
+               "network's (95 % prediction interval).")
+    rows = ["| Check | Retrained, held out | Original | Head zeroing | This outcome | What passing is worth here |",
+            "|:--|:--|:--|:--|:--|:--|"]
+    worth = {"works": "It would have seen the original.",
+             "uninformative": "Nothing: uninformative, it cannot see even the untouched original.",
+             "strict": "Too strict: retrained networks fail, too."}
+    for check in checks:
+        tried = len(check.held_out)
+        held = "too few to hold one out" if not tried else _badge(
+            check, check.passing >= tried - 1, f"{check.passing} of {tried} pass")
+        cells = [_cell(check, check.judged.get(name)) for name in (ORIGINAL, HEAD_ZEROING, UNLEARNED)]
+        rows.append(" | ".join(["", f"**{check.title}**", held, *cells, worth[check.worth], ""]).strip())
+    st.markdown("\n".join(rows))
+    with st.expander("What each check reads"):
+        st.markdown("\n".join(f"- **{check.title}**: {check.about}." for check in checks))
+
+
+def _cell(check: Check, placement: Placement | None) -> str:
+    if placement is None:
+        return "not run yet"
+    right = passes(placement)
+    return _badge(check, right, f"{'passes' if right else 'fails'}: {placement.value:.3g}")
+
+
+def _badge(check: Check, right: bool, said: str) -> str:
+    colour = "gray" if check.worth != "works" else "green" if right else "red"
+    return f":{colour}-badge[:material/{'check' if right else 'close'}: {said}]"
+
+
+def probe(found: Remains, ink: str) -> None:
+    """A fresh head on the frozen features."""
+    reference, mine = found.reference, found.probe
+    st.markdown("#### Can a fresh head find it again?")
+    expected = further(np.array([s.probe.auc.value for s in reference.retrained])) if _many(found) else None
+    said = (f"A fresh linear head on the outcome's features recognises {mine.recovered.value:.0%} of unseen images of "
+            f"the forgotten class")
+    if expected is not None:
+        values = [seed.probe.recovered.value for seed in reference.retrained]
+        place = ("above" if mine.auc.value > expected[1] else "below" if mine.auc.value < expected[0] else "as in")
+        said += (f"; on retrained networks {min(values):.0%} to {max(values):.0%}, since any features tell "
+                 f"something of any class. How well it tells the class from others (AUC {mine.auc.value:.3f}) lies "
+                 f"{place} retrained networks")
+    st.markdown(said + ".")
+    st.caption("How to read this: a line is a network, with a 95 % interval over images. The shade is where one more "
+               "retrained network would lie: to its right, the features still hold the class. Logistic regression on "
+               "1,000 training images of all classes, read on 1,000 unseen ones.")
+    rows = []
+    for title, read in (("accuracy on the forgotten class", "recovered"), ("AUC, forgotten against others", "auc")):
+        def dot(reading: Reading) -> Dot:
+            return Dot(reading.value, reading.interval)
+
+        models = {"unlearned": dot(getattr(mine, read)), "original": dot(getattr(reference.original.probe, read)),
+                  "head zeroing": dot(getattr(reference.head_zeroing.probe, read))}
+        seeds = [dot(getattr(seed.probe, read)) for seed in reference.retrained]
+        rows.append(Row(title, models, seeds,
+                        further(np.array([s.value for s in seeds])) if _many(found) else None))
+    st.plotly_chart(probes(rows, ink), key="probe", config={"displayModeBar": False},
+                    alt=f"Linear probe: unlearned {mine.auc.value:.3f}, original "
+                        f"{reference.original.probe.auc.value:.3f} AUC")
+
+
+def relearn(settled: Settled, found: Remains, course: Relearning | None, ink: str) -> None:
+    """How soon fine-tuning brings the class back."""
+    reference = found.reference
+    recipe = RELEARN[settled.choice.network]
+    st.markdown("#### How soon does it come back?")
+    left, right = st.columns([0.75, 0.25], vertical_alignment="center")
+    said = f"The original is back after {_steps(reference.original.relearning)}"
+    if reference.retrained:
+        taken = sorted((seed.relearning for seed in reference.retrained), key=lambda c: (c.taken, c.steps is None))
+        ends = dict.fromkeys([_steps(taken[0]).removesuffix(" steps"), _steps(taken[-1]).removesuffix(" steps")])
+        said += f", retrained networks after {' to '.join(ends)} steps"
+    if course is not None:
+        said = f"The outcome is back after {_steps(course)}" + (
+            f" ({course.images:,} images)" if course.images is not None else "") + ". " + said
+        if reference.retrained:
+            said += (f". Anamnesis index: {_anamnesis(found, course)}; 1 is as retraining, far below 1 it had not "
+                     "forgotten")
+    left.markdown(said + ".")
+    if course is None and st.session_state.get("relearn") != settled.choice.key and right.button(
+            "Relearn this outcome", icon=":material/fitness_center:",
+            help="Fine-tunes a copy of it on all training images; about ten seconds, can be cancelled."):
+        st.session_state["relearn"] = settled.choice.key
+        st.rerun()
+    st.caption(f"How to read this: the further left a curve rises, the more was still there. ▷ ends a network that was "
+               f"not back in time. Adam, learning rate {recipe.lr:g}, batches of {recipe.batch_size}, "
+               f"{recipe.checked} forgotten training images checked after each step. The head's rows of the class are "
+               "drawn anew for every network, the original included: a departure from the reference code, under which "
+               "head zeroing would look as if it had forgotten.")
+    shown = {"original": reference.original.relearning, "head zeroing": reference.head_zeroing.relearning}
+    if course is not None:
+        shown["unlearned"] = course
+    st.plotly_chart(relearning({name: _course(one) for name, one in shown.items()},
+                               [_course(seed.relearning) for seed in reference.retrained],
+                               reference.original.relearning.target, ink),
+                    key="relearning", config={"displayModeBar": False}, alt=said)
+
+
+def _steps(course: Relearning) -> str:
+    return f"more than {course.taken} steps" if course.steps is None else f"{course.steps} steps"
+
+
+def _course(course: Relearning) -> Course:
+    return Course(course.accuracy, course.steps is not None)
+
+
+def _anamnesis(found: Remains, course: Relearning) -> str:
+    indices = sorted((anamnesis(course, seed.relearning) for seed in found.reference.retrained),
+                     key=lambda index: index.value)
+    words = {"exactly": "", "at least": "at least ", "at most": "at most "}
+    known = [index for index in indices if index.known != "unknown"]
+    if not known:
+        return "unknown, neither came back in time"
+    ends = [f"{words[index.known]}{index.value:.2f}" for index in (known[0], known[-1])]
+    return " to ".join(dict.fromkeys(ends))
+
+
+def layers(found: Remains, ink: str) -> None:
+    """Layer similarity to the original and to the retrained networks."""
+    names, last = found.similarity["forget"].layers, -2
+    forget = found.similarity["forget"]
+    st.markdown("#### How deep did it go?")
+    said = (f"In {names[last]}, the last layer before the head, the outcome's similarity to the original is "
+            f"{forget.original[last]:.2f} on the forgotten class")
+    if len(found.reference.retrained):
+        away = found.reference.similarity["forget"][0, 2:, last]
+        said += (f", retrained networks' {away.min():.2f} to {away.max():.2f}: "
+                 + ("forgetting stayed shallow" if forget.original[last] > away.max() + 0.1 else
+                    "the change goes as deep as retraining's"))
+    st.markdown(said + ".")
+    st.caption("How to read this: 1 is the same up to rotation and scale, 0 unrelated (unbiased linear CKA). Dashed "
+               "with ✖, images of the forgotten class, solid with ●, the others. The bands are where retrained "
+               "networks lie in the outcome's place. A dashed line above its band at the left and below it at the "
+               "right is shallow forgetting: the answer changed, the way to it did not.")
+    for column, title, to_original in zip(st.columns(2), ("To the original", "To retrained networks"), (True, False),
+                                          strict=True):
+        parts = {}
+        for part, alike in found.similarity.items():
+            band = found.reference.similarity[part][0, 2:] if to_original else alike.among_retrained
+            value = alike.original if to_original else _mean(alike.retrained)
+            parts[part] = Alike(value, np.stack([band.min(0), band.max(0)]) if len(band) > 1 else None)
+        with column:
+            st.markdown(f"**{title}**")
+            if not to_original and not len(forget.retrained):
+                st.info("No retrained networks are bundled for this choice.", icon=":material/info:")
+                continue
+            st.plotly_chart(layer_similarity(names, parts, ink), key=f"cka {title}", config={"displayModeBar": False},
+                            alt=f"CKA {title.lower()} per layer on the forgotten class: " + ", ".join(
+                                f"{n} {v:.2f}" for n, v in zip(names, parts["forget"].value, strict=True)))
+
+
+def _mean(seeds: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    result: npt.NDArray[np.float64] = seeds.mean(0) if len(seeds) else np.full(seeds.shape[1], np.nan)
+    return result
+
+
+def distances(found: Remains) -> None:
+    """How far the outputs lie from retrained networks'."""
+    rows = []
+    for one in found.distances:
+        row: dict[str, object] = {"distance": f"{one.title} {ARROWS[one.better]}"}
+        row |= {name: _number(value) for name, value in one.values.items()}
+        row["retrained"] = f"{one.retrained.min():.3f} to {one.retrained.max():.3f}" if len(one.retrained) else "–"
+        rows.append(row)
+    first = found.distances[0]
+    st.markdown("#### How far are the answers from a retrained network's?")
+    if len(first.retrained):
+        times = first.values["unlearned"] / float(first.retrained.mean())
+        st.markdown(f"On the forget set its outputs diverge from retrained networks' {times:.1f} times as much as "
+                    "theirs do from each other (Jensen–Shannon).")
+    st.caption("How to read this: ↓ lower is better, ↑ higher, → the nearer to the retrained column the better; that "
+               "column is each retrained network against the others. On the 100 training images to be forgotten, "
+               "tug-of-war on all. Rows that name the reference code give what published code computes; ∞ is what its "
+               "divergence says of an output that is exactly 0.")
+    st.dataframe(pd.DataFrame(rows), hide_index=True)
+
+
+def _number(value: float) -> str:
+    return "–" if math.isnan(value) else ("∞" if value > 0 else "−∞") if math.isinf(value) else f"{value:.3f}"
+
+
+def _many(found: Remains) -> bool:
+    return len(found.reference.retrained) > 1
