@@ -64,6 +64,15 @@ def serve() -> Iterator[Serve]:
 
 
 @pytest.fixture(scope="session")
+def address() -> Iterator[str]:
+    """A running server for all tests that need no cold one."""
+    process, found = start_server({})
+    yield found
+    process.kill()
+    process.wait()
+
+
+@pytest.fixture(scope="session")
 def chromium() -> Iterator[Browser]:
     """Debian's Chromium; tests that need it are skipped where there is none, unless it is required."""
     if CHROMIUM is None:

@@ -13,7 +13,7 @@ from playwright.sync_api import Page
 from streamlit.testing.v1 import AppTest
 
 import ui.remains
-from tests.conftest import REPOSITORY, Serve, Visitor
+from tests.conftest import REPOSITORY, Visitor
 from ui.scripts import read
 from unlearn_core import embedding
 from unlearn_core.progress import Progress
@@ -141,11 +141,6 @@ def test_a_refit_shows_progress_can_be_cancelled_and_takes_the_maps_place(
 
 
 # -- in a browser -----------------------------------------------------------------------------------------------
-
-@pytest.fixture(scope="module")
-def address(serve: Serve) -> str:
-    return serve()
-
 
 def ready(page: Page) -> dict[str, Any]:
     page.wait_for_selector('[data-testid="map-unlearned"][data-shown]', timeout=60_000)

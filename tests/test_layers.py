@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from streamlit.testing.v1 import AppTest
 from torch import Tensor
 
-from tests.conftest import REPOSITORY, Serve, Visitor
+from tests.conftest import REPOSITORY, Visitor
 from ui.runtime import engine
 from ui.scripts import read
 from ui.state import DEFAULT
@@ -242,10 +242,10 @@ def test_other_ways_of_measuring_are_compared_at_one_alpha(opened: list[AppTest]
 
 
 @pytest.mark.browser
-def test_alpha_is_dragged_through_the_ratios(serve: Serve, visitor: Callable[..., Visitor]) -> None:
+def test_alpha_is_dragged_through_the_ratios(address: str, visitor: Callable[..., Visitor]) -> None:
     one = visitor()
     view = one.page
-    view.goto(f"{serve()}/layers")
+    view.goto(f"{address}/layers")
     exact = '.lacuna-layers[data-exact="true"]'
     view.wait_for_selector(exact, timeout=60_000)
 

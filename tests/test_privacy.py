@@ -14,7 +14,7 @@ import streamlit as st
 from playwright.sync_api import Browser, expect
 from streamlit.testing.v1 import AppTest
 
-from tests.conftest import REPOSITORY, Serve, Visitor
+from tests.conftest import REPOSITORY, Visitor
 from ui.runtime import engine
 from ui.scripts import read
 from unlearn_core import zoo
@@ -341,7 +341,7 @@ def test_the_attackers_maths_in_the_browser_is_that_of_the_package(chromium: Bro
 
 
 @pytest.mark.browser
-def test_dragging_the_threshold_asks_the_server_for_nothing(serve: Serve, visitor: Callable[..., Visitor]) -> None:
+def test_dragging_the_threshold_asks_the_server_for_nothing(address: str, visitor: Callable[..., Visitor]) -> None:
     one = visitor()
     sent: list[object] = []
 
@@ -349,7 +349,7 @@ def test_dragging_the_threshold_asks_the_server_for_nothing(serve: Serve, visito
         sent.append(frame)
 
     one.page.on("websocket", lambda socket: socket.on("framesent", note))
-    one.page.goto(f"{serve()}/privacy?statistic=lira&forget=6")
+    one.page.goto(f"{address}/privacy?statistic=lira&forget=6")
     canvas = one.page.wait_for_selector('[data-testid="attack"][data-value]', timeout=60_000)
     one.page.wait_for_selector("text=What it does not prove", timeout=60_000)
     assert canvas is not None

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.linalg import orthogonal_procrustes
 from scipy.stats import ortho_group
@@ -50,6 +50,7 @@ def test_a_fitted_point_keeps_its_place_and_a_new_one_lies_among_its_neighbours(
     assert (placed >= around.min(1) - 1e-6).all() and (placed <= around.max(1) + 1e-6).all()
 
 
+@settings(deadline=None, max_examples=40)
 @given(seeds)
 def test_the_linear_map_is_that_of_principal_components(seed: int) -> None:
     rng = np.random.default_rng(seed)  # of well separated components, in any direction
@@ -75,6 +76,7 @@ def test_features_that_do_not_vary_have_a_place_all_the_same() -> None:
 
 # -- alignment --------------------------------------------------------------------------------------------------
 
+@settings(deadline=None, max_examples=40)
 @given(seeds, st.floats(0.05, 20), st.booleans())
 def test_a_rotated_shifted_scaled_copy_is_brought_back_exactly(seed: int, scale: float, mirrored: bool) -> None:
     target, rng = cloud(seed), np.random.default_rng(seed)
@@ -88,6 +90,7 @@ def test_a_rotated_shifted_scaled_copy_is_brought_back_exactly(seed: int, scale:
     assert found.explained == pytest.approx(1, abs=1e-4)
 
 
+@settings(deadline=None, max_examples=40)
 @given(seeds)
 def test_alignment_is_fitted_on_its_rows_only_and_says_what_it_explains(seed: int) -> None:
     target, source = cloud(seed), cloud(seed ^ 1) + 0.5 * cloud(seed)
@@ -112,6 +115,7 @@ def test_networks_of_different_widths_cannot_be_aligned() -> None:
 
 # -- trust ------------------------------------------------------------------------------------------------------
 
+@settings(deadline=None, max_examples=40)
 @given(seeds, st.integers(1, 15))
 def test_trustworthiness_is_that_of_sklearn_image_by_image(seed: int, count: int) -> None:
     features = cloud(seed)
@@ -255,7 +259,7 @@ def test_a_joint_fit_reports_real_progress_and_its_result(monkeypatch: pytest.Mo
     said: list[tuple[float, str]] = []
     features = cloud(0)
     np.testing.assert_array_equal(fit_together(features, 0, lambda *step: said.append(step)), features[:, :2])
-    assert said[0][0] == 0 and (0.5, "epoch 100 of 200") in said
+    assert (0.5, "epoch 100 of 200") in said
 
 
 def test_cancelling_a_joint_fit_ends_its_process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
