@@ -102,7 +102,7 @@ def missing(name: AttackName, network: str) -> str:
     if zoo.shadows(network) is None:
         return (f"No shadow models of the {zoo.TITLES[network].lower()} are bundled, so what {TITLES[name]} finds "
                 "cannot be said. The other statistics need none.")
-    return "U-LiRA needs shadow models that forgot as well: the button above lets them."
+    return "U-LiRA needs shadow models that forgot as well: the button below lets them."
 
 
 def plain_aim(found: Report, name: AttackName, threshold: float) -> None:
@@ -300,8 +300,10 @@ summary = st.container()
 st.markdown("#### Members or never seen?")
 name = cast(AttackName, view(visitor, "statistic", list(TITLES), "What the attacker looks at",
                              format_func=lambda n: TITLES[n][0].upper() + TITLES[n][1:], width=320))
+picture, offer = st.container(), st.container()
 try:
-    forgetful = forgetful_shadows(wanted, scene, settled)
+    with offer:
+        forgetful = forgetful_shadows(wanted, scene, settled)
     judged, risk = judge(wanted, scene, settled, forgetful)
 except AssetError as problem:
     st.error(str(problem), icon=":material/error:")
@@ -319,18 +321,19 @@ with summary:
                "now on 100 training and 100 unseen images per class. Retrained reference: "
                + (f"{judged.seeds} networks, precomputed." if judged.seeds else "none is bundled for this choice."))
 
-if name not in judged.attacks:
-    st.info(missing(name, wanted.network), icon=":material/info:")
-else:
-    st.caption(f"How to read this: a dot is an image of the forgotten classes, ● one of the training set, ◆ one never "
-               f"seen; upwards is the {ABOUT[name]}. Filled dots lie above the threshold and are called members. If "
-               "both wings look alike, this attacker learns nothing.")
-    if visitor.plain:
-        plain_attack(judged, name, wanted.key, ink, visitor)
+with picture:
+    if name not in judged.attacks:
+        st.info(missing(name, wanted.network), icon=":material/info:")
     else:
-        attack_view(judged, name, wanted.key, domain(name, judged.attacks[name]), wanted.forget, engine().evaluation,
-                    engine().base(wanted.network).before, settled.logits, lambda: worst(judged, visitor))
-    attack_in_full(judged, name, ink)
+        st.caption("How to read this: a dot is an image of the forgotten classes, ● one of the training set, ◆ one "
+                   f"never seen; upwards is the {ABOUT[name]}. Filled dots lie above the threshold and are called "
+                   "members. If both wings look alike, this attacker learns nothing.")
+        if visitor.plain:
+            plain_attack(judged, name, wanted.key, ink, visitor)
+        else:
+            attack_view(judged, name, wanted.key, domain(name, judged.attacks[name]), wanted.forget,
+                        engine().evaluation, engine().base(wanted.network).before, settled.logits, lambda: worst(judged, visitor))
+        attack_in_full(judged, name, ink)
 
 st.markdown("#### All statistics")
 st.caption("How to read this: AUC is how often a training image looks more like a member than an unseen one; 0.5 is "

@@ -6,6 +6,11 @@ from playwright.sync_api import sync_playwright
 
 from tests.conftest import CHROMIUM, FLAGS, REPOSITORY, Visitor, start_server
 
+PAGES = {"compare": ".js-plotly-plot .main-svg", "layers": "[data-testid=layers]",
+         "privacy?statistic=lira&forget=6": "[data-testid=attack]",
+         "embeddings?forget=1": "[data-testid=map-unlearned]"}
+"""The other pages that are shown, and what must be drawn."""
+
 if __name__ == "__main__":
     process, address = start_server({})
     try:
@@ -15,10 +20,11 @@ if __name__ == "__main__":
             one.open(address)
             one.page.wait_for_timeout(1500)
             one.page.screenshot(path=REPOSITORY / "assets" / "screenshot.png")
-            one.page.goto(f"{address}/compare")
-            one.page.wait_for_selector(".js-plotly-plot .main-svg")
-            one.page.wait_for_timeout(3000)
-            one.page.screenshot(path=REPOSITORY / "assets" / "compare.png")
+            for path, drawn in PAGES.items():
+                one.page.goto(f"{address}/{path}")
+                one.page.wait_for_selector(drawn)
+                one.page.wait_for_timeout(4000)
+                one.page.screenshot(path=REPOSITORY / "assets" / f"{path.partition('?')[0]}.png")
             browser.close()
     finally:
         process.kill()
