@@ -332,7 +332,8 @@ with picture:
             plain_attack(judged, name, wanted.key, ink, visitor)
         else:
             attack_view(judged, name, wanted.key, domain(name, judged.attacks[name]), wanted.forget,
-                        engine().evaluation, engine().base(wanted.network).before, settled.logits, lambda: worst(judged, visitor))
+                        engine().evaluation, engine().base(wanted.network).before, settled.logits,
+                        lambda: worst(judged, visitor))
         attack_in_full(judged, name, ink)
 
 st.markdown("#### All statistics")
