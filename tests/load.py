@@ -58,7 +58,8 @@ class Session:
         self.widgets: dict[str, str] = {}  # label -> id, of those outside the fragment
         self.shown = ""  # key of the outcome on the page
         self.own = {self.key}  # of all outcomes this visitor ever asked for
-        self.waits_on: tuple[str, float] | None = None  # fragment that is to be run again, and after how long
+        self.waits_on: tuple[str, float] | None = None  # fragment that is to be run again, and how often
+        self.finished = False  # whether the last run has ended
 
     @property
     def key(self) -> str:
@@ -114,17 +115,14 @@ class Session:
         """Send, and wait for this visitor's own numbers."""
         started = time.monotonic()
         self.own.add(self.key)
-        await self.send(message)
+        self.shown, self.waits_on, self.finished = "", None, False
+        await self.socket.send(message.SerializeToString())
         async with asyncio.timeout(PATIENCE):
             while not await self.received():
                 pass
         self.record.seconds[what].append(time.monotonic() - started)
         self.record.answered.add(self.key)
         await self.rest()
-
-    async def send(self, message: BackMsg) -> None:
-        self.shown, self.waits_on, self.finished = "", None, False
-        await self.socket.send(message.SerializeToString())
 
     async def received(self) -> bool:
         """Take one message, or ask again where the page waits; True once the numbers are there."""
@@ -133,7 +131,8 @@ class Session:
             await asyncio.sleep(interval)
             message = BackMsg()
             message.rerun_script.fragment_id, message.rerun_script.is_auto_rerun = fragment, True
-            await self.send(message)
+            self.finished = False
+            await self.socket.send(message.SerializeToString())
         await self.take()
         return self.shown == self.key
 
@@ -148,7 +147,9 @@ class Session:
         found = ForwardMsg()
         found.ParseFromString(body)
         kind = found.WhichOneof("type")
-        if kind == "auto_rerun":
+        if kind == "stop_auto_rerun" or kind == "new_session" and not found.new_session.fragment_ids_this_run:
+            self.waits_on = None
+        elif kind == "auto_rerun":
             self.waits_on = found.auto_rerun.fragment_id, found.auto_rerun.interval
         elif kind == "script_finished":
             self.finished = True

@@ -17,7 +17,17 @@ from unlearn_core.audit.distinguish import LEAST_SEEDS, Placement
 from unlearn_core.audit.gauges import Reading
 from unlearn_core.audit.relearn import Relearning, anamnesis
 from unlearn_core.audit.remains import RELEARN, Remains, request, request_relearning
-from unlearn_core.audit.self_test import HEAD_ZEROING, ORIGINAL, UNLEARNED, Check, Model, further, passes, self_test
+from unlearn_core.audit.self_test import (
+    HEAD_ZEROING,
+    ORIGINAL,
+    UNLEARNED,
+    Check,
+    Model,
+    further,
+    listed,
+    passes,
+    self_test,
+)
 from unlearn_core.audit.self_test import verdict as judge
 from unlearn_core.engine import Scene, Settled
 from unlearn_core.figures.remains import Alike, Course, Dot, Row, layer_similarity, probes, relearning
@@ -29,47 +39,41 @@ ARROWS = {"match": "→", "up": "↑", "down": "↓"}
 def remains(visitor: State, scene: Scene, settled: Settled) -> None:
     """The whole section for an outcome."""
     st.markdown("### Is it really gone?")
+    verdict, judged, probed, relearned, rest = (st.container() for _ in range(5))
+    ink = RETRAINED_ON_DARK if st.context.theme.type == "dark" else RETRAINED
     try:
-        found = ready(request(engine(), scene, settled), 2.5, "Looking inside", lambda: None)
+        with verdict:
+            found = ready(request(engine(), scene, settled), 2.5, "Looking inside", lambda: None)
         if found is None:
             return
-        verdict = st.empty()
-        st.caption("Computed now on 1,000 training and 1,000 unseen images; what the original, head zeroing and "
-                   f"{len(found.reference.retrained)} retrained networks hold inside is precomputed."
-                   if found.reference.retrained else
-                   "Computed now. For this choice no retrained networks are bundled (they are for single classes), so "
-                   "what a network that never saw the classes would still know cannot be said.")
-        course = relearnt(scene, settled)
+        with relearned:
+            course = relearn(scene, settled, found, ink)
     except (AssetError, ValueError, RuntimeError) as problem:
-        st.error(str(problem), icon=":material/error:")
+        verdict.error(str(problem), icon=":material/error:")
         return
-    ink = RETRAINED_ON_DARK if st.context.theme.type == "dark" else RETRAINED
     checks = tried(scene, settled, found, course)
+    verdict.markdown(f"#### {judge(checks) if checks else probe_alone(found)}")
+    seeds = len(found.reference.retrained)
+    verdict.caption("Computed now on 1,000 training and 1,000 unseen images; what the original, head zeroing and "
+                    f"{seeds} retrained networks hold inside is precomputed." if seeds else
+                    "Computed now. For this choice no retrained networks are bundled (they are for single classes), so "
+                    "what a network that never saw the classes would still know cannot be said.")
     if checks:
-        verdict.markdown(f"#### {judge(checks)}")
-        matrix(checks)
-    else:
-        verdict.markdown(f"#### {_probe_alone(found)}")
-    probe(found, ink)
-    relearn(settled, found, course, ink)
-    layers(found, ink)
-    distances(found)
+        with judged:
+            matrix(checks)
+    with probed:
+        probe(found, ink)
+    with rest:
+        layers(found, ink)
+        distances(found)
 
 
-def _probe_alone(found: Remains) -> str:
+def probe_alone(found: Remains) -> str:
+    """The finding without retrained networks, in one sentence."""
     mine, before = found.probe.auc, found.reference.original.probe.auc
     if mine.interval[1] >= before.interval[0]:
         return f"A fresh head finds the classes as well as in the original (AUC {mine.value:.3f}, {before.value:.3f})."
     return f"A fresh head finds the classes less well than in the original (AUC {mine.value:.3f}, {before.value:.3f})."
-
-
-def relearnt(scene: Scene, settled: Settled) -> Relearning | None:
-    """The outcome's relearning, if it was asked for and is there."""
-    if engine().pool.known(("relearning", settled.choice)) is None and (
-            st.session_state.get("relearn") != settled.choice.key):
-        return None
-    return ready(request_relearning(engine(), scene, settled), 0.3, "Relearning",
-                 lambda: st.session_state.pop("relearn", None))
 
 
 def tried(scene: Scene, settled: Settled, found: Remains, course: Relearning | None) -> list[Check]:
@@ -89,7 +93,7 @@ def matrix(checks: list[Check]) -> None:
     working = [check for check in checks if check.worth == "works"]
     fooled = [check.title for check in working if passes(check.judged[HEAD_ZEROING])]
     st.markdown(f"{len(working)} of {len(checks)} checks tell the untouched original from retrained networks for this "
-                "class. " + (f"Head zeroing, which forgets nothing, passes only: {', '.join(fooled).lower()}."
+                "class. " + (f"Head zeroing, which forgets nothing, passes only {listed(fooled)}."
                              if fooled else "Head zeroing, which forgets nothing, passes none of them."))
     st.caption("How to read this: a row is a check, a column a network of which the truth is known, and the outcome at "
                "hand. A check works if the original fails and retrained networks pass, each held out and judged by "
@@ -97,8 +101,8 @@ def matrix(checks: list[Check]) -> None:
                "network's (95 % prediction interval).")
     rows = ["| Check | Retrained, held out | Original | Head zeroing | This outcome | What passing is worth here |",
             "|:--|:--|:--|:--|:--|:--|"]
-    worth = {"works": "It would have seen the original.",
-             "uninformative": "Nothing: uninformative, it cannot see even the untouched original.",
+    worth = {"works": "It sees the original.",
+             "uninformative": "Uninformative: it cannot see even the untouched original.",
              "strict": "Too strict: retrained networks fail, too."}
     for check in checks:
         tried = len(check.held_out)
@@ -132,10 +136,10 @@ def probe(found: Remains, ink: str) -> None:
             f"the forgotten class")
     if expected is not None:
         values = [seed.probe.recovered.value for seed in reference.retrained]
-        place = ("above" if mine.auc.value > expected[1] else "below" if mine.auc.value < expected[0] else "as in")
+        place = "above" if mine.auc.value > expected[1] else "below" if mine.auc.value < expected[0] else "within"
         said += (f"; on retrained networks {min(values):.0%} to {max(values):.0%}, since any features tell "
                  f"something of any class. How well it tells the class from others (AUC {mine.auc.value:.3f}) lies "
-                 f"{place} retrained networks")
+                 f"{place} what one more retrained network would have")
     st.markdown(said + ".")
     st.caption("How to read this: a line is a network, with a 95 % interval over images. The shade is where one more "
                "retrained network would lie: to its right, the features still hold the class. Logistic regression on "
@@ -155,34 +159,36 @@ def probe(found: Remains, ink: str) -> None:
                         f"{reference.original.probe.auc.value:.3f} AUC")
 
 
-def relearn(settled: Settled, found: Remains, course: Relearning | None, ink: str) -> None:
-    """How soon fine-tuning brings the class back."""
-    reference = found.reference
-    recipe = RELEARN[settled.choice.network]
+def relearn(scene: Scene, settled: Settled, found: Remains, ink: str) -> Relearning | None:
+    """How soon fine-tuning brings the class back; the outcome's own course if it was asked for and is there."""
+    reference, recipe, key = found.reference, RELEARN[settled.choice.network], settled.choice.key
     st.markdown("#### How soon does it come back?")
-    left, right = st.columns([0.75, 0.25], vertical_alignment="center")
+    words = st.container()
+    course = None
+    if st.session_state.get("relearn") == key:
+        course = ready(request_relearning(engine(), scene, settled), 0.3, "Fine-tuning",
+                       lambda: st.session_state.pop("relearn", None))
+    elif st.button("Relearn this outcome", icon=":material/fitness_center:",
+                   help="Fine-tunes a copy of it on all training images: about ten seconds, can be cancelled."):
+        st.session_state["relearn"] = key
+        st.rerun()
     said = f"The original is back after {_steps(reference.original.relearning)}"
     if reference.retrained:
         taken = sorted((seed.relearning for seed in reference.retrained), key=lambda c: (c.taken, c.steps is None))
-        ends = dict.fromkeys([_steps(taken[0]).removesuffix(" steps"), _steps(taken[-1]).removesuffix(" steps")])
+        ends = dict.fromkeys(_steps(one).removesuffix(" steps") for one in (taken[0], taken[-1]))
         said += f", retrained networks after {' to '.join(ends)} steps"
     if course is not None:
-        said = f"The outcome is back after {_steps(course)}" + (
-            f" ({course.images:,} images)" if course.images is not None else "") + ". " + said
+        images = f" ({course.images:,} images)" if course.images is not None else ""
+        said = f"The outcome is back after {_steps(course)}{images}. {said}"
         if reference.retrained:
             said += (f". Anamnesis index: {_anamnesis(found, course)}; 1 is as retraining, far below 1 it had not "
                      "forgotten")
-    left.markdown(said + ".")
-    if course is None and st.session_state.get("relearn") != settled.choice.key and right.button(
-            "Relearn this outcome", icon=":material/fitness_center:",
-            help="Fine-tunes a copy of it on all training images; about ten seconds, can be cancelled."):
-        st.session_state["relearn"] = settled.choice.key
-        st.rerun()
-    st.caption(f"How to read this: the further left a curve rises, the more was still there. ▷ ends a network that was "
-               f"not back in time. Adam, learning rate {recipe.lr:g}, batches of {recipe.batch_size}, "
-               f"{recipe.checked} forgotten training images checked after each step. The head's rows of the class are "
-               "drawn anew for every network, the original included: a departure from the reference code, under which "
-               "head zeroing would look as if it had forgotten.")
+    words.markdown(said + ".")
+    words.caption(f"How to read this: the further left a curve rises, the more was still there. ▷ ends a network that "
+                  f"was not back in time. Adam, learning rate {recipe.lr:g}, batches of {recipe.batch_size}, "
+                  f"{recipe.checked} forgotten training images checked after each step. The head's rows of the class "
+                  "are drawn anew for every network, the original included: a departure from the reference code, "
+                  "under which head zeroing would look as if it had forgotten.")
     shown = {"original": reference.original.relearning, "head zeroing": reference.head_zeroing.relearning}
     if course is not None:
         shown["unlearned"] = course
@@ -190,6 +196,7 @@ def relearn(settled: Settled, found: Remains, course: Relearning | None, ink: st
                                [_course(seed.relearning) for seed in reference.retrained],
                                reference.original.relearning.target, ink),
                     key="relearning", config={"displayModeBar": False}, alt=said)
+    return course
 
 
 def _steps(course: Relearning) -> str:
@@ -224,10 +231,11 @@ def layers(found: Remains, ink: str) -> None:
                  + ("forgetting stayed shallow" if forget.original[last] > away.max() + 0.1 else
                     "the change goes as deep as retraining's"))
     st.markdown(said + ".")
+    compared = f" Right: the mean over {len(forget.retrained)} of them." if len(forget.retrained) else ""
     st.caption("How to read this: 1 is the same up to rotation and scale, 0 unrelated (unbiased linear CKA). Dashed "
                "with ✖, images of the forgotten class, solid with ●, the others. The bands are where retrained "
                "networks lie in the outcome's place. A dashed line above its band at the left and below it at the "
-               "right is shallow forgetting: the answer changed, the way to it did not.")
+               "right is shallow forgetting: the answer changed, the way to it did not." + compared)
     for column, title, to_original in zip(st.columns(2), ("To the original", "To retrained networks"), (True, False),
                                           strict=True):
         parts = {}
@@ -254,6 +262,8 @@ def distances(found: Remains) -> None:
     """How far the outputs lie from retrained networks'."""
     rows = []
     for one in found.distances:
+        if any(map(math.isnan, one.values.values())):
+            continue  # there is no retrained network to be distant from
         row: dict[str, object] = {"distance": f"{one.title} {ARROWS[one.better]}"}
         row |= {name: _number(value) for name, value in one.values.items()}
         row["retrained"] = f"{one.retrained.min():.3f} to {one.retrained.max():.3f}" if len(one.retrained) else "–"

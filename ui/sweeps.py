@@ -245,8 +245,8 @@ def summary(table: pd.DataFrame, space: Space) -> pd.DataFrame:
 
     The knobs that were varied come first. Without bundled retrained networks the gaps are missing.
     """
-    varied = [name for name, values in space.grid.items() if len(values) > 1]  # type: ignore[arg-type]
-    settings = pd.DataFrame([json.loads(text) for text in table["settings"]])[varied or list(space.grid)[:1]]
+    settings = pd.DataFrame([json.loads(text) for text in table["settings"]])
+    settings = settings.loc[:, settings.nunique() > 1] if len(settings.drop_duplicates()) > 1 else settings.iloc[:, :1]
     reference = {}
     for request in space.forget:
         if shipped := comparison.load(space.networks[0], request):
@@ -271,8 +271,9 @@ def _show(table: pd.DataFrame, space: Space, folder: Path, key: str) -> None:
         return
     found = summary(done, space)
     best = found.iloc[0]
-    knobs = [name for name in found.columns if name in space.grid]
-    said = ", ".join(f"{name} = {best[name]:g}" if isinstance(best[name], float) else f"{name} = {best[name]}"
+    labels = {knob.name: knob.label for knob in method(space.methods[0]).hyperparameters}
+    knobs = [name for name in labels if name in found.columns]
+    said = ", ".join(f"{labels[name]} = " + (f"{best[name]:g}" if isinstance(best[name], float) else str(best[name]))
                      for name in knobs)
     if best["gap"] == best["gap"]:
         st.markdown(f"#### Nearest to retraining of {len(found):,} settings: {said}; {best['forget']:+.1f} points in "
@@ -282,7 +283,7 @@ def _show(table: pd.DataFrame, space: Space, folder: Path, key: str) -> None:
                "chosen on the images it is judged on, and so looks a little better than it is.")
     number = st.column_config.NumberColumn
     st.dataframe(found[[*knobs, "gap", "spread", "forget", "retain", "membership", "seconds", "runs"]],
-                 hide_index=True, height=min(35 * (len(found) + 1) + 3, 420), column_config={
+                 hide_index=True, height=min(35 * (len(found) + 1) + 3, 420), column_config=labels | {
                      "gap": number("Gap ↓", format="%.2f", help="|forget gap| + |retain gap|, points."),
                      "spread": number("±", format="%.2f"), "forget": number("Forget gap →", format="%+.2f"),
                      "retain": number("Retain gap →", format="%+.2f"),

@@ -41,6 +41,15 @@ ROWS, SECONDS = 1000, 5.0
 ANSWER_SECONDS = 15.0
 """How long to wait for a scheduler, and for its first worker."""
 
+HERE = {
+    # A worker gets a run only when it has nothing else to do: if it dies, no other run is suspected.
+    "distributed.scheduler.worker-saturation": 1.0,
+    # Dask's own MALLOC_TRIM_THRESHOLD_ is left out: with it, large blocks of memory are asked for anew each time, and
+    # tensors are such blocks. Importances then take more than three times as long.
+    "distributed.nanny.pre-spawn-environ": {"OMP_NUM_THREADS": 1, "OMP_WAIT_POLICY": "passive"},
+}
+"""Settings of a scheduler on this machine."""
+
 
 @dataclass(frozen=True)
 class Range:
@@ -174,10 +183,9 @@ def connect(scheduler: str = "", workers: int = 2) -> Iterator[Client]:
         raise ValueError(f"workers: a whole number from 1 on expected, got {workers}")
     logging.getLogger("distributed").setLevel(logging.CRITICAL)  # whatever matters is said by a row or an error
     if not scheduler:
-        # A worker gets a run only when it has nothing else to do: if it dies, no other run is suspected.
-        with (dask.config.set({"distributed.scheduler.worker-saturation": 1.0}),
+        with (dask.config.set(HERE),
               LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address="127.0.0.1:0",
-                           silence_logs=logging.CRITICAL, env={"OMP_WAIT_POLICY": "passive"}) as cluster,
+                           silence_logs=logging.CRITICAL) as cluster,
               Client(cluster) as client):
             yield client
         return
@@ -187,21 +195,26 @@ def connect(scheduler: str = "", workers: int = 2) -> Iterator[Client]:
         raise SweepError(f"scheduler: the address of a running Dask scheduler expected, got {scheduler}, where none "
                          "answers; check it, or leave it out to use this machine") from error
     with client:
-        _check_workers(client)
+        _check(client)
         yield client
 
 
-def _check_workers(client: Client) -> None:
+def _check(client: Client) -> None:
+    address = client.scheduler.address
     try:
         client.wait_for_workers(1, timeout=ANSWER_SECONDS)
     except TimeoutError as error:
-        address = client.scheduler.address
         raise SweepError(f"scheduler: at least one worker expected at {address}, got none; start some with "
                          f"`dask worker {address}`") from error
-    for worker, found in client.run(_version, on_error="return").items():
-        if found != VERSION:
-            raise SweepError(f"worker: unlearn_core of version {VERSION} expected at {worker}, got {found}; install "
-                             "the same code on every worker, or name its folder in PYTHONPATH")
+    found: dict[str, object] = client.run(_version, on_error="return")
+    try:
+        found[address] = client.run_on_scheduler(_version)  # it reads the runs that it passes on
+    except Exception as error:
+        found[address] = error
+    for place, version in found.items():
+        if version != VERSION:
+            raise SweepError(f"cluster: unlearn_core of version {VERSION} expected at {place}, got {version}; install "
+                             "the same code on scheduler and workers, or name its folder in PYTHONPATH")
 
 
 def _version() -> int:

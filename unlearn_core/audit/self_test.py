@@ -108,19 +108,25 @@ def verdict(checks: Sequence[Check]) -> str:
     if not used:
         return "Not known: no check can tell the untouched original from retrained networks here."
     failed = [check.title for check in used if not passes(check.judged[UNLEARNED])]
-    if not failed:
-        return f"Gone, as far as can be seen: it passes all {len(used)} checks that would have seen the original."
-    inside = [name for name in failed if name in INSIDE]
+    untried = [check.title for check in checks if check.worth == "works" and UNLEARNED not in check.judged]
+    rest = f" Not tried yet: {listed(untried)}." if untried else ""
     count = f"it fails {len(failed)} of {len(used)} checks that retrained networks pass"
-    if CHECKS[0] in failed:
-        return f"Not gone: the class is still recognised, and {count}."
-    if inside:
-        return (f"Hidden rather than gone: the class is no longer named, yet {_listed(inside)} still find"
+    inside = [name for name in failed if name in INSIDE]
+    if not failed:
+        said = f"Gone, as far as can be seen: it passes all {len(used)} checks that would have seen the original."
+    elif CHECKS[0] in failed:
+        said = f"Not gone: the class is still recognised, and {count}."
+    elif inside:
+        said = (f"Hidden rather than gone: the class is no longer named, yet {listed(inside)} still find"
                 f"{'s' if len(inside) == 1 else ''} it; {count}.")
-    return (f"Nothing is found inside, but the outputs differ from a retrained network's ({_listed(failed)}); {count}.")
+    else:
+        said = (f"Nothing is found inside, but the outputs differ from a retrained network's ({listed(failed)}); "
+                f"{count}.")
+    return said + rest
 
 
-def _listed(titles: Sequence[str]) -> str:
+def listed(titles: Sequence[str]) -> str:
+    """Titles of checks within a sentence."""
     names = [title if title.startswith("J") else title[0].lower() + title[1:] for title in titles]
     return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
 
@@ -169,7 +175,7 @@ def self_test(original: Float32, head_zeroing: Float32, retrained: Float32, labe
     everyone = [Model(logits, one.probe.auc.value, one.relearning.taken, last[i, 2:])
                 for i, (logits, one) in enumerate(zip((original, head_zeroing, *retrained), found, strict=True))]
     named = {ORIGINAL: everyone[0], HEAD_ZEROING: everyone[1]} | ({UNLEARNED: unlearned} if unlearned else {})
-    compared = len(unlearned.similarity) if unlearned else len(retrained)
+    compared = (len(unlearned.similarity) if unlearned else 0) or len(retrained)
     seeds, forgotten = everyone[2:], np.isin(labels, list(forget))
     seen = member & forgotten
 

@@ -15,7 +15,8 @@ from unlearn_core.figures.style import LAYOUT, ORIGINAL, RETRAINED, UNLEARNED
 Float64 = npt.NDArray[np.float64]
 
 _GRID = ORIGINAL + "44"
-_ABOVE = {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0}
+_ABOVE = {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0, "font": {"size": 14}}
+_AXIS = {"tickfont": {"size": 14}, "title_font": {"size": 15}, "automargin": True, "zeroline": False}
 
 
 @dataclass(frozen=True)
@@ -78,9 +79,10 @@ def probes(rows: Sequence[Row], ink: str = RETRAINED) -> go.Figure:
             low, high = (float(np.clip(end, 0, 1)) for end in row.expected)
             figure.add_vrect(x0=low, x1=high, fillcolor=ink, opacity=0.12, line_width=0, layer="below", row=1,
                              col=column)
-        figure.update_xaxes(title=row.title, gridcolor=_GRID, zeroline=False, automargin=True, row=1, col=column)
-    figure.update_yaxes(categoryorder="array", showgrid=False, automargin=True, ticklabelstandoff=6,
-                        categoryarray=["head zeroing", "original", "retrained", "unlearned"])
+        figure.update_xaxes(title=row.title, gridcolor=_GRID, **_AXIS, row=1, col=column)
+    shown = {trace.name for trace in figure.data}
+    names = [name for name in ("head zeroing", "original", "retrained", "unlearned") if name in shown]
+    figure.update_yaxes(categoryorder="array", categoryarray=names, showgrid=False, ticklabelstandoff=6, **_AXIS)
     return figure.update_layout(height=270, font_color=ink, margin_r=24)
 
 
@@ -108,13 +110,14 @@ def relearning(models: Mapping[str, Course], retrained: Sequence[Course], target
         ink: colour of text and of the retrained networks: black, or the text colour on a dark page.
     """
     figure = go.Figure(layout=LAYOUT)
-    dashes = {"original": "solid", "head zeroing": "dot", "unlearned": "solid"}
-    lines = [("retrained", course, ink, 1.5, "solid") for course in retrained]
-    lines += [(name, course, _role(name)[0], 3.5, dashes[name]) for name, course in models.items()]
-    for i, (name, course, colour, width, dash) in enumerate(lines):
+    # Head zeroing and the original often share one course: dots on a broad, fainter line.
+    looks = {"original": (8, "solid", 0.45), "head zeroing": (3, "dot", 1.0), "unlearned": (3.5, "solid", 1.0)}
+    lines = [("retrained", course, ink, 1.5, "solid", 0.6) for course in retrained]
+    lines += [(name, course, _role(name)[0], *looks[name]) for name, course in models.items()]
+    for i, (name, course, colour, width, dash, opacity) in enumerate(lines):
         steps, share = np.arange(len(course.accuracy)), np.array(course.accuracy)
         figure.add_scatter(
-            x=steps, y=share, mode="lines", name=name, legendgroup=name, opacity=0.6 if name == "retrained" else 1,
+            x=steps, y=share, mode="lines", name=name, legendgroup=name, opacity=opacity,
             showlegend=not i or name != "retrained", line={"color": colour, "width": width, "dash": dash},
             hovertemplate=f"{name}, step %{{x}}: %{{y:.0%}}<extra></extra>")
         symbol = _role(name)[1] if name != "retrained" else "line-ns-open"
@@ -123,12 +126,11 @@ def relearning(models: Mapping[str, Course], retrained: Sequence[Course], target
             marker={"symbol": symbol if course.reached else "triangle-right-open", "size": 13, "color": colour,
                     "line": {"width": 2, "color": colour}})
     figure.add_hline(y=target, line={"color": ink, "width": 1.5, "dash": "dash"})
-    figure.add_annotation(x=0, xref="paper", y=target, yanchor="bottom", xanchor="left", showarrow=False,
+    figure.add_annotation(x=1, xref="paper", y=target, yanchor="bottom", xanchor="right", showarrow=False,
                           text=f"relearnt: {target:.0%}", font={"color": ink})
     figure.update_xaxes(title="steps of fine-tuning on all training images", rangemode="tozero", gridcolor=_GRID,
-                        zeroline=False, automargin=True)
-    figure.update_yaxes(title="forget set right", tickformat=".0%", range=[-0.02, 1.05], gridcolor=_GRID,
-                        zeroline=False, automargin=True)
+                        **_AXIS)
+    figure.update_yaxes(title="forget set right", tickformat=".0%", range=[-0.02, 1.05], gridcolor=_GRID, **_AXIS)
     return figure.update_layout(height=400, font_color=ink, showlegend=True, margin_t=44, legend=_ABOVE)
 
 
@@ -154,21 +156,20 @@ def layer_similarity(layers: Sequence[str], parts: Mapping[str, Alike], ink: str
         ink: colour of text and bands: black, or the text colour on a dark page.
     """
     figure = go.Figure(layout=LAYOUT)
-    looks = {"forget": ("dash", "x", "/", "✖ forgotten class"), "retain": ("solid", "circle", "", "● other classes")}
+    looks = {"forget": ("dash", "x", "/", "✖ forgotten"), "retain": ("solid", "circle", "", "● others")}
     for part, alike in parts.items():
         dash, symbol, pattern, said = looks[part]
         if alike.band is not None:
             low, high = alike.band
             figure.add_scatter(
                 x=[*layers, *reversed(layers)], y=np.concatenate([high, low[::-1]]), mode="lines", hoverinfo="skip",
-                fill="toself", line={"width": 1, "color": ink, "dash": dash}, opacity=0.45, name=f"retrained, {said}",
+                fill="toself", line={"width": 1, "color": ink, "dash": dash}, opacity=0.45, name=f"retrained {said[0]}",
                 fillpattern={"shape": pattern, "fgcolor": ink, "size": 6, "solidity": 0.3})
         figure.add_scatter(
             x=list(layers), y=alike.value, mode="lines+markers", name=said, cliponaxis=False,
             line={"color": UNLEARNED, "width": 3, "dash": dash}, marker={"symbol": symbol, "size": 11},
             hovertemplate=f"%{{x}}, {said}: %{{y:.2f}}<extra></extra>")
     low_end = min((float(np.nanmin(a.value)) for a in parts.values() if np.isfinite(a.value).any()), default=0.0)
-    figure.update_xaxes(type="category", gridcolor=_GRID, automargin=True, title="layer, input first")
-    figure.update_yaxes(title="CKA", range=[min(low_end, 0) - 0.03, 1.04], dtick=0.2, gridcolor=_GRID, zeroline=False,
-                        automargin=True)
+    figure.update_xaxes(type="category", gridcolor=_GRID, title="layer, input first", **_AXIS)
+    figure.update_yaxes(title="CKA", range=[min(low_end, 0) - 0.03, 1.04], dtick=0.2, gridcolor=_GRID, **_AXIS)
     return figure.update_layout(height=400, font_color=ink, showlegend=True, margin_t=64, legend=_ABOVE)

@@ -1,0 +1,101 @@
+"""The form for sweeps: a real sweep in another process, its results, and bad input in a sentence."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from ui import sweeps
+from unlearn_core import results
+from unlearn_core.comparison import load
+from unlearn_core.run import described
+from unlearn_core.sweep import Range, Space
+
+PAGE = """
+from ui.state import state
+from ui.sweeps import sweeps
+sweeps(state())
+"""
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(sweeps, "FOLDER", tmp_path)
+    monkeypatch.setattr(sweeps, "_last", None)
+    monkeypatch.setattr(sweeps, "WORKERS", 1)
+    return tmp_path
+
+
+def form(method: str) -> AppTest:
+    test = AppTest.from_string(PAGE, default_timeout=60)
+    test.query_params["method"] = method
+    return test.run()
+
+
+def until(test: AppTest, *said: str) -> AppTest:
+    """Run again, as the fragment would, until a button of such a name is there."""
+    for _ in range(300):
+        assert not test.exception
+        if {button.label for button in test.button} & set(said):
+            return test
+        time.sleep(0.2)
+        test.run()
+    raise AssertionError([button.label for button in test.button])
+
+
+def test_a_sweep_runs_elsewhere_can_be_stopped_and_goes_on(folder: Path) -> None:
+    test = form("head_zeroing")
+    test.number_input(key="sweep.head_zeroing.depth.points").set_value(12).run()
+    assert "12 runs, 0 of them finished, on 1 processes" in test.caption[-1].value
+    test.button(key="sweep.start").click().run()
+    other = form("ssd")  # another visitor
+    assert "Another sweep is running (Head zeroing" in other.info[0].value
+    (made,) = folder.iterdir()
+    test.button(key="sweep.stop").click().run()
+    until(test, "Start", "Go on").button(key="sweep.start").click().run()
+    until(test, "All runs are there")
+    found = results.load(made)
+    assert len(found) == 12 and (found["status"] == "done").all()
+    assert test.markdown[-1].value.startswith("#### Nearest to retraining of 12 settings: Depth = ")
+    table = test.dataframe[0].value
+    assert len(table) == 12 and table["gap"].is_monotonic_increasing and not test.error
+
+
+def test_bad_input_is_a_sentence() -> None:
+    test = form("ssd")
+    test.number_input(key="sweep.ssd.alpha.points").set_value(100).run()
+    test.number_input(key="sweep.ssd.lambda.points").set_value(100).run()
+    assert "at most 2,000 from this page expected, got 10,000" in test.warning[0].value
+    test.multiselect(key="sweep.classes").set_value([]).run()
+    assert "classes: at least one expected" in test.warning[0].value and not test.exception
+    test = form("amnesiac")
+    test.multiselect(key="sweep.amnesiac.epochs.choices").set_value([]).run()
+    assert "epochs: at least one value expected" in test.warning[0].value and not test.exception
+
+
+def test_a_sweep_that_could_not_begin_says_why(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sweeps, "FOLDER", folder / "file" / "x")
+    (folder / "file").touch()
+    test = form("head_zeroing")
+    test.button(key="sweep.start").click().run()
+    assert "folder: one that can be written to expected" in test.error[0].value and not test.exception
+
+
+def test_the_summary_is_the_mean_over_classes_and_seeds() -> None:
+    space = Space(("neggrad",), forget=((0,), (1,)), seeds=2, grid={"lr": Range(0.001, 0.01, 2)})
+    rows = [described(chosen) | {"forget_train": 0.5, "retain_test": 0.9, "membership": 0.1, "seconds": 1.0}
+            for chosen in space]
+    found = sweeps.summary(pd.DataFrame(rows), space)
+    wanted = []
+    for label in (0, 1):
+        shipped = load("small-resnet", (label,))
+        assert shipped is not None
+        wanted.append([100 * (value - shipped.entries["retrain"].values(name).mean())
+                       for name, value in (("forget_train", 0.5), ("retain_test", 0.9))])
+    assert list(found["runs"]) == [4, 4]
+    assert found["forget"][0] == pytest.approx((wanted[0][0] + wanted[1][0]) / 2)
+    assert found["gap"][0] == pytest.approx(sum(abs(gap) for pair in wanted for gap in pair) / 2)
