@@ -5,13 +5,13 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 from functools import partial
-from importlib.util import find_spec
 
 import numpy as np
 import streamlit as st
 
 from ui.runtime import engine
 from ui.state import CLASSES, State, snap, state, tell_notes, view, write_address
+from ui.sweeps import sweeps
 from ui.waiting import give_up
 from unlearn_core import search as searches
 from unlearn_core import zoo
@@ -443,8 +443,5 @@ try:
 except (AssetError, ValueError, RuntimeError) as problem:
     st.error(str(problem), icon=":material/error:")
 
-if find_spec("ui.sweeps") is not None:
-    from ui.sweeps import sweeps
-
-    st.markdown("#### Run a larger study")
-    sweeps(visitor)
+st.markdown("#### Run a larger study")
+sweeps(visitor)

@@ -147,7 +147,7 @@ class Session:
         found = ForwardMsg()
         found.ParseFromString(body)
         kind = found.WhichOneof("type")
-        if kind == "stop_auto_rerun" or kind == "new_session" and not found.new_session.fragment_ids_this_run:
+        if kind == "stop_auto_rerun":
             self.waits_on = None
         elif kind == "auto_rerun":
             self.waits_on = found.auto_rerun.fragment_id, found.auto_rerun.interval
