@@ -157,3 +157,18 @@ print(json.dumps({"collect": min(took), "loaded": [m for m in ("umap", "numba") 
 def test_gauge_names_are_the_landscapes_columns(engine: Engine) -> None:
     scene = engine.scene(choice("small-resnet", (0,), "ssd", {})).result()
     assert list(scene.original) == list(KINDS) and engine.landscape(scene).points[0][1].shape == (3,)
+
+
+@pytest.mark.parametrize("network", ["small-resnet", "small-vit"])
+def test_modules_before_the_first_change_do_not_run_again(engine: Engine, network: str) -> None:
+    base = engine.base(network)
+    chain = [name for name in base.leading]
+    for name in (chain[0], chain[1], chain[-1], "head"):
+        found, parameter = next((n, p) for n, p in base.model.named_parameters() if n.startswith(f"{name}."))
+        changed = {found: parameter.detach() * 0.5}
+        fresh, recalled = (outputs(base.model, base.pixels, changed, known) for known in (None, base.leading))
+        assert np.array_equal(fresh.logits, recalled.logits) and np.array_equal(fresh.features, recalled.features)
+        assert not np.array_equal(fresh.logits, base.before.logits)
+    spoilt = {name: [torch.zeros_like(part) for part in parts] for name, parts in base.leading.items()}
+    assert not np.allclose(outputs(base.model, base.pixels, changed, spoilt).logits, fresh.logits), "they are used"
+    assert np.array_equal(outputs(base.model, base.pixels).logits, base.before.logits), "the network is as it was"

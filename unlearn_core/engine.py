@@ -25,7 +25,7 @@ from unlearn_core.audit.weights import relative_change
 from unlearn_core.dampening import Answers, RatioIndex, build_index, ratios
 from unlearn_core.data import ImageSet
 from unlearn_core.estimators import measure_ways
-from unlearn_core.evaluate import EvaluationSet, Outputs, evaluation_set, outputs, softmax
+from unlearn_core.evaluate import EvaluationSet, Leading, Outputs, evaluation_set, leading, outputs, softmax
 from unlearn_core.exhibits import Exhibit
 from unlearn_core.gram import Gram, Patches
 from unlearn_core.importance import Importance
@@ -106,6 +106,7 @@ class Base:
     model: nn.Module
     pixels: Tensor
     before: Outputs
+    leading: Leading
     positions: npt.NDArray[np.float32]
     feature_map: FeatureMap
 
@@ -265,7 +266,8 @@ class Engine:
                 model, pixels = zoo.original(network), self.evaluation.images.pixels()
                 before = outputs(model, pixels)
                 feature_map = zoo.feature_map(network, list(zoo.LAYERS[network])[-1], before.features)
-                self._bases[network] = Base(model, pixels, before, feature_map.place(before.features), feature_map)
+                self._bases[network] = Base(model, pixels, before, leading(model, pixels),
+                                            feature_map.place(before.features), feature_map)
             return self._bases[network]
 
     # -- scenes ---------------------------------------------------------------------------------------------
@@ -369,17 +371,18 @@ class Engine:
         result = found.run(replace(scene.task, seed=chosen.seed), dict(chosen.settings),
                            stage(progress, 0.0, 0.98, found.title))
         change = relative_change(base.model.named_parameters(), result.parameters)
+        moved = {name for name, share in zip(scene.layers, change, strict=True) if share} | set(result.buffers)
+        weights = {name: value.detach() for name, value in result.weights.items() if name in moved}
         start = time.perf_counter()
-        after = outputs(base.model, base.pixels, result.weights) if change.any() or result.buffers else base.before
+        after = outputs(base.model, base.pixels, weights, base.leading) if weights else base.before
         seconds = time.perf_counter() - start
         labels, member = self.evaluation.labels, self.evaluation.member
         gauges = read_gauges(after, labels, member, scene.scenario)
-        moved = {name for name, share in zip(scene.layers, change, strict=True) if share} | set(result.buffers)
         settled = Settled(
             chosen, gauges, per_class(after.predicted[~member], labels[~member], len(scene.task.train.classes)),
             change, after.predicted, after.logits, base.feature_map.place(after.features),
-            {name: value.detach() for name, value in result.weights.items() if name in moved}, result.warnings,
-            result.trace, result.exhibits, result.cost, verdict(gauges, scene.original, scene.retrained), seconds)
+            weights, result.warnings, result.trace, result.exhibits, result.cost,
+            verdict(gauges, scene.original, scene.retrained), seconds)
         if scene.index is not None:
             alpha, lam = result.trace["alpha"], result.trace["lambda"]
             settled = replace(settled, alpha=alpha, lam=lam, answers=scene.index.query(alpha, lam))

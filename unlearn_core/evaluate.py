@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 
 import numpy as np
 import numpy.typing as npt
@@ -83,19 +84,58 @@ class Outputs:
         return result
 
 
-def outputs(model: nn.Module, pixels: Tensor, parameters: Mapping[str, Tensor] | None = None) -> Outputs:
+Leading = Mapping[str, Sequence[Tensor]]
+"""What each module at a network's beginning says of each batch of images, in the order in which they run."""
+
+
+def leading(model: nn.Module, pixels: Tensor) -> Leading:
+    """Run a network and keep what its `chain` gives, for `outputs`; empty for a network that declares none."""
+    kept: dict[str, list[Tensor]] = {name: [] for name in getattr(model, "chain", ())}
+    private = private_copy(model).eval()
+
+    def keep(parts: list[Tensor]) -> Callable[[nn.Module, object, Tensor], None]:
+        return lambda module, inputs, output: parts.append(output)
+
+    for name, parts in kept.items():
+        private.get_submodule(name).register_forward_hook(keep(parts))
+    with torch.no_grad():
+        for part in torch.split(pixels, _BATCH):
+            private(part)
+    return kept
+
+
+class _Recall(nn.Module):
+    """Stands in for a module whose output of each batch is known."""
+
+    def __init__(self, parts: Sequence[Tensor]) -> None:
+        super().__init__()
+        self._next = iter(parts)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return next(self._next)
+
+
+def outputs(model: nn.Module, pixels: Tensor, parameters: Mapping[str, Tensor] | None = None,
+            known: Leading | None = None) -> Outputs:
     """Evaluate the network in evaluation mode, with other weights if given; the network is not changed.
 
     Args:
         model: with a linear head (see `models.head`).
         pixels: (N, C, H, W), standardised.
         parameters: weights by name that stand in for the network's own.
+        known: of this network and these images, from `leading`: modules before the first one that is given other
+            weights do not run again. The result is the same, bit by bit.
 
     Raises:
         ValueError: if an output is not finite, or the network has no linear head.
     """
     features: list[Tensor] = []
     private = private_copy(model).eval()
+    same = list(takewhile(lambda name: not any(p.startswith(f"{name}.") for p in parameters or ()), known or ()))
+    for name in same:
+        parent, _, child = name.rpartition(".")
+        stands_in = _Recall(known[name]) if known and name == same[-1] else nn.Identity()
+        private.get_submodule(parent).add_module(child, stands_in)
     head(private).register_forward_pre_hook(lambda _, inputs: features.append(inputs[0].detach()))
     with torch.no_grad():
         logits = torch.cat([functional_call(private, dict(parameters or {}), (part,))

@@ -39,6 +39,9 @@ class SmallResNet(nn.Module):
     saved time spent on more epochs, a better network.
     """
 
+    chain = ("stem", "block1", "block2", "block3")
+    """Modules that run one after the other, each on nothing but what the last one gave."""
+
     def __init__(self, channels: int = 1, classes: int = 10) -> None:
         super().__init__()
         self.stem = nn.Sequential(nn.Conv2d(channels, 16, 3, 2, 1, bias=False), nn.BatchNorm2d(16), nn.ReLU())
@@ -107,6 +110,9 @@ class SmallViT(nn.Module):
     Three stride-2 convolutions make the tokens (16 for a 28-pixel image); so small a transformer learns
     more from 20,000 images this way than from cut-out patches (Xiao et al., arXiv 2106.14881).
     """
+
+    chain = ("patch", "position", "blocks.0", "blocks.1", "blocks.2", "blocks.3")
+    """Modules that run one after the other, each on nothing but what the last one gave."""
 
     def __init__(self, channels: int = 1, classes: int = 10, size: int = 28) -> None:
         super().__init__()
