@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -38,6 +39,9 @@ def warm_up() -> None:
     import plotly.graph_objects  # noqa: F401
 
     torch.set_num_threads(2)
+    # A network's evaluation gives the interpreter away hundreds of times. With the default of 5 ms it gets it back
+    # that late each time while other sessions' scripts run, and takes seconds instead of a tenth.
+    sys.setswitchinterval(0.0005)
     try:
         ready = engine()
         scene = ready.scene(DEFAULT).result()
