@@ -5,6 +5,8 @@ from __future__ import annotations
 import gc
 import logging
 import sys
+import threading
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -19,6 +21,8 @@ from unlearn_core.pool import Lane, Ticket
 
 log = logging.getLogger("lacuna")
 
+TIDY_SECONDS = 15.0
+
 _likely: list[Ticket[Scene]] = []
 """What visitors will probably ask for next: measured when nobody waits for anything."""
 
@@ -27,13 +31,21 @@ _likely: list[Ticket[Scene]] = []
 async def lifespan(app: object) -> AsyncIterator[dict[str, object]]:
     """Warm up, then serve."""
     warm_up()
+    threading.Thread(target=tidy, daemon=True).start()
     yield {}
+
+
+def tidy() -> None:
+    """Collect garbage now and then, instead of after every run of every session (see .streamlit/config.toml)."""
+    while True:
+        time.sleep(TIDY_SECONDS)
+        gc.collect()
 
 
 def warm_up() -> None:
     """Load everything a first page needs and keep it out of the garbage collector's sight.
 
-    Streamlit collects garbage after every run; with PyTorch's heap that would cost each slider move 200 ms.
+    With PyTorch's heap a full collection would otherwise stop everybody for 200 ms.
     """
     import pandas  # noqa: F401
     import plotly.graph_objects  # noqa: F401
