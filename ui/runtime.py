@@ -17,7 +17,7 @@ def engine() -> Engine:
 
 
 _lock = Lock()
-_published: LRUCache[str, Scene | Settled] = LRUCache(2**29, getsizeof=weigh)  # bytes
+_published: LRUCache[str, Scene | Settled] = LRUCache(2**28, getsizeof=weigh)  # bytes
 
 
 def publish(*shown: Scene | Settled) -> None:

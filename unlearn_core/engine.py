@@ -48,7 +48,7 @@ SEEDS = range(1000)
 BINS = 256
 # 48 bins a decade, like the slider: its positions fall on bin edges (up to their rounding).
 LOG_RATIO = (3 - BINS / 48, 3.0)
-CACHE_BYTES = 2**30
+CACHE_BYTES = 2**28
 
 
 def grid_axis(low: float, high: float, points: int) -> tuple[float, ...]:

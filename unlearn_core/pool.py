@@ -19,6 +19,11 @@ from unlearn_core.progress import Cancelled, Progress
 T = TypeVar("T")
 
 
+PAUSE = 0.1
+"""Seconds for which long work steps aside, at each of its steps, while somebody waits for a release. It must not be for
+as long as there is one: with thirty visitors there always is."""
+
+
 class Lane(IntEnum):
     """Who goes first. One of the two workers takes only the first lane, so long work never blocks it."""
 
@@ -184,6 +189,6 @@ class Pool:
         job.share, job.note = share, note or "working"
         with self._changed:
             if job.lane is not Lane.RELEASE:
-                self._changed.wait_for(lambda: self._closed or job.holders == 0 or not self._urgent, timeout=5)
+                self._changed.wait_for(lambda: self._closed or job.holders == 0 or not self._urgent, timeout=PAUSE)
             if self._closed or job.holders == 0:
                 raise Cancelled
