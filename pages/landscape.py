@@ -14,7 +14,6 @@ from ui.state import CLASSES, State, snap, state, tell_notes, view, write_addres
 from ui.sweeps import sweeps
 from ui.waiting import give_up
 from unlearn_core import search as searches
-from unlearn_core import zoo
 from unlearn_core.assets import AssetError
 from unlearn_core.audit.gauges import KINDS
 from unlearn_core.engine import ALPHAS, SEEDS, Choice
@@ -29,6 +28,7 @@ from unlearn_core.landscape import (
     adaptive_alpha,
     as_retrained,
     best_alpha,
+    curves,
     estimator,
     gap,
     image_counts,
@@ -221,15 +221,15 @@ def one_knob(chosen: Choice, lines: dict[str, Plane], x: str, ink: str, live: bo
 def estimators(chosen: Choice, ink: str) -> None:
     """What the estimator, the batch order and the reference set do to the curve over alpha."""
     st.markdown("#### Does it matter how importances are measured?")
-    shipped = zoo.curves(chosen.network)
+    shipped = curves(chosen.network)
     if len(chosen.forget) != 1 or not shipped:
         st.info("These curves are shipped for single classes; choose one on the left.", icon=":material/info:")
         return
     label = chosen.forget[0]
-    curves = {name: values[label].astype(float) for name, values in shipped.items()}
+    lines = {name: values[label] for name, values in shipped.items()}
     retrained = reference(engine(), chosen.network, chosen.forget)
     assert retrained is not None
-    best = {name: best_alpha(values, retrained) for name, values in curves.items()}
+    best = {name: best_alpha(values, retrained) for name, values in lines.items()}
     low, high = min(best, key=best.__getitem__), max(best, key=best.__getitem__)
     st.markdown(f"The same α means different things: nearest to retraining is α = {best[low]:.3g} for {low}, but "
                 f"α = {best[high]:.3g} for {high}, {best[high] / best[low]:.1f} times as much.")
@@ -237,21 +237,21 @@ def estimators(chosen: Choice, ink: str) -> None:
                "stronger the same α acts. Per sample is the paper's Fisher information; batch mean is what the "
                "official code computes, where the order of the images matters. Precomputed.")
     before = list(original(engine(), chosen.network, chosen.forget))
-    st.plotly_chart(figures.curves(Scale("α", ALPHAS), curves, TITLES, retrained, before, float("nan"), ink),
+    st.plotly_chart(figures.curves(Scale("α", ALPHAS), lines, TITLES, retrained, before, float("nan"), ink),
                     key="estimators", config=PLAIN, alt="Gauges along α for each way to measure importances")
 
 
 def classes(chosen: Choice, ink: str) -> None:
     """The curve over alpha for every class."""
     st.markdown("#### Is one α right for every class?")
-    shipped = zoo.curves(chosen.network)
+    shipped = curves(chosen.network)
     name = estimator(chosen) or next(iter(ESTIMATORS))
     if name not in shipped:
         st.info("No curves are shipped for this network.", icon=":material/info:")
         return
-    curves = shipped[name].astype(float)
     retrained = [reference(engine(), chosen.network, (label,)) for label in range(len(CLASSES))]
-    best = [best_alpha(curve, seeds) for curve, seeds in zip(curves, retrained, strict=True) if seeds is not None]
+    best = [best_alpha(curve, seeds) for curve, seeds in zip(shipped[name], retrained, strict=True)
+            if seeds is not None]
     if len(best) != len(CLASSES):
         st.info("Retrained networks are not bundled for every class.", icon=":material/info:")
         return
@@ -263,7 +263,7 @@ def classes(chosen: Choice, ink: str) -> None:
                "solid ● on the rest. A good α has the first low and the second high; the upright line is the α nearest "
                f"to retraining. {name}, λ = 1, precomputed.")
     at = [float(ALPHAS.index(alpha)) for alpha in best]
-    st.plotly_chart(figures.small_multiples(CLASSES, Scale("α", ALPHAS), curves, at, chosen.forget, ink),
+    st.plotly_chart(figures.small_multiples(CLASSES, Scale("α", ALPHAS), shipped[name], at, chosen.forget, ink),
                     key="classes", config=PLAIN,
                     alt=f"Accuracy along α by class; the nearest α goes from {best[low]:.2g} to {best[high]:.2g}")
 

@@ -132,7 +132,7 @@ def unit_finding(found: Units, layer: str) -> str:
 
 def inside(chosen: State, scene: Scene, settled: Settled, layer: str, ink: str) -> None:
     """Which neurons, filters and heads of one layer?"""
-    found = ready(engine().units(scene, settled, layer), 1.5, "Looking inside", lambda: None)
+    found = ready(engine().units(scene, settled, layer), 1.5, "Looking inside")
     if found is None:
         return
     st.markdown(unit_finding(found, layer))

@@ -22,7 +22,7 @@ from unlearn_core.figures.landscape import Mark, Scale, _outline, curves, front,
 from unlearn_core.landscape import ESTIMATORS, as_retrained, axis, gap, gauges, numeric, place, plane, surface
 from unlearn_core.methods import METHODS
 from unlearn_core.methods.selective import ALPHA
-from unlearn_core.progress import Progress, silent
+from unlearn_core.progress import Cancelled, Progress, silent
 
 SSD = choice("small-resnet", (0,), "ssd", {})
 NEGGRAD = choice("small-resnet", (0,), "neggrad", {})
@@ -67,7 +67,7 @@ def test_the_shipped_plane_and_curves_are_what_the_method_gives(engine: Engine) 
     line = surface(engine, plane(SSD, "alpha"))
     assert line.shipped and np.abs(gauges(engine, line.plane.at((9, 0)), silent) - line.values[9, 0]).max() <= 0.02
     for network in zoo.TITLES:
-        shipped = zoo.curves(network)
+        shipped = module.curves(network)
         assert list(shipped) == list(ESTIMATORS)
         for values in shipped.values():
             assert values.shape == (10, len(ALPHAS), 3) and np.isfinite(values).all()
@@ -75,21 +75,25 @@ def test_the_shipped_plane_and_curves_are_what_the_method_gives(engine: Engine) 
 
 
 def test_above_the_ceiling_every_shipped_curve_is_the_original(engine: Engine) -> None:
-    curve = zoo.curves("small-resnet")["SSD, per sample"]
+    curve = module.curves("small-resnet")["SSD, per sample"]
     first = next(i for i, alpha in enumerate(ALPHAS) if alpha >= 10)
     for label in (0, 5):
         assert curve[label, first] == pytest.approx(module.original(engine, "small-resnet", (label,)), abs=0.011)
 
 
 def test_a_surface_fills_coarse_to_fine_keeps_what_it_has_and_stops(monkeypatch: pytest.MonkeyPatch) -> None:
-    engine, seen, gate = Engine(), list[Choice](), threading.Event()
+    engine, seen, gate, stopped = Engine(), list[Choice](), threading.Event(), threading.Event()
 
     def fake(engine: Engine, chosen: Choice, progress: Progress) -> np.ndarray:
         seen.append(chosen)
         if len(seen) == 3:
             raise ValueError("diverged: lower the learning rate.")
         while len(seen) > 5 and not gate.wait(0.01):
-            progress(0.5, "")
+            try:
+                progress(0.5, "")
+            except Cancelled:
+                stopped.set()
+                raise
         return np.array([0.1, 0.2, 0.3])
 
     monkeypatch.setattr(module, "gauges", fake)
@@ -100,7 +104,7 @@ def test_a_surface_fills_coarse_to_fine_keeps_what_it_has_and_stops(monkeypatch:
     corners = {found.plane.at((i, j)) for i in (0, 4) for j in (0, 4)}
     assert set(seen[:4]) == corners and len(found.problems) == 1
     found.stop()
-    _until(lambda: not found.filling.locked())
+    _until(lambda: stopped.is_set() and not found.filling.locked())
     assert len(found.missing()) == 25 - 5 and np.isfinite(found.values[..., 0]).sum() == 4
     gate.set()
     found.look(engine)

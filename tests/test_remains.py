@@ -22,7 +22,7 @@ from ui.runtime import engine
 from unlearn_core import assets, models, zoo
 from unlearn_core.audit import remains as core
 from unlearn_core.audit.distances import activation_distance, jensen_shannon, mean_jensen_shannon, zrf
-from unlearn_core.audit.distinguish import Placement, distinguish
+from unlearn_core.audit.distinguish import Placement, distinguish, further
 from unlearn_core.audit.gauges import Reading
 from unlearn_core.audit.probe import Probe
 from unlearn_core.audit.relearn import Relearning, RelearnRecipe
@@ -34,7 +34,6 @@ from unlearn_core.audit.self_test import (
     UNLEARNED,
     Check,
     Model,
-    further,
     passes,
     self_test,
     verdict,
@@ -345,7 +344,7 @@ from ui.state import state
 visitor = state()
 found = answer(visitor, visitor.choice())
 if found is not None:
-    remains(visitor, *found)
+    remains(*found)
 """
 
 

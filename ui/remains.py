@@ -10,10 +10,9 @@ import pandas as pd
 import streamlit as st
 
 from ui.runtime import engine
-from ui.state import State
 from ui.waiting import ready
 from unlearn_core.assets import AssetError
-from unlearn_core.audit.distinguish import LEAST_SEEDS, Placement
+from unlearn_core.audit.distinguish import LEAST_SEEDS, Placement, further
 from unlearn_core.audit.gauges import Reading
 from unlearn_core.audit.relearn import Relearning, anamnesis
 from unlearn_core.audit.remains import RELEARN, Remains, request, request_relearning
@@ -23,7 +22,6 @@ from unlearn_core.audit.self_test import (
     UNLEARNED,
     Check,
     Model,
-    further,
     listed,
     passes,
     self_test,
@@ -36,14 +34,14 @@ from unlearn_core.figures.style import RETRAINED, RETRAINED_ON_DARK
 ARROWS = {"match": "→", "up": "↑", "down": "↓"}
 
 
-def remains(visitor: State, scene: Scene, settled: Settled) -> None:
+def remains(scene: Scene, settled: Settled) -> None:
     """The whole section for an outcome."""
     st.markdown("### Is it really gone?")
     verdict, judged, probed, relearned, rest = (st.container() for _ in range(5))
     ink = RETRAINED_ON_DARK if st.context.theme.type == "dark" else RETRAINED
     try:
         with verdict:
-            found = ready(request(engine(), scene, settled), 2.5, "Looking inside", lambda: None)
+            found = ready(request(engine(), scene, settled), 2.5, "Looking inside")
         if found is None:
             return
         with relearned:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from functools import cache
 from threading import Lock
+from weakref import WeakValueDictionary
 
-from cachetools import LRUCache
-
-from unlearn_core.engine import Engine, Scene, Settled, weigh
+from unlearn_core.engine import Engine, Scene, Settled
 
 
 @cache
@@ -17,7 +16,8 @@ def engine() -> Engine:
 
 
 _lock = Lock()
-_published: LRUCache[str, Scene | Settled] = LRUCache(2**28, getsizeof=weigh)  # bytes
+# By reference only: what is kept, and how much of it, is for the engine's pool to say.
+_published: WeakValueDictionary[str, Scene | Settled] = WeakValueDictionary()
 
 
 def publish(*shown: Scene | Settled) -> None:

@@ -33,8 +33,10 @@ ESTIMATORS: dict[str, tuple[str, dict[str, Value]]] = {
     "SSD, against the retain set": ("ssd", {"reference": "retain"}),
     "LFSSD, per sample": ("lfssd", {}),
 }
-"""Ways to measure importances, as method and settings, whose curves over alpha are shipped for every class."""
+"""Ways to measure importances, as method and settings, whose gauges are shipped for every class."""
 
+GRID_LAMBDAS = tuple(sorted({*LAMBDAS, LAMBDA.default}))
+"""Where along lambda gauges are shipped: the landscape's steps, and 1 for curves along alpha."""
 COARSE = 5
 """Points along a knob that is neither alpha nor lambda: its methods train, so that a point takes seconds."""
 PATIENCE = 6.0  # s that a plane goes on filling after somebody last looked
@@ -202,26 +204,31 @@ def surface(engine: Engine, wanted: Plane) -> Surface:
         if isinstance(known, Surface):
             return known
         made = Surface(wanted)
-        default = choice(wanted.rest.network, wanted.rest.forget, "ssd", {})
-        if {wanted.x, wanted.y} == {"alpha", "lambda"} and wanted.rest.scene == default.scene:
-            grid = zoo.landscape(default.network, Scenario(default.forget))
-            if grid is not None:
-                table = np.full((len(ALPHAS), len(LAMBDAS), len(KINDS)), np.nan)
-                table[np.unravel_index(grid.index, table.shape[:2])] = grid.gauges
-                made.values = table if wanted.x == "alpha" else table.swapaxes(0, 1).copy()
-                made.shipped = not made.missing()
-        elif wanted.x == "alpha" and not wanted.y and (curve := _shipped_curve(wanted.rest)) is not None:
-            made.values, made.shipped = curve[:, None].astype(np.float64), True
+        values = _shipped(wanted)
+        if values is not None:
+            made.values, made.shipped = values, True
         return engine.pool.keep(("surface", wanted), made)
 
 
-def _shipped_curve(rest: Choice) -> npt.NDArray[np.float32] | None:
-    """(alphas, 3) the bundled gauges along alpha that fit a choice, if there are any."""
-    title, curves = estimator(rest), zoo.curves(rest.network)
-    if title not in curves or len(rest.forget) != 1 or dict(rest.settings)["lambda"] != LAMBDA.default:
+def _shipped(wanted: Plane) -> Float64 | None:
+    """The bundled gauges over a plane of alpha and lambda, or along alpha at lambda 1; None if there are none."""
+    title, tables = estimator(wanted.rest), zoo.estimators(wanted.rest.network)
+    if title not in tables or len(wanted.rest.forget) != 1:
         return None
-    curve: npt.NDArray[np.float32] = curves[title][rest.forget[0]]
-    return curve
+    table: Float64 = tables[title][wanted.rest.forget[0]].astype(np.float64)
+    whole: Float64 = table[:, [GRID_LAMBDAS.index(value) for value in LAMBDAS]]
+    if (wanted.x, wanted.y) == ("alpha", "lambda"):
+        return whole
+    if (wanted.x, wanted.y) == ("lambda", "alpha"):
+        return whole.swapaxes(0, 1)
+    at_one = wanted.x == "alpha" and not wanted.y and dict(wanted.rest.settings)["lambda"] == LAMBDA.default
+    return table[:, [GRID_LAMBDAS.index(LAMBDA.default)]] if at_one else None
+
+
+def curves(network: str) -> dict[str, Float64]:
+    """(classes, alphas, 3) bundled gauges along alpha at lambda 1 for each of `ESTIMATORS`; empty if not bundled."""
+    at = GRID_LAMBDAS.index(LAMBDA.default)
+    return {title: table[:, :, at].astype(np.float64) for title, table in zoo.estimators(network).items()}
 
 
 def estimator(chosen: Choice) -> str | None:

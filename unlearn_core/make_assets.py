@@ -35,7 +35,7 @@ from unlearn_core.evaluate import evaluation_set, outputs
 from unlearn_core.gram import measure_grams
 from unlearn_core.history import ClassRecorder
 from unlearn_core.importance import Estimator, Loss
-from unlearn_core.landscape import ESTIMATORS, gauges
+from unlearn_core.landscape import ESTIMATORS, GRID_LAMBDAS, gauges
 from unlearn_core.progress import silent
 from unlearn_core.projection import fit_map
 from unlearn_core.scenario import Scenario
@@ -191,20 +191,21 @@ def make_landscapes(architecture: str) -> None:
                      "predicted": np.stack(predicted)})
 
 
-def make_curves(architecture: str) -> None:
-    """The gauges along alpha at lambda 1 for each class and each way to measure importances."""
-    engine, name = Engine(), f"landscapes/{architecture}-curves.npz"
-    empty = np.full((10, len(ALPHAS), 3), np.nan, np.float32)
+def make_estimators(architecture: str) -> None:
+    """The gauges over alpha and lambda for each class and each way to measure importances."""
+    engine, name = Engine(), f"landscapes/{architecture}-estimators.npz"
+    empty = np.full((10, len(ALPHAS), len(GRID_LAMBDAS), 3), np.nan, np.float32)
     made = {title: empty.copy() for title in ESTIMATORS}
     if (assets.ROOT / name).exists():
         with np.load(assets.ROOT / name, allow_pickle=False) as table:
             made |= {title: table[title] for title in table.files}
-    for label in tqdm(range(10), desc=f"curves of {architecture}"):
+    for label in tqdm(range(10), desc=f"estimators of {architecture}"):
         for title, (method_name, settings) in ESTIMATORS.items():
-            if np.isnan(made[title][label]).any():
-                made[title][label] = [gauges(engine, choice(architecture, (label,), method_name,
-                                                            {**settings, "alpha": alpha}), silent) for alpha in ALPHAS]
-                _save(name, made)
+            values = made[title][label]
+            for i, j in zip(*np.isnan(values[..., 0]).nonzero(), strict=True):
+                at = {**settings, "alpha": ALPHAS[i], "lambda": GRID_LAMBDAS[j]}
+                values[i, j] = gauges(engine, choice(architecture, (label,), method_name, at), silent)
+            _save(name, made)
 
 
 def shadow_file(number: int) -> Path:
@@ -351,7 +352,7 @@ ABOUT = {
     "remains": "probe, relearning and CKA of the original, head zeroing and every retrained seed",
     "tuning": "settings tried when a method's defaults were chosen, best first (python -m unlearn_core.tune)",
     "landscapes": "SSD at its defaults on an (alpha, lambda) grid: gauges, map positions, predictions; or the gauges "
-                  "along alpha for each way to measure importances",
+                  "for each way to measure importances, (classes, alphas, lambdas, 3)",
 }
 
 
@@ -365,7 +366,7 @@ def list_assets() -> None:
 def main() -> None:
     """Run one stage, or all of them in order."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    stages = ["data", "networks", "shadows", "references", "maps", "landscapes", "curves", "grams", "histories",
+    stages = ["data", "networks", "shadows", "references", "maps", "landscapes", "estimators", "grams", "histories",
               "comparisons", "remains"]
     parser.add_argument("stage", nargs="?", default="all", choices=["all", *stages])
     parser.add_argument("--architectures", nargs="+", default=list(SEEDS), choices=list(SEEDS))
@@ -384,7 +385,7 @@ def main() -> None:
         pack_shadows()
         list_assets()
     for stage, make in (("networks", pack_networks), ("references", make_references), ("maps", make_maps),
-                        ("landscapes", make_landscapes), ("curves", make_curves), ("grams", make_grams),
+                        ("landscapes", make_landscapes), ("estimators", make_estimators), ("grams", make_grams),
                         ("histories", make_histories), ("comparisons", partial(make_comparisons, jobs=chosen.jobs)),
                         ("remains", partial(make_remains, jobs=chosen.jobs))):
         if stage in wanted:

@@ -164,8 +164,12 @@ def landscape(name: str, scenario: Scenario) -> Grid | None:
                 table["xy"].astype(np.uint8), table["predicted"].astype(np.uint8))
 
 
-def curves(name: str) -> dict[str, npt.NDArray[np.float32]]:
-    """(classes, alphas, 3) gauges along alpha at lambda 1 for each of `landscape.ESTIMATORS`; empty if not bundled."""
-    file = f"landscapes/{name}-curves.npz"
+def estimators(name: str) -> dict[str, npt.NDArray[np.float32]]:
+    """Bundled gauges for each of `landscape.ESTIMATORS`; empty if there are none.
+
+    Returns:
+        By title (classes, alphas, lambdas, 3), at `engine.ALPHAS` and `landscape.GRID_LAMBDAS`.
+    """
+    file = f"landscapes/{name}-estimators.npz"
     table = assets.arrays(file) if file in assets.manifest().files else {}
-    return {estimator: values.astype(np.float32) for estimator, values in table.items()}
+    return {title: values.astype(np.float32) for title, values in table.items()}

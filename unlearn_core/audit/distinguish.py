@@ -21,6 +21,7 @@ from unlearn_core.audit.membership import entropy, margins
 
 Float64 = npt.NDArray[np.float64]
 Place = Literal["within", "edge", "apart"]
+Side = Literal["high", "low"]
 
 LEAST_SEEDS = 3
 LEVEL = 0.95
@@ -34,7 +35,7 @@ class Placement:
     Attributes:
         value: of the audited model.
         null: (seeds,) the same quantity of each retrained seed against the others.
-        expected: (low, high) in which a further seed would lie 95 % of the time, see `_placed`; an infinite end is
+        expected: (low, high) in which a further seed would lie 95 % of the time, see `further`; an infinite end is
             one on which nothing is wrong.
     """
 
@@ -65,18 +66,23 @@ class Placement:
         return float((1 + (self.null <= self.value).sum()) / (1 + len(self.null)))
 
 
-def _placed(value: float, null: Float64, high_matters: bool = True) -> Placement:
-    """Student's prediction interval for a further seed, with its spread set right for means of shared pairs.
+def further(null: Float64, wrong: Side | None = None, of_pairs: bool = False) -> tuple[float, float]:
+    """Student's 95 % prediction interval for the value of one more retrained network.
 
     If a pair's value is a + b_i + b_j + noise, a seed's mean over the R - 1 others differs from the next seed's by
     only (R - 2) / (R - 1) of their b, each being among the other's partners. A further model is among no one's, so that
     the spread is divided by this; for the noise, that errs to the safe side.
+
+    Args:
+        null: (seeds,) values of the retrained networks, at least two, at least three `of_pairs`.
+        wrong: the side on which a value tells that something is left; the other end becomes infinite.
+        of_pairs: whether each value is a mean over the other seeds.
     """
     n = len(null)
-    spread = float(null.std(ddof=1)) * (n - 1) / (n - 2) * math.sqrt(1 + 1 / n)
-    half = float(stdtrit(n - 1, (1 + LEVEL) / 2 if high_matters else LEVEL)) * spread
+    spread = float(null.std(ddof=1)) * ((n - 1) / (n - 2) if of_pairs else 1) * math.sqrt(1 + 1 / n)
+    half = float(stdtrit(n - 1, (1 + LEVEL) / 2)) * spread
     centre = float(null.mean())
-    return Placement(value, null, (centre - half, centre + half if high_matters else math.inf))
+    return -math.inf if wrong == "high" else centre - half, math.inf if wrong == "low" else centre + half
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,7 +127,7 @@ def distinguish(audited: npt.NDArray[np.floating], retrained: npt.NDArray[np.flo
     pairs = np.array([np.linalg.norm(seeds - seed, axis=2).mean(1) for seed in seeds])
     null = pairs.sum(1) / (len(seeds) - 1)
     per_image = np.linalg.norm(seeds - model, axis=2).mean(0)
-    placement = _placed(float(per_image.mean()), null)
+    placement = Placement(float(per_image.mean()), null, further(null, of_pairs=True))
     return Distinguishability(placement, per_image, _say_distance(placement))
 
 
@@ -307,7 +313,8 @@ def privacy_score(audited: Mapping[str, Float64], retrained: Mapping[str, Float6
         for j in range(i):
             # both directions are tried and the score treats both errors alike, so that a pair has one score
             among[i, j] = among[j, i] = 1 - strongest_attack(each[i], each[j]).score
-    placement = _placed(float(per_seed.mean()), among.sum(1) / (seeds - 1), high_matters=False)
+    null = among.sum(1) / (seeds - 1)
+    placement = Placement(float(per_seed.mean()), null, further(null, "low", of_pairs=True))
     return PrivacyScore(placement, per_seed, strongest, _say_score(placement, strongest))
 
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import stdtrit  # type: ignore[import-untyped]
 
 from unlearn_core.audit.distinguish import (
     LEAST_SEEDS,
@@ -18,6 +16,7 @@ from unlearn_core.audit.distinguish import (
     PrivacyScore,
     comparator_statistics,
     distinguish,
+    further,
     privacy_score,
 )
 from unlearn_core.audit.lira import Shadows
@@ -240,8 +239,8 @@ def report(unlearned: Float32, original: Float32, retrained: Float32 | None, lab
                                  for s in (audited, before)]
         attacks[name] = Attacked(
             audited[name], before[name], each, curve, around, curve_before, around_before, null,
-            _among(curve.auc, null.auc) if null is not None else None,
-            _among(curve_before.auc, null.auc) if null is not None else None,
+            Placement(curve.auc, null.auc, further(null.auc)) if null is not None else None,
+            Placement(curve_before.auc, null.auc, further(null.auc)) if null is not None else None,
             calibrate(models[name]) if name in models else None)
     told = None
     if seeds is not None:
@@ -268,10 +267,3 @@ def calibrate(shadows: Shadows) -> NullBand:
     scores = shadows.leave_one_out()
     pairs = list(zip(scores, shadows.inside, strict=True))
     return null_band([score[inside] for score, inside in pairs], [score[~inside] for score, inside in pairs])
-
-
-def _among(value: float, null: Float64) -> Placement:
-    """Student's prediction interval for a further seed's value."""
-    half = float(stdtrit(len(null) - 1, 0.975)) * float(null.std(ddof=1)) * math.sqrt(1 + 1 / len(null))
-    centre = float(null.mean())
-    return Placement(value, null, (centre - half, centre + half))

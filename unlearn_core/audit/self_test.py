@@ -6,17 +6,23 @@ cannot see forgetting for this request, and passing it proves nothing.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import stdtrit  # type: ignore[import-untyped]
 
 from unlearn_core.audit.distances import jensen_shannon
-from unlearn_core.audit.distinguish import LEAST_SEEDS, Placement, comparator_statistics, distinguish, privacy_score
+from unlearn_core.audit.distinguish import (
+    LEAST_SEEDS,
+    Placement,
+    Side,
+    comparator_statistics,
+    distinguish,
+    further,
+    privacy_score,
+)
 from unlearn_core.audit.membership import StatisticName, statistics
 from unlearn_core.audit.remains import Reference
 from unlearn_core.audit.roc import roc
@@ -24,7 +30,6 @@ from unlearn_core.evaluate import softmax
 
 Float32 = npt.NDArray[np.float32]
 Float64 = npt.NDArray[np.float64]
-Side = Literal["high", "low"]
 Worth = Literal["works", "uninformative", "strict"]
 
 ORIGINAL, HEAD_ZEROING, UNLEARNED = "original", "head zeroing", "unlearned"
@@ -84,22 +89,6 @@ class Check:
 def passes(placement: Placement) -> bool:
     """Whether a further retrained network might have this value."""
     return placement.place != "apart"
-
-
-def further(null: Float64, wrong: Side | None = None, of_pairs: bool = False) -> tuple[float, float]:
-    """Student's 95 % prediction interval for the value of one more retrained network.
-
-    Args:
-        null: (seeds,) values of the retrained networks, at least two, at least three `of_pairs`.
-        wrong: the side on which a value tells that something is left; the other end becomes infinite.
-        of_pairs: whether each value is a mean over the other seeds, which hides part of the spread (see
-            `distinguish`).
-    """
-    n = len(null)
-    spread = float(null.std(ddof=1)) * ((n - 1) / (n - 2) if of_pairs else 1) * math.sqrt(1 + 1 / n)
-    half = float(stdtrit(n - 1, 0.975)) * spread
-    centre = float(null.mean())
-    return -math.inf if wrong == "high" else centre - half, math.inf if wrong == "low" else centre + half
 
 
 def verdict(checks: Sequence[Check]) -> str:
