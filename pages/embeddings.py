@@ -17,6 +17,7 @@ from ui.runtime import engine
 from ui.state import CLASSES, State, state, tell_notes, view, write_address
 from ui.waiting import give_up, ready
 from unlearn_core import zoo
+from unlearn_core.assets import AssetError
 from unlearn_core.embedding import GROUPS, Embedding, Group, Panel, finding, refit, request
 from unlearn_core.engine import Scene, Settled
 from unlearn_core.figures.embedding import embedding
@@ -195,8 +196,8 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
                        "waits. It can be cancelled.")
 write_address(wanted, visitor)
 try:
-    placed = ready(request(engine(), scene, settled, layer, kind), 2.0, "Placing the images", visitor.views.clear)
-except ValueError as problem:
+    placed = ready(request(engine(), scene, settled, layer, kind), 2.0, "Placing the images")
+except (AssetError, ValueError, RuntimeError) as problem:
     st.error(str(problem), icon=":material/error:")
     st.stop()
 if placed is None:

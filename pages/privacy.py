@@ -312,8 +312,8 @@ with summary:
     st.markdown(f"#### {judged.headline}")
     if judged.told is not None and not judged.informative:
         also = judged.told.original_distance.placement.place == "apart"
-        st.info("Even in the untouched original, none of these membership attacks sees the images any better than in "
-                "networks that never saw them: passing them proves nothing here." + (
+        st.info("Even in the untouched original, none of these membership attacks sees the images clearly better than "
+                "in networks that never saw them: passing them proves nothing here." + (
                     " The comparison with retraining, further down, does tell the original." if also else ""),
                 icon=":material/info:")
     st.caption(f"The playground's present choice: {method(wanted.method).title} on {zoo.TITLES[wanted.network]}, "

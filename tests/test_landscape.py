@@ -17,11 +17,13 @@ from tests.conftest import REPOSITORY
 from unlearn_core import landscape as module
 from unlearn_core import search as searches
 from unlearn_core import zoo
+from unlearn_core.assets import AssetError
 from unlearn_core.engine import ALPHAS, LAMBDAS, Choice, Engine, choice
 from unlearn_core.figures.landscape import Mark, Scale, _outline, curves, front, heatmaps, path, small_multiples
 from unlearn_core.landscape import ESTIMATORS, as_retrained, axis, gap, gauges, numeric, place, plane, surface
 from unlearn_core.methods import METHODS
 from unlearn_core.methods.selective import ALPHA
+from unlearn_core.pool import Lane
 from unlearn_core.progress import Cancelled, Progress, silent
 
 SSD = choice("small-resnet", (0,), "ssd", {})
@@ -64,6 +66,11 @@ def test_the_shipped_plane_and_curves_are_what_the_method_gives(engine: Engine) 
     position = (9, 2)
     again = gauges(engine, found.plane.at(position), silent)
     assert np.abs(again - found.values[position]).max() <= 0.02
+    for name, settings in ESTIMATORS.values():
+        whole = surface(engine, plane(choice("small-vit", (7,), name, settings), "lambda", "alpha"))
+        assert whole.shipped and whole.values.shape == (len(LAMBDAS), len(ALPHAS), 3)
+    lfssd = surface(engine, plane(choice("small-resnet", (3,), "lfssd", {}), "alpha", "lambda"))
+    assert np.abs(gauges(engine, lfssd.plane.at((6, 1)), silent) - lfssd.values[6, 1]).max() <= 0.02
     line = surface(engine, plane(SSD, "alpha"))
     assert line.shipped and np.abs(gauges(engine, line.plane.at((9, 0)), silent) - line.values[9, 0]).max() <= 0.02
     for network in zoo.TITLES:
@@ -110,6 +117,38 @@ def test_a_surface_fills_coarse_to_fine_keeps_what_it_has_and_stops(monkeypatch:
     found.look(engine)
     _until(lambda: not found.missing())
     assert len(seen) == 26, "only the point that was stopped ran twice"
+
+
+def test_filling_steps_aside_for_work_that_somebody_waits_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine, seen, gate = Engine(), list[Choice](), threading.Event()
+
+    def fake(engine: Engine, chosen: Choice, progress: Progress) -> np.ndarray:
+        seen.append(chosen)
+        while not gate.wait(0.01):
+            progress(0.5, "training for a minute")
+        return np.array([0.1, 0.2, 0.3])
+
+    monkeypatch.setattr(module, "gauges", fake)
+    found = surface(engine, plane(NEGGRAD, "lr", "clip"))
+    found.look(engine)
+    _until(lambda: len(seen) == 1)
+    waiting = engine.pool.submit("long", lambda progress: "done", Lane.LONG)
+    assert waiting.wait(5) and waiting.result() == "done"
+    gate.set()
+    _until(lambda: not found.missing())
+    assert seen[1] == seen[0], "the point that stepped aside is done next"
+
+
+def test_a_damaged_file_is_told_at_its_points(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fake(engine: Engine, chosen: Choice, progress: Progress) -> np.ndarray:
+        raise AssetError("grams/x: damaged")
+
+    monkeypatch.setattr(module, "gauges", fake)
+    engine = Engine()
+    found = surface(engine, plane(NEGGRAD, "lr", "clip"))
+    found.look(engine)
+    _until(lambda: not found.missing())
+    assert set(found.problems.values()) == {"grams/x: damaged"}
 
 
 def _until(holds: object, seconds: float = 10.0) -> None:

@@ -112,3 +112,35 @@ def test_the_cache_is_bounded_in_weight(pool: Pool) -> None:
     assert sum(pool.known(i) is not None for i in range(50)) == 10
     assert pool.submit("huge", lambda _: "x" * 2000, Lane.RELEASE).result() == "x" * 2000
     assert pool.known("huge") is None
+
+
+def test_a_ticket_that_nobody_has_any_more_gives_up() -> None:
+    """As when a tab is closed and its session forgotten."""
+    pool, stopped = Pool(100, lambda value: 1), threading.Event()
+
+    def work(progress: Progress) -> str:
+        try:
+            while True:
+                progress(0.5, "on and on")
+                time.sleep(0.01)
+        except Cancelled:
+            stopped.set()
+            raise
+
+    tickets = [pool.submit("long", work, Lane.LONG) for _ in range(2)]
+    tickets.pop()
+    assert not stopped.wait(0.2), "one of two still wants it"
+    tickets.pop()
+    assert stopped.wait(5)
+
+
+def test_the_pool_says_when_long_work_waits() -> None:
+    pool, gate = Pool(100, lambda value: 1), threading.Event()
+    filling = pool.submit("fill", lambda progress: gate.wait(5), Lane.FILL)
+    while not filling.note:
+        time.sleep(0.01)
+    assert not pool.awaited
+    waiting = pool.submit("long", lambda progress: "done", Lane.LONG)
+    assert pool.awaited
+    gate.set()
+    assert waiting.result() == "done" and not pool.awaited

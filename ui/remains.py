@@ -13,7 +13,7 @@ from ui.runtime import engine
 from ui.waiting import ready
 from unlearn_core.assets import AssetError
 from unlearn_core.audit.distinguish import LEAST_SEEDS, Placement, further
-from unlearn_core.audit.gauges import Reading
+from unlearn_core.audit.gauges import Reading, damage
 from unlearn_core.audit.relearn import Relearning, anamnesis
 from unlearn_core.audit.remains import RELEARN, Remains, request, request_relearning
 from unlearn_core.audit.self_test import (
@@ -50,7 +50,8 @@ def remains(scene: Scene, settled: Settled) -> None:
         verdict.error(str(problem), icon=":material/error:")
         return
     checks = tried(scene, settled, found, course)
-    verdict.markdown(f"#### {judge(checks) if checks else probe_alone(found)}")
+    lost = damage(settled.gauges["retain"], [seed["retain"] for seed in scene.retrained]) if checks else 0.0
+    verdict.markdown(f"#### {judge(checks, lost) if checks else probe_alone(found)}")
     seeds = len(found.reference.retrained)
     verdict.caption("Computed now on 1,000 training and 1,000 unseen images; what the original, head zeroing and "
                     f"{seeds} retrained networks hold inside is precomputed." if seeds else
@@ -80,7 +81,7 @@ def tried(scene: Scene, settled: Settled, found: Remains, course: Relearning | N
     if logits is None or not LEAST_SEEDS <= len(logits) == len(found.reference.retrained):
         return []
     mine = Model(settled.logits, found.probe.auc.value, None if course is None else course.taken,
-                 found.similarity["forget"].retrained[:, -2])
+                 float(found.similarity["forget"].original[-2]))
     return self_test(engine().base(settled.choice.network).before.logits, found.head_zeroing, logits,
                      evaluation.labels, evaluation.member, settled.choice.forget, found.reference, mine)
 
@@ -206,10 +207,9 @@ def _course(course: Relearning) -> Course:
 
 
 def _anamnesis(found: Remains, course: Relearning) -> str:
-    indices = sorted((anamnesis(course, seed.relearning) for seed in found.reference.retrained),
-                     key=lambda index: index.value)
     words = {"exactly": "", "at least": "at least ", "at most": "at most "}
-    known = [index for index in indices if index.known != "unknown"]
+    indices = (anamnesis(course, seed.relearning) for seed in found.reference.retrained)
+    known = sorted((index for index in indices if index.known != "unknown"), key=lambda index: index.value)
     if not known:
         return "unknown, neither came back in time"
     ends = [f"{words[index.known]}{index.value:.2f}" for index in (known[0], known[-1])]
@@ -225,9 +225,11 @@ def layers(found: Remains, ink: str) -> None:
             f"{forget.original[last]:.2f} on the forgotten class")
     if len(found.reference.retrained):
         away = found.reference.similarity["forget"][0, 2:, last]
-        said += (f", retrained networks' {away.min():.2f} to {away.max():.2f}: "
-                 + ("forgetting stayed shallow" if forget.original[last] > away.max() + 0.1 else
-                    "the change goes as deep as retraining's"))
+        depth = ("nothing changed here" if forget.original[last] > 0.999 else
+                 "the change stayed shallow" if forget.original[last] > away.max() + 0.1 else
+                 "the change goes far beyond retraining's" if forget.original[last] < away.min() - 0.1 else
+                 "the change goes as deep as retraining's")
+        said += f", retrained networks' {away.min():.2f} to {away.max():.2f}: {depth}"
     st.markdown(said + ".")
     compared = f" Right: the mean over {len(forget.retrained)} of them." if len(forget.retrained) else ""
     st.caption("How to read this: 1 is the same up to rotation and scale, 0 unrelated (unbiased linear CKA). Dashed "
@@ -273,7 +275,7 @@ def distances(found: Remains) -> None:
         st.markdown(f"On the forget set its outputs diverge from retrained networks' {times:.1f} times as much as "
                     "theirs do from each other (Jensen–Shannon).")
     st.caption("How to read this: ↓ lower is better, ↑ higher, → the nearer to the retrained column the better; that "
-               "column is each retrained network against the others. On the 100 training images to be forgotten, "
+               "column is each retrained network against the others. On the training images to be forgotten, "
                "tug-of-war on all. Rows that name the reference code give what published code computes; ∞ is what its "
                "divergence says of an output that is exactly 0.")
     st.dataframe(pd.DataFrame(rows), hide_index=True)

@@ -32,10 +32,10 @@ async def points(request: Request) -> Response:
     """The landscape's points from ?from= on; asking keeps the landscape filling."""
     found = published(request.path_params["key"])
     start = request.query_params.get("from", "0")
-    if not isinstance(found, Scene) or not start.isdecimal():
+    if not isinstance(found, Scene) or not start.isdecimal() or len(start) > 9:
         return GONE
     landscape = engine().landscape(found)
-    engine().look(landscape)
+    engine().look(found, landscape)
     body = await run_in_threadpool(landscape.blob, int(start))
     return Response(body, media_type="application/octet-stream", headers={"Cache-Control": "no-store"})
 

@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import torch
 
@@ -16,15 +16,14 @@ from ui.runtime import engine
 from ui.state import CLASSES, DEFAULT
 from unlearn_core import zoo
 from unlearn_core.assets import AssetError
-from unlearn_core.engine import Scene, choice
-from unlearn_core.pool import Lane, Ticket
+from unlearn_core.engine import choice
+from unlearn_core.evaluator import Evaluator
+from unlearn_core.pool import Lane
+from unlearn_core.progress import Cancelled
 
 log = logging.getLogger("lacuna")
 
 TIDY_SECONDS = 15.0
-
-_likely: list[Ticket[Scene]] = []
-"""What visitors will probably ask for next: measured when nobody waits for anything."""
 
 
 @asynccontextmanager
@@ -42,6 +41,14 @@ def tidy() -> None:
         gc.collect()
 
 
+def anticipate() -> None:
+    """Measure what visitors will probably ask for next, when nobody waits for anything."""
+    with suppress(AssetError, Cancelled):
+        for network in zoo.TITLES:
+            for label in range(len(CLASSES)):
+                engine().scene(choice(network, (label,), DEFAULT.method, {}), Lane.FILL).result()
+
+
 def warm_up() -> None:
     """Load everything a first page needs and keep it out of the garbage collector's sight.
 
@@ -54,13 +61,14 @@ def warm_up() -> None:
     # A network's evaluation gives the interpreter away hundreds of times. With the default of 5 ms it gets it back
     # that late each time while other sessions' scripts run, and takes seconds instead of a tenth.
     sys.setswitchinterval(0.0005)
+    evaluator = Evaluator()  # it loads what it needs meanwhile
     try:
         ready = engine()
         scene = ready.scene(DEFAULT).result()
         ready.settle(scene, DEFAULT).result()
         ready.landscape(scene)
-        _likely.extend(ready.scene(choice(network, (label,), DEFAULT.method, {}), Lane.FILL)
-                       for network in zoo.TITLES for label in range(len(CLASSES)))
+        ready.evaluate = evaluator
+        threading.Thread(target=anticipate, daemon=True).start()
     except AssetError as error:
         log.error("%s", error)  # the page says so too; the app starts all the same
     gc.collect()

@@ -164,7 +164,8 @@ def embed(engine: Engine, scene: Scene, settled: Settled, layer: str, kind: Lite
     base, truth = engine.base(network), evaluation.labels
     before = _features(engine, network, None, stage(progress, 0, 0.1, "original"))[0]
     others = _features(engine, network, scene.scenario.forget_classes, stage(progress, 0.1, 0.5, "retrained"))
-    after = layer_features(base.model, base.pixels, settled.weights) if settled.weights else before
+    weights = engine.weights(scene, settled)
+    after = layer_features(base.model, base.pixels, weights) if weights else before
     progress(0.6, "placing the images")
 
     shown: list[tuple[Role, Float32, npt.NDArray[np.int64]]] = [
@@ -230,14 +231,16 @@ def _surroundings(features: Float32, before: npt.NDArray[np.int64], truth: npt.N
 def _refits() -> Pool:
     """Joint fits run in processes of their own, one at a time, and never take the engine's workers from a slider.
 
-    Of a pool's two workers only one takes the long lane.
+    Of a pool's workers only one takes the long lane.
     """
-    return Pool(2**26, weigh)
+    return Pool(0, weigh)
 
 
 def refit(engine: Engine, placed: Embedding) -> Ticket[Embedding]:
-    """One UMAP fitted to all panels together: some ten seconds in another process; the engine's pool keeps it too."""
+    """One UMAP fitted to all panels together: some ten seconds in another process; the engine's pool keeps it."""
     wanted = key(placed.choice, placed.layer, "joint")
+    if engine.pool.known(wanted) is not None:
+        return engine.pool.submit(wanted, lambda progress: joint(placed, progress), Lane.LONG)
     return _refits().submit(wanted, lambda progress: engine.pool.keep(wanted, joint(placed, progress)), Lane.LONG)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, is_dataclass, replace
 from functools import cached_property, partial
 from typing import TypeVar, cast
@@ -30,7 +30,7 @@ from unlearn_core.exhibits import Exhibit
 from unlearn_core.gram import Gram, Patches
 from unlearn_core.importance import Importance
 from unlearn_core.methods import method
-from unlearn_core.methods.base import Cost, Settings, Value
+from unlearn_core.methods.base import Cost, Outcome, Settings, Value
 from unlearn_core.methods.selective import ALPHA, LAMBDA, ceiling, importance_pair
 from unlearn_core.models import parameter_kinds
 from unlearn_core.packing import pack
@@ -106,9 +106,13 @@ class Base:
     model: nn.Module
     pixels: Tensor
     before: Outputs
-    leading: Leading
     positions: npt.NDArray[np.float32]
     feature_map: FeatureMap
+
+    @cached_property
+    def leading(self) -> Leading:
+        """What the modules at its beginning say of each batch: some 70 MB, only where networks are evaluated."""
+        return leading(self.model, self.pixels)
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,7 +162,9 @@ class Settled:
         change: (layers,) relative weight change.
         logits: (N, classes) after.
         xy: (N, 2) map positions in [0, 1].
-        weights: parameters and buffers that differ from the original's, by name: what stands in for them.
+        weights: parameters and buffers that differ from the original's, by name: what stands in for them. None for
+            dampening, which is done again where they are asked for: they would weigh most of all that is kept. See
+            `Engine.weights`.
         exhibits: pictures of what the method did.
         verdict: one sentence.
         evaluate_seconds: of the forward pass.
@@ -174,7 +180,7 @@ class Settled:
     predicted: npt.NDArray[np.int64]
     logits: npt.NDArray[np.float32]
     xy: npt.NDArray[np.float32]
-    weights: dict[str, Tensor]
+    weights: dict[str, Tensor] | None
     warnings: tuple[str, ...]
     trace: dict[str, float]
     exhibits: tuple[Exhibit, ...]
@@ -200,8 +206,7 @@ class Settled:
 class Landscape:
     """A grid of evaluated points that fills while somebody looks at it."""
 
-    def __init__(self, scene: Scene, points: zoo.Grid | None) -> None:
-        self.scene = scene
+    def __init__(self, points: zoo.Grid | None) -> None:
         self.lock = threading.Lock()
         self.points: list[tuple[int, npt.NDArray[np.float32], npt.NDArray[np.uint8], npt.NDArray[np.uint8]]] = []
         if points is not None:
@@ -209,6 +214,11 @@ class Landscape:
         self.wanted_until = 0.0
         self.centre = (ALPHAS[len(ALPHAS) // 2], LAMBDAS[len(LAMBDAS) // 2])  # where the fill starts
         self.filling = False
+
+    @property
+    def weight(self) -> int:
+        """Bytes, once it is filled."""
+        return len(ALPHAS) * len(LAMBDAS) * weigh(self.points[0]) if self.points else 2**19
 
     @property
     def complete(self) -> bool:
@@ -241,11 +251,16 @@ class Landscape:
 
 
 class Engine:
-    """Models, data and caches of one process, shared read-only by all its sessions."""
+    """Models, data and caches of one process, shared read-only by all its sessions.
+
+    Attributes:
+        pool: where work is done and results are kept.
+        evaluate: outputs of a network with other weights on the evaluation set; computed here unless replaced.
+    """
 
     def __init__(self, cache_bytes: int = CACHE_BYTES) -> None:
         self.pool = Pool(cache_bytes, weigh)
-        self._landscapes: dict[str, Landscape] = {}
+        self.evaluate: Callable[[str, Mapping[str, Tensor]], Outputs] = self._evaluate
         self._lock = threading.Lock()
         self._bases: dict[str, Base] = {}
 
@@ -266,9 +281,12 @@ class Engine:
                 model, pixels = zoo.original(network), self.evaluation.images.pixels()
                 before = outputs(model, pixels)
                 feature_map = zoo.feature_map(network, list(zoo.LAYERS[network])[-1], before.features)
-                self._bases[network] = Base(model, pixels, before, leading(model, pixels),
-                                            feature_map.place(before.features), feature_map)
+                self._bases[network] = Base(model, pixels, before, feature_map.place(before.features), feature_map)
             return self._bases[network]
+
+    def _evaluate(self, network: str, weights: Mapping[str, Tensor]) -> Outputs:
+        base = self.base(network)
+        return outputs(base.model, base.pixels, weights, base.leading) if weights else base.before
 
     # -- scenes ---------------------------------------------------------------------------------------------
 
@@ -371,23 +389,30 @@ class Engine:
         result = found.run(replace(scene.task, seed=chosen.seed), dict(chosen.settings),
                            stage(progress, 0.0, 0.98, found.title))
         change = relative_change(base.model.named_parameters(), result.parameters)
-        moved = {name for name, share in zip(scene.layers, change, strict=True) if share} | set(result.buffers)
-        weights = {name: value.detach() for name, value in result.weights.items() if name in moved}
+        weights = moved(scene, result, change)
         start = time.perf_counter()
-        after = outputs(base.model, base.pixels, weights, base.leading) if weights else base.before
+        after = self.evaluate(chosen.network, weights)
         seconds = time.perf_counter() - start
         labels, member = self.evaluation.labels, self.evaluation.member
         gauges = read_gauges(after, labels, member, scene.scenario)
         settled = Settled(
             chosen, gauges, per_class(after.predicted[~member], labels[~member], len(scene.task.train.classes)),
             change, after.predicted, after.logits, base.feature_map.place(after.features),
-            weights, result.warnings, result.trace, result.exhibits, result.cost,
+            weights if scene.index is None else None, result.warnings, result.trace, result.exhibits, result.cost,
             verdict(gauges, scene.original, scene.retrained), seconds)
         if scene.index is not None:
             alpha, lam = result.trace["alpha"], result.trace["lambda"]
             settled = replace(settled, alpha=alpha, lam=lam, answers=scene.index.query(alpha, lam))
         progress(1.0, "done")
         return settled
+
+    def weights(self, scene: Scene, settled: Settled) -> dict[str, Tensor]:
+        """Parameters and buffers of an outcome that differ from the original's, by name."""
+        if settled.weights is not None:
+            return settled.weights
+        chosen = settled.choice
+        result = method(chosen.method).run(replace(scene.task, seed=chosen.seed), dict(chosen.settings), silent)
+        return moved(scene, result, settled.change)
 
     # -- within the network -------------------------------------------------------------------------------------
 
@@ -399,7 +424,7 @@ class Engine:
             if loss is not None and settled.alpha is not None:
                 pair = importance_pair(scene.task, loss, dict(chosen.settings), progress)
                 selected = ratios(pair.forget[layer], pair.reference[layer]) > settled.alpha
-            after = settled.weights.get(layer, model.get_parameter(layer))
+            after = self.weights(scene, settled).get(layer, model.get_parameter(layer))
             return units(model, layer, after, selected, scene.task.train.classes)
 
         return self.pool.submit(("units", settled.choice, layer), work, Lane.RELEASE)
@@ -426,30 +451,28 @@ class Engine:
     def landscape(self, scene: Scene) -> Landscape:
         """The landscape of a scene, from the bundled files where they hold it."""
         with self._lock:
-            key = scene.choice.key
-            if key not in self._landscapes:
+            key = ("landscape", scene.choice)
+            known = self.pool.known(key)
+            if known is None:
                 bundled = _is_default(scene.choice)
-                self._landscapes[key] = Landscape(
-                    scene, zoo.landscape(scene.choice.network, scene.scenario) if bundled else None)
-                while len(self._landscapes) > 64:
-                    self._landscapes.pop(next(iter(self._landscapes)))
-            return self._landscapes[key]
+                known = self.pool.keep(key, Landscape(
+                    zoo.landscape(scene.choice.network, scene.scenario) if bundled else None))
+            return cast(Landscape, known)
 
-    def look(self, landscape: Landscape) -> None:
-        """Say that somebody looks at this landscape: it fills for the next seconds."""
+    def look(self, scene: Scene, landscape: Landscape) -> None:
+        """Say that somebody looks at the landscape of this scene: it fills for the next seconds."""
         landscape.wanted_until = time.monotonic() + 6
         with landscape.lock:
             if landscape.filling or landscape.complete:
                 return
             landscape.filling = True
-        threading.Thread(target=self._fill, args=(landscape,), daemon=True).start()
+        threading.Thread(target=self._fill, args=(scene, landscape), daemon=True).start()
 
-    def _fill(self, landscape: Landscape) -> None:
+    def _fill(self, scene: Scene, landscape: Landscape) -> None:
         try:
             while time.monotonic() < landscape.wanted_until and (todo := landscape.missing()):
-                key = ("point", landscape.scene.choice, todo[0])
-                landscape.points.append(self.pool.submit(key, partial(self._point, landscape.scene, todo[0]),
-                                                         Lane.FILL).result())
+                landscape.points.append(self.pool.submit(("point", scene.choice, todo[0]),
+                                                         partial(self._point, scene, todo[0]), Lane.FILL).result())
         finally:
             landscape.filling = False
 
@@ -468,6 +491,18 @@ class Engine:
         settled = self.compute(scene, choice(scene.choice.network, scene.choice.forget, name, settings), silent)
         gauges = np.array([settled.gauges[g].value for g in KINDS], np.float32)
         return position, gauges, _steps(settled.xy, np.uint8), settled.predicted.astype(np.uint8)
+
+
+def moved(scene: Scene, result: Outcome, change: npt.NDArray[np.float64]) -> dict[str, Tensor]:
+    """The parameters and buffers that a method changed, by name.
+
+    Args:
+        scene: of the run.
+        result: of the method.
+        change: (layers,) relative weight change.
+    """
+    names = {name for name, share in zip(scene.layers, change, strict=True) if share} | set(result.buffers)
+    return {name: value.detach() for name, value in result.weights.items() if name in names}
 
 
 def _is_default(scene: Choice) -> bool:
@@ -496,6 +531,8 @@ def weigh(value: object) -> int:
         return sum(map(weigh, value.values()))
     if isinstance(value, tuple | list):
         return sum(map(weigh, value))
+    if isinstance(value, Landscape):
+        return value.weight
     if isinstance(value, Task | nn.Module):
         return 0  # the original network and the images: held once for everybody
     if is_dataclass(value):

@@ -12,15 +12,16 @@ import numpy as np
 import numpy.typing as npt
 
 from unlearn_core import zoo
+from unlearn_core.assets import AssetError
 from unlearn_core.audit.accuracy import wilson
 from unlearn_core.audit.gauges import KINDS, read_gauges
 from unlearn_core.audit.weights import relative_change
-from unlearn_core.engine import ALPHAS, LAMBDAS, Choice, Engine, Scene, choice
-from unlearn_core.evaluate import Outputs, outputs
+from unlearn_core.engine import ALPHAS, LAMBDAS, Choice, Engine, Scene, choice, moved
+from unlearn_core.evaluate import Outputs
 from unlearn_core.methods import method
 from unlearn_core.methods.base import Hyperparameter, Value
 from unlearn_core.methods.selective import LAMBDA
-from unlearn_core.pool import Lane
+from unlearn_core.pool import Lane, Ticket
 from unlearn_core.progress import Cancelled, Progress, stage
 from unlearn_core.scenario import Scenario
 
@@ -157,17 +158,23 @@ class Surface:
                 chosen = self.plane.at(todo[0])
                 ticket = engine.pool.submit(("gauges", chosen), partial(gauges, engine, chosen), Lane.FILL)
                 while not ticket.wait(0.2):
-                    if not self.wanted:
+                    if not self.wanted or engine.pool.awaited:  # this point can wait, and somebody cannot
                         ticket.release()
-                        return
-                try:
-                    self.values[todo[0]] = ticket.result()
-                except (ValueError, RuntimeError) as problem:  # a sentence: diverged, or not applicable here
-                    self.problems[todo[0]] = str(problem)
-                except Cancelled:
-                    return  # the pool closes
+                        break
+                else:
+                    self._note(todo[0], ticket)
+                while self.wanted and engine.pool.awaited:
+                    time.sleep(0.2)
+        except Cancelled:
+            pass  # the pool closes
         finally:
             self.filling.release()
+
+    def _note(self, point: tuple[int, int], ticket: Ticket[Float64]) -> None:
+        try:
+            self.values[point] = ticket.result()
+        except (AssetError, ValueError, RuntimeError, OSError) as problem:
+            self.problems[point] = str(problem)  # a sentence: diverged, not applicable here, a damaged file
 
 
 def scene_of(engine: Engine, chosen: Choice, progress: Progress) -> Scene:
@@ -187,8 +194,8 @@ def gauges(engine: Engine, chosen: Choice, progress: Progress) -> Float64:
     base, evaluation = engine.base(chosen.network), engine.evaluation
     result = method(chosen.method).run(replace(scene.task, seed=chosen.seed), dict(chosen.settings),
                                        stage(progress, 0.5, 0.98, method(chosen.method).title))
-    changed = relative_change(base.model.named_parameters(), result.parameters).any() or result.buffers
-    after = outputs(base.model, base.pixels, result.weights) if changed else base.before
+    change = relative_change(base.model.named_parameters(), result.parameters)
+    after = engine.evaluate(chosen.network, moved(scene, result, change))
     read = read_gauges(after, evaluation.labels, evaluation.member, scene.scenario)
     progress(1.0, "done")
     return np.array([read[name].value for name in KINDS])

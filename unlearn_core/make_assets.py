@@ -185,7 +185,7 @@ def make_landscapes(architecture: str) -> None:
         if (assets.ROOT / name).exists():
             continue
         scene = engine.scene(choice(architecture, (label,), "ssd", {})).result()
-        order = Landscape(scene, None).missing()
+        order = Landscape(None).missing()
         index, gauges, xy, predicted = zip(*(engine.point(scene, position) for position in order), strict=True)
         _save(name, {"index": np.array(index, np.uint16), "gauges": np.stack(gauges), "xy": np.stack(xy),
                      "predicted": np.stack(predicted)})

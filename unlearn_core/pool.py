@@ -25,7 +25,7 @@ as long as there is one: with thirty visitors there always is."""
 
 
 class Lane(IntEnum):
-    """Who goes first. One of the two workers takes only the first lane, so long work never blocks it."""
+    """Who goes first. Two of the three workers take only the first lane, so long work never blocks it."""
 
     RELEASE = 0  # somebody let go of a slider and is looking
     LONG = 1  # somebody watches a progress bar
@@ -75,6 +75,8 @@ class Ticket(Generic[T]):
             self._held = False
             self._pool._release(self._job)
 
+    __del__ = release  # a closed tab gives up too, once its session is forgotten
+
 
 class _Job:
     def __init__(self, key: Hashable, work: Callable[[Progress], object], lane: Lane) -> None:
@@ -87,7 +89,9 @@ class _Job:
 
 
 class Pool:
-    """Two worker threads over a priority queue, and a cache of results bounded in bytes.
+    """Three worker threads over a priority queue, and a cache of results bounded in bytes.
+
+    Releases have two, because one evaluates while the other prepares.
 
     Args:
         cache_bytes: how much the kept results may weigh together.
@@ -103,7 +107,7 @@ class Pool:
         self._urgent = 0  # jobs of the release lane that are queued or running
         self._closed = False
         self._threads = [threading.Thread(target=self._worker, args=(slowest,), daemon=True)
-                         for slowest in (Lane.RELEASE, Lane.FILL)]
+                         for slowest in (Lane.RELEASE, Lane.RELEASE, Lane.FILL)]
         for thread in self._threads:
             thread.start()
         atexit.register(self.close)  # a thread torn down inside PyTorch would abort the process
@@ -115,6 +119,12 @@ class Pool:
             self._changed.notify_all()
         for thread in self._threads:
             thread.join(timeout=10)
+
+    @property
+    def awaited(self) -> bool:
+        """Whether somebody waits for long work that has not begun."""
+        with self._changed:
+            return any(lane is Lane.LONG and job.holders and not job.note for lane, _, job in self._queue)
 
     def known(self, key: Hashable) -> object | None:
         """The kept result of that key, or None."""

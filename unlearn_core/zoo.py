@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache, lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -106,6 +107,7 @@ def shadow_networks(name: str) -> list[nn.Module]:
     return _numbered(name, file) if file in assets.manifest().files else []
 
 
+@lru_cache(4)
 def reference_importance(name: str, loss: Loss) -> Importance:
     """Per-sample importance of every weight over all training images."""
     return assets.tensors(f"importances/{name}-{loss}.safetensors")
@@ -143,6 +145,7 @@ def _square(triangle: Tensor) -> Tensor:
     return square
 
 
+@cache
 def history(name: str) -> History | None:
     """What was recorded while the original was trained; None if nothing was."""
     file = f"histories/{name}.safetensors"

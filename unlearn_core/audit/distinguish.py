@@ -66,7 +66,8 @@ class Placement:
         return float((1 + (self.null <= self.value).sum()) / (1 + len(self.null)))
 
 
-def further(null: Float64, wrong: Side | None = None, of_pairs: bool = False) -> tuple[float, float]:
+def further(null: Float64, wrong: Side | None = None, of_pairs: bool = False, least: float = 0.0
+            ) -> tuple[float, float]:
     """Student's 95 % prediction interval for the value of one more retrained network.
 
     If a pair's value is a + b_i + b_j + noise, a seed's mean over the R - 1 others differs from the next seed's by
@@ -77,10 +78,11 @@ def further(null: Float64, wrong: Side | None = None, of_pairs: bool = False) ->
         null: (seeds,) values of the retrained networks, at least two, at least three `of_pairs`.
         wrong: the side on which a value tells that something is left; the other end becomes infinite.
         of_pairs: whether each value is a mean over the other seeds.
+        least: a standard deviation of seeds that is known from elsewhere, for a null that has too little by chance.
     """
     n = len(null)
-    spread = float(null.std(ddof=1)) * ((n - 1) / (n - 2) if of_pairs else 1) * math.sqrt(1 + 1 / n)
-    half = float(stdtrit(n - 1, (1 + LEVEL) / 2)) * spread
+    spread = max(float(null.std(ddof=1)), least) * ((n - 1) / (n - 2) if of_pairs else 1) * math.sqrt(1 + 1 / n)
+    half = float(stdtrit(n - 1, LEVEL if wrong else (1 + LEVEL) / 2)) * spread
     centre = float(null.mean())
     return -math.inf if wrong == "high" else centre - half, math.inf if wrong == "low" else centre + half
 

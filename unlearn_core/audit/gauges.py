@@ -72,6 +72,10 @@ def _reading(hits: npt.NDArray[np.bool_]) -> Reading:
     return Reading(float(hits.mean()), wilson(int(hits.sum()), len(hits)))
 
 
+DAMAGED = 0.10
+"""Share of retain accuracy from whose loss on a network counts as damaged."""
+
+
 def verdict(unlearned: dict[GaugeName, Reading], original: dict[GaugeName, Reading],
             retrained: Sequence[dict[GaugeName, Reading]]) -> str:
     """One sentence that follows from the numbers.
@@ -83,16 +87,16 @@ def verdict(unlearned: dict[GaugeName, Reading], original: dict[GaugeName, Readi
         return (f"Forget accuracy {forget:.0%} and retain accuracy {retain:.1%}; no retrained reference is at hand "
                 "for this choice, so how good that is cannot be said.")
     apart = {name: _apart(unlearned[name], [seed[name].value for seed in retrained]) for name in KINDS}
-    lost = float(np.mean([seed["retain"].value for seed in retrained])) - retain
+    lost = damage(unlearned["retain"], [seed["retain"] for seed in retrained])
     if apart["forget"] > 0 and forget > original["forget"].value - 0.05:
         return f"Not forgotten: the class is still recognised {forget:.0%} of the time."
-    if apart["retain"] < 0 and lost > 0.10:
+    if lost > DAMAGED:
         return f"Damaged: the other classes lost {100 * lost:.0f} points against retraining ({retain:.0%} left)."
     if apart["forget"] > 0:
         known = max(seed["forget"].value for seed in retrained)
         return f"Partly forgotten: {forget:.0%} of the forget set is still recognised, by retrained models {known:.0%}."
     cost = "at no measurable cost elsewhere"
-    if apart["retain"] < 0:
+    if lost > 0:
         cost = f"at a cost of {100 * lost:.1f} points elsewhere"
     if apart["membership"] == 0:
         return f"Forgotten {cost}; this attack cannot tell it from a retrained model."
@@ -100,6 +104,12 @@ def verdict(unlearned: dict[GaugeName, Reading], original: dict[GaugeName, Readi
     side = "more" if apart["membership"] > 0 else "fewer"
     return (f"Forgotten {cost}, but not as retraining would: the attack calls {side} of the forgotten images members "
             f"({membership:.0%}) than for retrained models ({low:.0%} to {high:.0%}).")
+
+
+def damage(retain: Reading, retrained: Sequence[Reading]) -> float:
+    """Retain accuracy lost against the mean of retrained networks; 0 if the interval meets their band or is above."""
+    band = [seed.value for seed in retrained]
+    return float(np.mean(band)) - retain.value if _apart(retain, band) < 0 else 0.0
 
 
 def _apart(reading: Reading, band: list[float]) -> int:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from scipy.special import ndtr  # type: ignore[import-untyped]
 
 Float64 = npt.NDArray[np.float64]
-Variance = Literal["image", "pooled"]
+Variance = Literal["image", "pooled", "common"]
 
 PER_IMAGE_FROM = 64
 """Shadow models from which on each image has a variance of its own (Carlini et al., arXiv 2112.03570, section VI)."""
@@ -37,11 +37,11 @@ class Shadows:
     def score(self, target: npt.NDArray[np.floating]) -> Float64:
         """(N,) how much more like a member than not each image of the audited model is; see `lira`.
 
-        The variance is pooled, whatever the number of models: a model that forgot may lie far outside of both
-        Gaussians, and there the wider of two would win, however low the margin. With one variance the ratio rises
-        with the margin (falls, for the few images that models which saw them are less sure of).
+        All Gaussians have one variance: a model that forgot, or is surer than any shadow model, may lie far outside
+        of both, and there the wider of two would win, whatever the margin. With one variance the ratio rises with the
+        margin (falls, for the few images that models which saw them are less sure of).
         """
-        return lira(self.margins, self.inside, target, least=2, variance="pooled").score
+        return lira(self.margins, self.inside, target, least=2, variance="common").score
 
     def leave_one_out(self) -> Float64:
         """(K, N) the score of each model as the target of the others: what LiRA can do on models of their kind."""
@@ -61,7 +61,7 @@ class Lira:
         deviations: (N,) offline form, how many standard deviations the margin lies above what models say that did not
             see the image; NaN where those are too few. The paper's 1 - Pr[Z > margin] is the normal distribution
             function of it, which orders the images alike but is 1 to machine precision from 8.3 on.
-        variance: whether the Gaussians had a variance per image or one for all.
+        variance: whether the Gaussians had a variance per image, one for each side, or one in common.
     """
 
     log_ratio: Float64
@@ -101,7 +101,7 @@ def lira(margins: npt.NDArray[np.floating], inside: npt.NDArray[np.bool_], targe
         inside: (K, N) whether that model saw that image.
         target: (N,) margins of the audited model.
         least: models that each side of an image must have, at least 2.
-        variance: ``image`` or ``pooled``; by the number of models if not given.
+        variance: ``image``, ``pooled`` within each side, or ``common`` to both; by the number of models if not given.
 
     Raises:
         ValueError: if shapes disagree, a margin is not finite, or an image has fewer than `least` OUT models and
@@ -123,6 +123,8 @@ def lira(margins: npt.NDArray[np.floating], inside: npt.NDArray[np.bool_], targe
         raise ValueError(f"inside: at least {least} shadow models that did not see it expected for every image, "
                          f"got fewer for {int((~out_enough).sum())} of {len(aim)}")
     in_mean, in_deviation, in_enough = _gaussians(values, inside, least, kind)
+    if kind == "common" and in_enough.any():
+        in_deviation = out_deviation = np.sqrt((in_deviation**2 + out_deviation**2) / 2)
     off_out = (aim - out_mean) / out_deviation
     off_in = (aim - in_mean) / in_deviation
     ratio = (off_out**2 - off_in**2) / 2 + np.log(out_deviation / in_deviation)

@@ -260,11 +260,11 @@ def request(engine: Engine, scene: Scene, settled: Settled) -> Ticket[Remains]:
 
 def request_relearning(engine: Engine, scene: Scene, settled: Settled) -> Ticket[Relearning]:
     """Fine-tune an outcome until it knows the class again: some seconds."""
-    network = settled.choice.network
+    model, recipe = engine.base(settled.choice.network).model, RELEARN[settled.choice.network]
     return engine.pool.submit(
         ("relearning", settled.choice),
-        lambda progress: relearn(engine.base(network).model, settled.weights, engine.images[0], scene.scenario,
-                                 torch.Generator().manual_seed(0), RELEARN[network], progress), Lane.LONG)
+        lambda progress: relearn(model, engine.weights(scene, settled), engine.images[0], scene.scenario,
+                                 torch.Generator().manual_seed(0), recipe, progress), Lane.LONG)
 
 
 def _remains(engine: Engine, scene: Scene, settled: Settled, progress: Progress) -> Remains:
@@ -283,9 +283,10 @@ def _remains(engine: Engine, scene: Scene, settled: Settled, progress: Progress)
         base.model, zoo.retrained(network, forget[0]) if reference.retrained else [], train, base.pixels, scenario))
     progress(0.95, "looking inside")
     forgotten = np.isin(evaluation.labels, forget)
-    similarity = layer_similarity(layer_features(base.model, base.pixels, settled.weights), around.original,
+    weights = engine.weights(scene, settled)
+    similarity = layer_similarity(layer_features(base.model, base.pixels, weights), around.original,
                                   around.retrained, forgotten)
-    features = outputs(base.model, base.pixels, settled.weights).features
+    features = outputs(base.model, base.pixels, weights).features
     named = {"unlearned": settled.logits, "original": base.before.logits, "head zeroing": around.head_zeroing}
     found = Remains(
         reference, linear_probe(features, evaluation.labels, evaluation.member, forget),

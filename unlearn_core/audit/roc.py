@@ -120,7 +120,7 @@ class RocIntervals:
 
     Attributes:
         auc: of the area under the curve.
-        balanced_accuracy: at the best threshold of each resample.
+        balanced_accuracy: at the threshold that is best for the images at hand.
         low: of the true-positive rate at each low false-positive rate; NaN where that is not resolved. With few
             never-seen images it hangs on one or two of them, and covers less often than its level says.
         grid: (points,) false-positive rates.
@@ -164,10 +164,10 @@ def bootstrap(members: Float64, others: Float64, generator: np.random.Generator,
                          f"got {resamples} and {level}")
     everywhere = np.concatenate([np.asarray(rates, dtype=np.float64), grid])
     wanted = _alarms(everywhere, len(others))
-    areas, balanced, found = [], [], []
+    areas, balanced, found, best = [], [], [], _best(members, others)
     for tp, fp in _resampled(members, others, generator, resamples):
         areas.append((np.diff(fp, axis=1) * (tp[:, 1:] + tp[:, :-1])).sum(1) / (2 * len(members) * len(others)))
-        balanced.append((tp / len(members) - fp / len(others)).max(1) / 2 + 0.5)
+        balanced.append((tp[:, best] / len(members) - fp[:, best] / len(others)) / 2 + 0.5)
         # every row of fp rises from 0 to n, so that shifted rows are one rising sequence
         shift = np.arange(len(fp))[:, None] * (len(others) + 1)
         last = np.searchsorted((fp + shift).ravel(), (wanted + shift).ravel(), side="right") - 1
@@ -183,6 +183,13 @@ def bootstrap(members: Float64, others: Float64, generator: np.random.Generator,
                 for i, rate in enumerate(rates))
     return RocIntervals(interval(np.concatenate(areas)), interval(np.concatenate(balanced)), low, grid,
                         ends[:, len(rates):], level, resamples)
+
+
+def _best(members: Float64, others: Float64) -> int:
+    """How many distinct values, from the highest, are called members at the best threshold."""
+    falling = np.unique(-np.concatenate([members, others]))
+    shares = [np.searchsorted(np.sort(-part), falling, side="right") / len(part) for part in (members, others)]
+    return int(np.argmax(np.concatenate([[0.0], shares[0] - shares[1]])))
 
 
 def _resampled(members: Float64, others: Float64, generator: np.random.Generator,
