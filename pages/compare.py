@@ -114,7 +114,11 @@ def finding(points: list[Spot], retrain_seconds: float) -> str:
 
 def in_full(found: Comparison, name: str, side: int, ink: str) -> None:
     """One method's gauges, map and images."""
-    entry = found.entries[name]
+    entry = found.entries.get(name)
+    if entry is None:
+        st.info(f"{title(name)} is newer than the shipped comparison; “Recompute now” runs it too.",
+                icon=":material/info:")
+        return
     if entry.obstacle:
         st.info(f"Not applicable. {entry.obstacle}", icon=":material/block:")
         return
@@ -148,7 +152,8 @@ def side_by_side(found: Comparison, chosen: State, ink: str) -> None:
                          on_change=lambda: setattr(chosen, "pair", (st.session_state["pair0"],
                                                                     st.session_state["pair1"])))
             in_full(found, chosen.pair[side], side, ink)
-    drawn = {title(name): found.entries[name].change for name in chosen.pair if not found.entries[name].obstacle}
+    drawn = {title(name): found.entries[name].change for name in chosen.pair
+             if name in found.entries and not found.entries[name].obstacle}
     if drawn:
         st.markdown("#### Which layers did each change?")
         st.caption("How to read this: a row is a layer, input first; further right, its weights moved further "
@@ -164,7 +169,7 @@ def matrix(network: str, name: str) -> np.ndarray:
     values = np.full((len(CLASSES), len(CLASSES)), np.nan)
     for label in range(len(CLASSES)):
         found = comparison.load(network, (label,))
-        if found is not None and len(found.entries[name].accuracy):
+        if found is not None and name in found.entries and len(found.entries[name].accuracy):
             values[label] = 100 * (found.entries[name].accuracy.mean(0) - found.entries["original"].accuracy[0])
     return values
 

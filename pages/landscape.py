@@ -294,21 +294,36 @@ def asked_search(chosen: Choice, names: list[str]) -> searches.Search | None:
         return None
 
 
-def search_progress(visitor: State, chosen: Choice, asked: searches.Search, ink: str) -> None:
-    """Start, pause, resume; and what was found so far."""
+def trouble(problem: Exception) -> str:
+    """Why a search stopped, as a sentence."""
+    if isinstance(problem, OSError):
+        return (f"The search cannot go on: {(problem.strerror or str(problem)).lower()}. Its folder must be open to "
+                "writing and have room; the trials that are kept stay.")
+    return str(problem)
+
+
+def search_progress(visitor: State, chosen: Choice, asked: searches.Search, ink: str, live: bool) -> None:
+    """Start, pause, resume; and what was found so far. `live` says whether it is run again every second."""
     ticket = st.session_state.get("ticket")
     running = ticket is not None and ticket.key == ("search", asked)
     if running and ticket.wait(0):
         give_up()
         try:
-            ticket.result()
-        except (AssetError, ValueError, RuntimeError) as problem:
-            st.session_state["search failed"] = (asked, str(problem))
+            if ticket.result() < asked.trials:  # it gave way to others
+                st.session_state["ticket"] = searches.request(engine(), asked)
+        except (AssetError, ValueError, RuntimeError, OSError) as problem:
+            st.session_state["search failed"] = (asked, trouble(problem))
         st.rerun()
     failed = st.session_state.get("search failed")
     if failed is not None and failed[0] == asked:
         st.error(failed[1], icon=":material/error:")
-    found = searches.results(asked)
+    try:
+        found, elsewhere = searches.results(asked), not running and searches.running(asked)
+    except OSError as problem:
+        st.error(trouble(problem), icon=":material/error:")
+        return
+    if live and not running and not elsewhere:
+        st.rerun()
     if found.damaged:
         st.warning("The file of this search is damaged and cannot be read. A new start sets it aside and begins "
                    "afresh.", icon=":material/link_off:")
@@ -319,6 +334,9 @@ def search_progress(visitor: State, chosen: Choice, asked: searches.Search, ink:
             if st.button("Pause", icon=":material/pause:"):
                 give_up()
                 st.rerun()
+        elif elsewhere:
+            st.progress(min(done / asked.trials, 1.0), f"{done} of {asked.trials} trials: another visitor runs this "
+                        "search, or it is about to pause")
         elif done < asked.trials:
             if st.button("Resume" if done else "Search", icon=":material/play_arrow:", type="primary"):
                 give_up()
@@ -327,8 +345,12 @@ def search_progress(visitor: State, chosen: Choice, asked: searches.Search, ink:
                 st.rerun()
             if done:
                 st.caption(f"{done} of {asked.trials} trials are done and kept, also over a restart of the app.")
-        if done and not running and st.button("Throw away", icon=":material/delete:", type="tertiary"):
-            searches.discard(asked)
+        if done and not running and not elsewhere and \
+                st.button("Throw away", icon=":material/delete:", type="tertiary"):
+            try:
+                searches.discard(asked)
+            except (RuntimeError, OSError) as problem:
+                st.session_state["search failed"] = (asked, trouble(problem))
             st.rerun()
     if done:
         search_found(visitor, chosen, asked, found, ink)
@@ -438,10 +460,13 @@ try:
                "validation images, never on test images. Whoever moves a slider goes first.")
     asked = asked_search(wanted, [name for name in (x, y) if name])
     if asked is not None:
-        busy = getattr(st.session_state.get("ticket"), "key", None) == ("search", asked)
-        st.fragment(search_progress, run_every=1.0 if busy else None)(visitor, wanted, asked, ink)
+        live = getattr(st.session_state.get("ticket"), "key", None) == ("search", asked) or searches.running(asked)
+        st.fragment(search_progress, run_every=1.0 if live else None)(visitor, wanted, asked, ink, live)
 except (AssetError, ValueError, RuntimeError) as problem:
     st.error(str(problem), icon=":material/error:")
 
 st.markdown("#### Run a larger study")
-sweeps(visitor)
+try:
+    sweeps(visitor)
+except (AssetError, ValueError, RuntimeError) as problem:
+    st.error(str(problem), icon=":material/error:")

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
 from tests.conftest import REPOSITORY
+from unlearn_core import __main__ as command_line
 from unlearn_core import results, zoo
 from unlearn_core.__main__ import main
 from unlearn_core.data import fashion_mnist
 from unlearn_core.engine import choice
 from unlearn_core.methods import METHODS
+from unlearn_core.methods.base import Diverged
 
 
 def answer(capsys: pytest.CaptureFixture[str], *command: str) -> dict[str, object]:
@@ -57,6 +62,37 @@ def test_run_reads_the_gauges_and_saves_the_network(capsys: pytest.CaptureFixtur
     assert main(command) == 0
     table = capsys.readouterr().out
     assert "forgetting 3 Dress" in table and "95 % interval" in table and str(found["verdict"]) in table
+
+
+def test_no_work_is_done_for_a_file_that_cannot_be_written(
+        capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(command_line, "run", lambda *_: pytest.fail("there was work"))
+    (tmp_path / "file").touch()
+    for place in (tmp_path, tmp_path / "no" / "w", tmp_path / "file" / "w", Path("/dev/full")):
+        assert main(["run", "ssd", "--save", str(place)]) == 2
+        said = capsys.readouterr().err
+        assert said.startswith("save: a file in an existing folder") and str(place) in said and said.count("\n") == 1
+    assert Path("/dev/full").is_char_device()
+
+
+def test_a_saved_network_is_replaced_whole_or_not_at_all(
+        capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    file, write = tmp_path / "w", Path.write_bytes
+    file.write_bytes(b"before")
+
+    def diverge(*_: object) -> None:
+        raise Diverged("out of bounds")
+
+    def cut_short(file: Path, raw: bytes) -> int:
+        write(file, raw[:100])
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(command_line, "run", diverge)
+    assert main(["run", "ssd", "--save", str(file)]) == 1
+    monkeypatch.setattr(command_line, "run", lambda *_: SimpleNamespace(outcome=SimpleNamespace(weights={})))
+    monkeypatch.setattr(Path, "write_bytes", cut_short)
+    assert main(["run", "ssd", "--save", str(file)]) == 2 and "No space left" in capsys.readouterr().err
+    assert [(found, found.read_bytes()) for found in tmp_path.iterdir()] == [(file, b"before")]
 
 
 def test_audit_says_whether_it_can_be_told(capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
+from starlette.requests import Request
 from streamlit.testing.v1 import AppTest
 
 from tests.conftest import REPOSITORY
+from ui import routes
 from ui.runtime import engine
+from ui.state import read_address
 from unlearn_core.exhibits import Exhibit
 from unlearn_core.methods import METHODS
 from unlearn_core.methods.base import Outcome, Settings
@@ -156,6 +160,15 @@ def test_the_seed_is_a_part_of_the_address(no_exception: list[AppTest]) -> None:
     odd = app(method="neggrad", seed="-1")
     no_exception.append(odd)
     assert "seed" in odd.warning[0].value
+    absurd = read_address({"method": "neggrad", "seed": "9" * 5000})
+    assert absurd.seed == 0 and "seed: a whole number in 0..999 expected" in absurd.notes[0]
+
+
+def test_a_landscape_from_an_absurd_point_on_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(routes, "published", lambda key: object())
+    monkeypatch.setattr(routes, "Scene", object)
+    asked = Request({"type": "http", "path_params": {"key": "x"}, "query_string": b"from=" + b"9" * 5000})
+    assert asyncio.run(routes.points(asked)).status_code == 404
 
 
 def compare_page(**address: str) -> AppTest:

@@ -144,3 +144,10 @@ def test_the_pool_says_when_long_work_waits() -> None:
     assert pool.awaited
     gate.set()
     assert waiting.result() == "done" and not pool.awaited
+
+
+def test_what_is_not_to_be_kept_runs_again() -> None:
+    pool, runs = Pool(100, lambda value: 1), list[int]()
+    for _ in range(2):
+        assert pool.submit("search", lambda progress: runs.append(1) or len(runs), Lane.LONG, keep=False).result()
+    assert len(runs) == 2 and pool.known("search") is None

@@ -6,9 +6,11 @@ import errno
 import json
 import os
 import signal
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 
 import dask
 import pytest
@@ -30,8 +32,10 @@ SPACE = Space(("head_zeroing",), forget=((0,), (1,)), grid={"depth": Range(1, 10
 
 @pytest.fixture(scope="module")
 def client() -> Iterator[Client]:
-    with dask.config.set({"distributed.scheduler.allowed-failures": 1}), sweep.connect() as found:
-        yield found
+    with pytest.MonkeyPatch.context() as patch, dask.config.set({"distributed.scheduler.allowed-failures": 1}):
+        patch.setitem(sys.modules, "__main__", ModuleType("__main__"))  # a page's test leaves the page there
+        with sweep.connect() as found:
+            yield found
 
 
 def pretended(log: Path, seconds: float = 0.0, fatal: str = "", wrong: str = "") -> Callable[[Choice], Row]:
@@ -96,6 +100,8 @@ def test_a_range_is_spread_as_the_slider_is_and_meets_the_landscapes() -> None:
     ({"grid": {"alpha": Range(1, float("nan"), 5)}}, "alpha: a range from low to high"),
     ({"grid": {"alpha": Range(1, 10, 1)}}, "at least 2 points"), ({"grid": {"alpha": Range(1, 1e9, 3)}}, "alpha: "),
     ({"grid": {"order": Range(1, 2, 2)}}, "order: some of class_sorted"),
+    ({"grid": {"alpha": Range(1, 10, 10**12)}}, "alpha: a range of at most 100,000 points expected, got 1,000,000,0"),
+    ({"grid": {"alpha": Range(1, 10, 5000), "lambda": Range(0.1, 1, 5000)}}, "runs: at most 10,000,000 .* got 25,000"),
 ])
 def test_an_impossible_space_is_refused_in_a_sentence(wanted: dict[str, object], said: str) -> None:
     with pytest.raises(ValueError, match=said):
@@ -179,9 +185,11 @@ def test_a_damaged_file_is_set_aside_and_only_its_runs_are_repeated(
     for part in (runs[:12], runs[12:]):
         results.append(tmp_path, [run.failure(chosen, "done", "") for chosen in part])
     first = min(tmp_path.glob("part-*"))
-    inside = set(results._read(first, print)["key"].to_pylist())
+    inside = set(results._read(first, print, False)["key"].to_pylist())
     first.write_bytes(damage(first.read_bytes()))
     said: list[str] = []
+    read = results.load(tmp_path, said.append)
+    assert not set(read["key"]) & inside and "is damaged" in said.pop() and first.exists(), "reading changes nothing"
     sweep.sweep(SPACE, tmp_path, client, tell=said.append, work=pretended(tmp_path / "log"))
     assert len(said) == 1 and "is damaged" in said[0] and first.name in said[0]
     assert set(begun(tmp_path / "log")) == inside and set(results.load(tmp_path, said.append)["key"]) == KEYS
@@ -191,14 +199,74 @@ def test_a_damaged_file_is_set_aside_and_only_its_runs_are_repeated(
 def test_no_flipped_bit_changes_a_result_unnoticed(tmp_path: Path) -> None:
     results.append(tmp_path, [run.failure(chosen, "done", "") for chosen in SPACE])
     (file,) = tmp_path.glob("part-*")
-    whole, raw = results._read(file, print), file.read_bytes()
+    whole, raw = results._read(file, print, False), file.read_bytes()
     damaged = 0
     for place in range(40, 400):  # the column of keys
         file.write_bytes(raw[:place] + bytes([raw[place] ^ 4]) + raw[place + 1:])
-        found = results._read(file, lambda said: None)
+        found = results._read(file, lambda said: None, True)
         damaged += found is None
         assert found is None or found.equals(whole), place
     assert damaged > 250
+
+
+@pytest.mark.parametrize("error", [OSError(errno.EMFILE, os.strerror(errno.EMFILE)),
+                                   OSError(errno.EIO, os.strerror(errno.EIO)), MemoryError()])
+def test_a_sound_file_that_cannot_be_read_now_is_not_set_aside(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    results.append(tmp_path, [run.failure(chosen, "done", "") for chosen in SPACE])
+    kept = {file: file.read_bytes() for file in tmp_path.iterdir()}
+
+    def fail(file: Path) -> bytes:
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "read_bytes", fail)
+        with pytest.raises(SweepError, match=r"files that can be read expected.*nothing was changed"):
+            results.load(tmp_path, rename=True)
+        results.compact(tmp_path)
+    assert {file: file.read_bytes() for file in tmp_path.iterdir()} == kept
+    assert set(results.load(tmp_path)["key"]) == KEYS
+
+
+def test_a_file_found_damaged_while_files_are_put_together_is_told(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(results, "MANY", 2)
+    first, second = ([run.failure(chosen, "done", "")] for chosen in list(SPACE)[:2])
+    said: list[str] = []
+    results.append(tmp_path, first, said.append)
+    (file,) = tmp_path.iterdir()
+    file.write_bytes(b"PAR1")
+    results.append(tmp_path, second, said.append)
+    assert len(said) == 1 and file.name in said[0] and "set aside" in said[0]
+
+
+def test_what_came_before_a_lost_connection_is_kept(tmp_path: Path) -> None:
+    class Ended:
+        def __init__(self, key: tuple[str, str], status: str, row: Row) -> None:
+            self.key, self.status, self._row = key, status, row
+
+        def result(self) -> Row:
+            return self._row
+
+        def add_done_callback(self, told: Callable[[Ended], None]) -> None:
+            told(self)
+
+    class Dying:
+        made = 0
+
+        def nthreads(self) -> dict[str, int]:
+            return {"worker": 1}
+
+        def submit(self, work: object, chosen: Choice, key: tuple[str, str], pure: bool) -> Ended:
+            self.made += 1
+            return Ended(key, "finished" if self.made < 5 else "lost", run.failure(chosen, "done", ""))
+
+        def cancel(self, futures: object) -> None:
+            pass
+
+    with pytest.raises(SweepError, match="connection was lost"):
+        sweep.sweep(SPACE, tmp_path, Dying())  # type: ignore[arg-type]
+    assert len(results.load(tmp_path)) == 4
 
 
 def test_a_full_disk_is_waited_for(client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -264,6 +332,20 @@ def test_the_command_line_sweeps_on_a_running_scheduler(
     assert "history" in found["error"]["amnesiac"] and found["host"].notna().all()
     assert found.query("settings.str.contains('10000')")["forget_train"].iloc[0] == 0
     assert main(command) == 0 and json.loads(capsys.readouterr().out.splitlines()[-1])["kept"] == 3
+
+
+@pytest.mark.parametrize("way", ["--json", "--quiet"])
+@pytest.mark.parametrize("where", ["a closed pipe", "a full disk"])
+def test_a_sweep_goes_on_when_nobody_can_hear_it(
+        client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str, way: str) -> None:
+    read, closed = os.pipe()
+    os.close(read)
+    full = os.open("/dev/full", os.O_WRONLY)
+    with os.fdopen(closed, "w") as pipe, os.fdopen(full, "w") as disk, monkeypatch.context() as patch:
+        patch.setattr(sys, "stdout", pipe if where == "a closed pipe" else disk)
+        assert main(["sweep", "--methods", "amnesiac", "--networks", "small-vit", "--out", str(tmp_path), way,
+                     "--scheduler", client.scheduler.address]) == 0
+    assert list(results.load(tmp_path)["status"]) == ["not applicable"]
 
 
 def test_a_scheduler_that_is_not_there_has_no_workers_or_is_lost(

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from tests.conftest import REPOSITORY
 from ui import sweeps
 from unlearn_core import results
 from unlearn_core.comparison import load
+from unlearn_core.methods import METHODS
 from unlearn_core.run import described
 from unlearn_core.sweep import Range, Space
 
@@ -83,6 +89,37 @@ def test_a_sweep_that_could_not_begin_says_why(folder: Path, monkeypatch: pytest
     test = form("head_zeroing")
     test.button(key="sweep.start").click().run()
     assert "folder: one that can be written to expected" in test.error[0].value and not test.exception
+
+
+def test_servers_that_share_a_folder_have_logs_of_their_own(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    begin, command = subprocess.Popen, [sys.executable, "-c", "print('{\"share\": 0.5}')"]
+    monkeypatch.setattr(subprocess, "Popen", lambda _, **options: begin(command, **options))
+    started = []
+    for about in ("one", "another"):
+        monkeypatch.setattr(sweeps, "_last", None)
+        sweeps.start(Space(("head_zeroing",)), folder, about)
+        assert sweeps._last is not None and sweeps._last.process.wait() == 0
+        started.append(sweeps._last)
+    assert [one.lines for one in started] == [[{"share": 0.5}]] * 2 and not list(folder.iterdir())
+
+
+def test_a_torn_log_is_read_as_far_as_it_makes_sense() -> None:
+    with tempfile.TemporaryFile() as log, tempfile.TemporaryFile() as errors:
+        log.write(b'{"share": 0.1}\n\0\0\0{"share"\n7\n\xff\n{"said": "so"}\n{"share": 0.')
+        log.flush()
+        found = sweeps.Started(Path(), "", None, log, errors)  # type: ignore[arg-type]
+        assert found.lines == [{"share": 0.1}, {"said": "so"}] and found.reason == ""
+
+
+def test_a_method_newer_than_what_is_shipped_breaks_no_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(METHODS, "mine", replace(METHODS["head_zeroing"], name="mine", title="Mine"))
+    test = form("mine")
+    assert "0 of them finished" in test.caption[-1].value and not test.exception
+    compare = AppTest.from_file(str(REPOSITORY / "app.py"), default_timeout=60)
+    compare.query_params["pair"] = "mine,ssd"
+    compare.switch_page("pages/compare.py").run()
+    assert "Mine is newer than the shipped comparison" in compare.info[0].value
+    assert not compare.exception and not compare.error and len(compare.get("plotly_chart")) == 6
 
 
 def test_the_summary_is_the_mean_over_classes_and_seeds() -> None:

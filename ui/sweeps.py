@@ -12,10 +12,12 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import threading
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pandas as pd
 import streamlit as st
@@ -35,7 +37,6 @@ SCHEDULER = os.environ.get("LACUNA_SCHEDULER", "")
 WORKERS = 2
 MOST = 2000
 """Runs of one sweep from a page; the command line has no such limit."""
-LOG, ERRORS = "progress.jsonl", "errors.txt"
 
 
 # -- the process ----------------------------------------------------------------------------------------------
@@ -43,11 +44,13 @@ LOG, ERRORS = "progress.jsonl", "errors.txt"
 
 @dataclass(frozen=True)
 class Started:
-    """The sweep of this server, running or ended."""
+    """The sweep of this server, running or ended. Its two logs have no name: nobody else can write there."""
 
     folder: Path
     about: str
     process: subprocess.Popen[bytes]
+    log: IO[bytes]
+    errors: IO[bytes]
 
     @property
     def running(self) -> bool:
@@ -55,9 +58,22 @@ class Started:
 
     @property
     def lines(self) -> list[dict[str, Any]]:
-        """What it has said so far; a line that is being written is left out."""
-        whole = (self.folder / LOG).read_text("utf-8").split("\n")[:-1]
-        return [json.loads(line) for line in whole]
+        """What it has said so far, less what is being written or was cut by a full disk."""
+        found = []
+        for line in _text(self.log).splitlines():
+            with suppress(ValueError):
+                found.append(json.loads(line))
+        return [line for line in found if isinstance(line, dict)]
+
+    @property
+    def reason(self) -> str:
+        """The last line of what it has complained about, or nothing."""
+        return (_text(self.errors).strip().splitlines() or [""])[-1]
+
+
+def _text(file: IO[bytes]) -> str:
+    # The process shares the place in the file, which seeking would move.
+    return os.pread(file.fileno(), os.fstat(file.fileno()).st_size, 0).decode("utf-8", "replace")
 
 
 _lock = threading.Lock()
@@ -68,7 +84,7 @@ def start(space: Space, folder: Path, about: str) -> None:
     """Start a sweep unless one is running.
 
     Raises:
-        OSError: if the folder cannot be written to.
+        OSError: if the folder cannot be made, or there is no room for temporary files.
     """
     global _last
     command = ["nice", "-n", "10", sys.executable, "-m", "unlearn_core", "sweep", "--json", "--out", str(folder),
@@ -80,10 +96,10 @@ def start(space: Space, folder: Path, about: str) -> None:
         if _last is not None and _last.running:
             return
         folder.mkdir(parents=True, exist_ok=True)
-        with (folder / LOG).open("wb") as log, (folder / ERRORS).open("wb") as errors:
-            process = subprocess.Popen(command, cwd=REPOSITORY, stdout=log, stderr=errors, stdin=subprocess.DEVNULL,
-                                       env={**os.environ, "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"})
-        _last = Started(folder, about, process)
+        log, errors = tempfile.TemporaryFile(), tempfile.TemporaryFile()  # noqa: SIM115 - gone with the last of them
+        process = subprocess.Popen(command, cwd=REPOSITORY, stdout=log, stderr=errors, stdin=subprocess.DEVNULL,
+                                   env={**os.environ, "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"})
+        _last = Started(folder, about, process, log, errors)
 
 
 def stop() -> None:
@@ -191,9 +207,7 @@ def _control(space: Space, total: int, answered: int, folder: Path, about: str, 
         _progress(current)
         return
     if current is not None and current.folder == folder and current.process.returncode not in (0, 1, 130, -15):
-        said = (folder / ERRORS).read_text("utf-8", "replace").strip().splitlines()
-        st.error(said[-1] if said else "The sweep was killed; it goes on from what had finished.",
-                 icon=":material/error:")
+        st.error(current.reason or "The sweep was killed; it goes on from what had finished.", icon=":material/error:")
     where = f"the cluster at {SCHEDULER}" if SCHEDULER else f"{WORKERS} processes of this machine"
     with st.container(horizontal=True, vertical_alignment="center"):
         label = "Start" if not answered else "Go on" if answered < total else "All runs are there"
@@ -215,8 +229,8 @@ def _duration(space: Space, missing: int, table: pd.DataFrame) -> str:
     """How long the rest will take on this machine, if anything is known of it."""
     seconds = table["elapsed"].median() if len(table) else float("nan")
     if seconds != seconds and (shipped := comparison.load(space.networks[0], space.forget[0])):
-        measured = shipped.entries[space.methods[0]].values("seconds")
-        seconds = measured.mean() if len(measured) else float("nan")
+        entry = shipped.entries.get(space.methods[0])  # none of a method that is newer than what is shipped
+        seconds = entry.values("seconds").mean() if entry and len(entry.measures) else float("nan")
     if SCHEDULER or not missing or seconds != seconds:
         return ""
     left = missing * seconds / WORKERS

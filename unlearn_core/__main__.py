@@ -1,7 +1,8 @@
 """The command line: `python -m unlearn_core list | run | audit | sweep`, over the declarations the app is made from.
 
 Exit codes: 0 all went well; 1 a run failed, or the method cannot serve the request; 2 bad input, or something is
-missing that a sentence names; 130 interrupted. Results go to standard output, everything else to standard error.
+missing that a sentence names; 130 interrupted. Results go to standard output, everything else to standard error. When
+nobody reads them any more, as in `... | head`, a sweep goes on for the sake of its folder; the other commands end.
 """
 
 from __future__ import annotations
@@ -12,9 +13,11 @@ import math
 import os
 import signal
 import sys
+import uuid
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
+from typing import TextIO
 
 import numpy as np
 from tqdm import tqdm
@@ -31,7 +34,7 @@ from unlearn_core.progress import Progress
 from unlearn_core.results import WHOLE, SweepError, load
 from unlearn_core.run import Run, engine, retrained, run
 from unlearn_core.scenario import Scenario
-from unlearn_core.sweep import Range, Space, connect, sweep
+from unlearn_core.sweep import Range, Space, Tally, connect, sweep
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -43,16 +46,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
         return code
     except KeyboardInterrupt:
-        print("Interrupted.", file=sys.stderr)
+        _say("Interrupted.", sys.stderr)
         return 130
     except BrokenPipeError:  # the reader has seen enough, as in `... list | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        _drop_unread()
         return 0
     except (NotApplicable, Diverged) as reason:
-        print(f"{method(arguments.method).title}: {reason}", file=sys.stderr)
+        _say(f"{method(arguments.method).title}: {reason}", sys.stderr)
         return 1
     except (ValueError, AssetError, SweepError, OSError) as problem:
-        print(problem, file=sys.stderr)
+        _say(str(problem), sys.stderr)
         return 2
     finally:
         signal.signal(signal.SIGTERM, before)
@@ -167,18 +170,17 @@ def list_all(arguments: argparse.Namespace) -> int:
 def run_one(arguments: argparse.Namespace) -> int:
     """One run: gauges with intervals beside the original's and the retrained networks', verdict, cost."""
     chosen = _choice(arguments)
-    if arguments.save and not arguments.save.absolute().parent.is_dir():
-        raise ValueError(f"save: a file in an existing folder expected, got {arguments.save}")
-    with _bar(arguments) as progress:
-        found = run(chosen, progress)
+    with _unfinished(arguments.save) if arguments.save else nullcontext() as file:
+        with _bar(arguments) as progress:
+            found = run(chosen, progress)
+        if file is not None:
+            from safetensors.torch import save
+
+            weights = engine().base(chosen.network).model.state_dict() | found.outcome.weights
+            file.write_bytes(save({name: value.contiguous() for name, value in weights.items()},
+                                  {"choice": chosen.key}))
     original, references = _references(found)
     said = verdict(found.gauges, original, references)
-    if arguments.save:
-        from safetensors.torch import save
-
-        weights = engine().base(chosen.network).model.state_dict() | found.outcome.weights
-        arguments.save.write_bytes(save({name: value.contiguous() for name, value in weights.items()},
-                                        {"choice": chosen.key}))
     if arguments.json:
         _print_json(_described(chosen) | {
             "verdict": said, "warnings": found.outcome.warnings, "measures": found.measures,
@@ -200,6 +202,28 @@ def run_one(arguments: argparse.Namespace) -> int:
     if arguments.save:
         print(f"Weights: {arguments.save}")
     return 0
+
+
+@contextmanager
+def _unfinished(file: Path) -> Iterator[Path]:
+    """A file to write, which gets that name when all went well; made at once, so that no work is done in vain.
+
+    Raises:
+        ValueError: if nothing can be written there.
+    """
+    named, wanted = file.resolve(), "save: a file in an existing folder, both open to writing, expected, got"
+    if named.exists() and not (named.is_file() and os.access(named, os.W_OK)):  # a device must not be replaced either
+        raise ValueError(f"{wanted} {file}")
+    made = named.with_name(f".{uuid.uuid4().hex}.tmp")
+    try:
+        made.touch()
+    except OSError as error:
+        raise ValueError(f"{wanted} {file} ({(error.strerror or str(error)).lower()})") from error
+    try:
+        yield made
+        made.replace(named)
+    finally:
+        made.unlink(missing_ok=True)
 
 
 def audit(arguments: argparse.Namespace) -> int:
@@ -239,7 +263,10 @@ def audit(arguments: argparse.Namespace) -> int:
 
 
 def sweep_many(arguments: argparse.Namespace) -> int:
-    """Every combination; with --json one object a line: progress, remarks, and at the end the tally."""
+    """Every combination; with --json one object a line: progress, remarks, and at the end the tally.
+
+    Whether anybody can read that, and whether there is room for it, changes neither the runs nor the exit code.
+    """
     forget = [str(label) for label in range(10)] if arguments.forget == ["each"] else arguments.forget
     try:
         requests = tuple(map(_classes, forget))
@@ -251,28 +278,35 @@ def sweep_many(arguments: argparse.Namespace) -> int:
 
     def tell(said: str) -> None:
         if arguments.json:
-            _print_json_line({"said": said})
+            _say_json({"said": said})
         else:
-            tqdm.write(said, file=sys.stderr)
+            with suppress(OSError):
+                tqdm.write(said, file=sys.stderr)
 
     try:
         with connect(arguments.scheduler, arguments.workers) as client, _bar(arguments) as progress:
             tally = sweep(space, arguments.out, client, _lines() if arguments.json else progress, tell)
+        _conclude(arguments, tally)
     except KeyboardInterrupt:
         tell(f"What has finished is in {arguments.out}; the same sweep goes on from there.")
         raise
+    finally:
+        _drop_unread()
+    return 1 if tally.failed else 0
+
+
+def _conclude(arguments: argparse.Namespace, tally: Tally) -> None:
     if arguments.json:
-        _print_json_line({"total": tally.total, "kept": tally.kept, "ended": dict(tally.ended),
-                          "folder": str(arguments.out)})
-        return 1 if tally.failed else 0
+        _say_json({"total": tally.total, "kept": tally.kept, "ended": dict(tally.ended),
+                   "folder": str(arguments.out)})
+        return
     ended = "".join(f", {number:,} {status}" for status, number in tally.ended.items())
-    print(f"{tally.total:,} runs: {tally.kept:,} were there before{ended}. Results: {arguments.out / WHOLE}")
+    _say(f"{tally.total:,} runs: {tally.kept:,} were there before{ended}. Results: {arguments.out / WHOLE}")
     if tally.failed:
         found = load(arguments.out)
         for reason, number in found["error"][found["status"] == "failed"].value_counts()[:5].items():
-            print(f"Failed {number:,} times: {reason}", file=sys.stderr)
-        print("The same command tries the failed runs again.", file=sys.stderr)
-    return 1 if tally.failed else 0
+            _say(f"Failed {number:,} times: {reason}", sys.stderr)
+        _say("The same command tries the failed runs again.", sys.stderr)
 
 
 # -- what is said ---------------------------------------------------------------------------------------------
@@ -298,7 +332,7 @@ def _lines() -> Progress:
         nonlocal said
         if note != said:
             said = note
-            _print_json_line({"share": share, "note": note})
+            _say_json({"share": share, "note": note})
 
     return progress
 
@@ -358,8 +392,22 @@ def _print_json(found: object) -> None:
     print(json.dumps(_plain(found), indent=1, allow_nan=False))
 
 
-def _print_json_line(found: object) -> None:
-    print(json.dumps(_plain(found), allow_nan=False), flush=True)
+def _say_json(found: object) -> None:
+    _say(json.dumps(_plain(found), allow_nan=False))
+
+
+def _say(line: str, stream: TextIO | None = None) -> None:
+    """Print a line if it can be heard: nobody may be there to read it, or its file be on a full disk."""
+    with suppress(OSError):
+        print(line, file=stream, flush=True)
+
+
+def _drop_unread() -> None:
+    """Forget what standard output would not take; Python would end with an error about it."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _plain(value: object) -> object:

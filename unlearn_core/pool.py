@@ -79,8 +79,8 @@ class Ticket(Generic[T]):
 
 
 class _Job:
-    def __init__(self, key: Hashable, work: Callable[[Progress], object], lane: Lane) -> None:
-        self.key, self.work, self.lane = key, work, lane
+    def __init__(self, key: Hashable, work: Callable[[Progress], object], lane: Lane, keep: bool) -> None:
+        self.key, self.work, self.lane, self.keep = key, work, lane, keep
         self.holders = 0
         self.share, self.note = 0.0, ""
         self.finished = threading.Event()
@@ -137,12 +137,19 @@ class Pool:
             self._keep(key, value)
         return value
 
-    def submit(self, key: Hashable, work: Callable[[Progress], T], lane: Lane) -> Ticket[T]:
-        """Ask for a result. Requests with one key share one run; a kept result is at hand at once."""
+    def submit(self, key: Hashable, work: Callable[[Progress], T], lane: Lane, keep: bool = True) -> Ticket[T]:
+        """Ask for a result. Requests with one key share one run; a kept result is at hand at once.
+
+        Args:
+            key: what is asked for.
+            work: computes it; told how to say its progress.
+            lane: how urgent it is.
+            keep: whether the result is kept for later requests.
+        """
         with self._changed:
             job = self._jobs.get(key)
             if job is None:
-                job = _Job(key, work, lane)
+                job = _Job(key, work, lane, keep)
                 if key in self._cache:
                     job.value = self._cache[key]
                     job.finished.set()
@@ -183,7 +190,7 @@ class Pool:
                 job.error = error
             with self._changed:
                 self._urgent -= job.lane is Lane.RELEASE
-                if job.error is None:
+                if job.error is None and job.keep:
                     self._keep(job.key, job.value)
                 if self._jobs.get(job.key) is job:
                     del self._jobs[job.key]

@@ -44,23 +44,24 @@ class SweepError(Exception):
     """A sweep cannot begin or go on; the message says why and what to do. What has finished is kept."""
 
 
-def load(folder: Path, tell: Callable[[str], None] = lambda said: None) -> pd.DataFrame:
+def load(folder: Path, tell: Callable[[str], None] = lambda said: None, rename: bool = False) -> pd.DataFrame:
     """All runs in a folder, each once: its answer if it has one, else its latest failure. Oldest first.
 
-    A file that is damaged is renamed and left out: the next sweep repeats its runs.
+    A file that is damaged is left out: the next sweep repeats its runs.
 
     Args:
         folder: of a sweep; need not exist yet.
         tell: told a sentence about each damaged file.
+        rename: whether to set damaged files aside for good, which is for who has the folder `locked`.
 
     Raises:
-        SweepError: if a file may not be read.
+        SweepError: if a file cannot be read now, though it may be sound.
     """
     import pyarrow as pa
 
     while True:  # a sweep may put its parts together while somebody reads
         try:
-            tables = [_read(file, tell) for file in _files(folder)]
+            tables = [_read(file, tell, rename) for file in _files(folder)]
             break
         except FileNotFoundError:
             continue
@@ -72,8 +73,8 @@ def load(folder: Path, tell: Callable[[str], None] = lambda said: None) -> pd.Da
     return once
 
 
-def append(folder: Path, rows: Sequence[Row]) -> None:
-    """Write runs as one more file, whole or not at all; now and then put all files together.
+def append(folder: Path, rows: Sequence[Row], tell: Callable[[str], None] = lambda said: None) -> None:
+    """Write runs as one more file, whole or not at all; now and then put all files together, as `compact` does.
 
     Raises:
         OSError: if it cannot be written.
@@ -82,17 +83,23 @@ def append(folder: Path, rows: Sequence[Row]) -> None:
 
     _write(pa.Table.from_pylist(list(rows), _schema()), folder / PARTS.replace("*", uuid.uuid4().hex))
     if len(list(folder.glob(PARTS))) >= MANY:
-        compact(folder)
+        compact(folder, tell)
 
 
-def compact(folder: Path) -> None:
-    """Put all files of a folder together, if there is room to do so; else they stay, and serve as well."""
+def compact(folder: Path, tell: Callable[[str], None] = lambda said: None) -> None:
+    """Put all files of a folder together, if that is possible now; else they stay, and serve as well.
+
+    Args:
+        folder: of a sweep, `locked`.
+        tell: told a sentence about each damaged file, which is set aside.
+    """
     import pyarrow as pa
 
     parts = list(folder.glob(PARTS))
     if parts:
-        with suppress(OSError):
-            _write(pa.Table.from_pandas(load(folder), _schema(), preserve_index=False), folder / WHOLE)
+        with suppress(OSError, SweepError):
+            _write(pa.Table.from_pandas(load(folder, tell, rename=True), _schema(), preserve_index=False),
+                   folder / WHOLE)
             for part in parts:
                 part.unlink(missing_ok=True)
 
@@ -126,25 +133,31 @@ def _files(folder: Path) -> list[Path]:
     return [*sorted(folder.glob(PARTS)), *folder.glob(WHOLE)]
 
 
-def _read(file: Path, tell: Callable[[str], None]) -> pa.Table | None:
+def _read(file: Path, tell: Callable[[str], None], rename: bool) -> pa.Table | None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    try:
-        table = pq.read_table(file, page_checksum_verification=True, partitioning=None)
+    try:  # bytes first: whatever goes wrong with them at hand is their own fault
+        raw = file.read_bytes()
+        table = pq.read_table(pa.BufferReader(raw), page_checksum_verification=True)
         if table.schema.equals(_schema()):
             return table
         reason = "its columns are not those of a sweep"
     except FileNotFoundError:
         raise
-    except PermissionError as error:
-        raise SweepError(f"folder: {file} cannot be read ({_reason(error)}); change its permissions") from error
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, MemoryError) as error:
+        if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno is not None):
+            why = _reason(error) if isinstance(error, OSError) else "there is not enough memory"
+            raise SweepError(f"folder: files that can be read expected, got {file} ({why}); nothing was changed: see "
+                             "to that and try again") from error
         reason = str(error).splitlines()[0]
-    aside = file.with_name(f"{file.name}.{uuid.uuid4().hex[:6]}.corrupt")
-    with suppress(OSError):
-        file.rename(aside)
-    tell(f"{file} is damaged ({reason}); it is set aside as {aside.name}, and the next sweep repeats its runs.")
+    kept = "left out"
+    if rename:
+        aside = file.with_name(f"{file.name}.{uuid.uuid4().hex[:6]}.corrupt")
+        with suppress(OSError):
+            file.rename(aside)
+            kept = f"set aside as {aside.name}"
+    tell(f"{file} is damaged ({reason}); it is {kept}, and the next sweep repeats its runs.")
     return None
 
 

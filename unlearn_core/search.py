@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import itertools
 import math
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -29,8 +31,11 @@ GOALS: dict[Goal, str] = {"one": "one score: forget gap + retain gap", "both": "
 TRIALS = range(5, 201)
 PAPER_TRIALS = 50
 """Budget of SSD's search (arXiv 2308.07707), with alpha in [0.1, 100] and lambda in [0.1, 5]."""
+REFUSED = "refused"  # attribute of a trial that ended with an error of its own
 ENOUGH = 10  # trials before importances mean anything; TPE draws so many at random first
 FOLDER = assets.ROOT.parent / "build" / "searches"
+PATIENCE = 1.0
+"""Seconds to wait for a search that somebody else has: one that was just paused gives it up at its next step."""
 
 
 @dataclass(frozen=True)
@@ -138,19 +143,35 @@ def judge(engine: Engine, chosen: Choice, progress: Progress) -> tuple[float, fl
 
 
 def request(engine: Engine, wanted: Search, folder: Path = FOLDER) -> Ticket[int]:
-    """Run the search behind everybody's sliders; giving up the ticket pauses it, asking again resumes it."""
-    return engine.pool.submit(("search", wanted), lambda progress: run(engine, wanted, progress, folder), Lane.LONG)
+    """Run the search behind everybody's sliders; giving up the ticket pauses it, asking again resumes it.
+
+    It ends early, with fewer trials than asked for, where somebody waits for other long work: ask again then.
+    """
+    return engine.pool.submit(("search", wanted),
+                              lambda progress: run(engine, wanted, progress, folder, lambda: engine.pool.awaited),
+                              Lane.LONG, keep=False)
 
 
-def run(engine: Engine, wanted: Search, progress: Progress, folder: Path = FOLDER) -> int:
+def run(engine: Engine, wanted: Search, progress: Progress, folder: Path = FOLDER,
+        give_way: Callable[[], bool] = lambda: False) -> int:
     """Try settings until the budget is spent, each kept as soon as it is known; the number that were tried.
 
+    Where `give_way` says so after a trial, it stops for now.
+
     The sampler is seeded by the number of trials behind it, so a search that was interrupted finds what it would
-    have found. A file that cannot be read is set aside and the search starts afresh.
+    have found. A trial that the method refused counts for the seed and not for the budget: the next attempt tries
+    another setting. A file that makes no sense is set aside and the search starts afresh.
 
     Raises:
         ValueError: whatever the method raises.
+        RuntimeError: if somebody else runs this search.
+        OSError: if trials cannot be kept; those that were stay.
     """
+    with _alone(wanted, folder):
+        return _run(engine, wanted, progress, folder, give_way)
+
+
+def _run(engine: Engine, wanted: Search, progress: Progress, folder: Path, give_way: Callable[[], bool]) -> int:
     import optuna
 
     knobs = numeric(wanted.rest.method)
@@ -161,19 +182,62 @@ def run(engine: Engine, wanted: Search, progress: Progress, folder: Path = FOLDE
     for stale in study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.RUNNING,)):
         study.tell(stale.number, state=optuna.trial.TrialState.FAIL)  # the process ended in the middle of it
     while (done := len(_complete(study))) < wanted.trials:
-        study.sampler = optuna.samplers.TPESampler(seed=1000 * wanted.seed + done)
+        study.sampler = optuna.samplers.TPESampler(seed=1000 * wanted.seed + done + _refused(study))
         trial = study.ask(space)
         part = stage(progress, done / wanted.trials, (done + 1) / wanted.trials, f"trial {done + 1} of {wanted.trials}")
         part(0.0, "")
         try:
             gaps = judge(engine, wanted.at(trial.params), part)
-        except BaseException:
+        except BaseException as error:
+            if isinstance(error, ValueError | RuntimeError):  # not an interruption: it would happen again
+                trial.set_user_attr(REFUSED, str(error))
             study.tell(trial, state=optuna.trial.TrialState.FAIL)
             raise
         trial.set_user_attr("gaps", gaps)
         study.tell(trial, sum(gaps) if wanted.goal == "one" else gaps)
+        if give_way():
+            return done + 1
     progress(1.0, "done")
     return done
+
+
+def running(wanted: Search, folder: Path = FOLDER) -> bool:
+    """Whether somebody runs this search, in this process or another."""
+    try:
+        with _lock(wanted, folder).open() as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:  # never begun, or to be complained about when somebody begins
+        pass
+    return False
+
+
+@contextmanager
+def _alone(wanted: Search, folder: Path) -> Iterator[None]:
+    """Keep everybody else from running the search and throwing it away; the lock ends with the process.
+
+    Raises:
+        RuntimeError: if somebody else has it.
+        OSError: if the folder cannot be written to.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with _lock(wanted, folder).open("w") as lock:
+        end = time.monotonic() + PATIENCE
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > end:
+                    raise RuntimeError("This search is running, started by another visitor or not yet paused: wait "
+                                       "until it ends, or search with other ranges.") from None
+            time.sleep(0.05)
+        yield
+
+
+def _lock(wanted: Search, folder: Path) -> Path:
+    return folder / f"{wanted.key}.lock"
 
 
 def _file(wanted: Search, folder: Path) -> Path:
@@ -189,12 +253,18 @@ def _storage(file: Path) -> optuna.storages.JournalStorage:
 
 
 def _loaded(file: Path) -> optuna.Study | None:
-    """The kept study; None if it cannot be replayed (Optuna then raises whatever comes to its mind)."""
+    """The kept study; None if it cannot be replayed (Optuna then raises whatever comes to its mind).
+
+    Raises:
+        OSError: if the file cannot be read, though it may be sound.
+    """
     import optuna
 
     try:
         study = optuna.load_study(study_name="search", storage=_storage(file))
         study.get_trials(deepcopy=False)
+    except (OSError, MemoryError):
+        raise
     except Exception:
         return None
     return study
@@ -204,7 +274,6 @@ def _study(wanted: Search, folder: Path) -> optuna.Study:
     """The kept study, or a new one. A last line cut short is dropped; a file that makes no sense is set aside."""
     import optuna
 
-    folder.mkdir(parents=True, exist_ok=True)
     file = _file(wanted, folder)
     if file.exists():
         text = file.read_bytes()
@@ -221,6 +290,11 @@ def _complete(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
     import optuna
 
     return study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.COMPLETE,))
+
+
+def _refused(study: optuna.Study) -> int:
+    """Trials that ended with an error of their own."""
+    return sum(REFUSED in trial.user_attrs for trial in study.get_trials(deepcopy=False))
 
 
 # -- results ------------------------------------------------------------------------------------------------------
@@ -243,7 +317,11 @@ class Results:
 
 
 def results(wanted: Search, folder: Path = FOLDER) -> Results:
-    """What is kept of a search; nothing if it was never begun."""
+    """What is kept of a search; nothing if it was never begun.
+
+    Raises:
+        OSError: if it cannot be read.
+    """
     file = _file(wanted, folder)
     if not file.exists():
         return Results()
@@ -260,8 +338,14 @@ def results(wanted: Search, folder: Path = FOLDER) -> Results:
 
 
 def discard(wanted: Search, folder: Path = FOLDER) -> None:
-    """Throw away what is kept of a search."""
-    _file(wanted, folder).unlink(missing_ok=True)
+    """Throw away what is kept of a search.
+
+    Raises:
+        RuntimeError: if somebody runs it.
+        OSError: if it cannot be removed.
+    """
+    with _alone(wanted, folder):
+        _file(wanted, folder).unlink(missing_ok=True)
 
 
 def best_so_far(trials: Sequence[Trial]) -> list[float]:

@@ -38,6 +38,10 @@ AHEAD = 8
 """Runs a worker thread has at most: enough to be never idle, few enough for any scheduler."""
 ROWS, SECONDS = 1000, 5.0
 """Finished runs are written when so many wait, or the oldest has waited so long."""
+POINTS = 100_000
+"""Values of one range at most."""
+RUNS = 10_000_000
+"""Runs of one sweep at most: their keys and rows take 10 GB of the client's memory."""
 ANSWER_SECONDS = 15.0
 """How long to wait for a scheduler, and for its first worker."""
 
@@ -63,7 +67,8 @@ class Range:
         """The values, with three significant digits where these tell them apart.
 
         Raises:
-            ValueError: if the knob has no range, the range is inverted, or it has fewer than two points.
+            ValueError: if the knob has no range, the range is inverted, or it has fewer than two points or far too
+                many.
         """
         if knob.scale == "choice":
             raise ValueError(f"{knob.name}: some of {', '.join(map(str, knob.choices))} expected, got a range")
@@ -71,6 +76,8 @@ class Range:
             raise ValueError(f"{knob.name}: a range from low to high expected, got {self.low:g} to {self.high:g}")
         if self.points < 2:
             raise ValueError(f"{knob.name}: a range of at least 2 points expected, got {self.points}")
+        if self.points > POINTS:
+            raise ValueError(f"{knob.name}: a range of at most {POINTS:,} points expected, got {self.points:,}")
         knob.checked(self.low), knob.checked(self.high)
         spread = (np.geomspace if knob.scale == "log" else np.linspace)(self.low, self.high, self.points)
         short = tuple(min(max(float(f"{v:.3g}"), knob.low), knob.high) for v in spread)
@@ -89,7 +96,7 @@ class Space:
         grid: values of each knob that is not at its default; a method without that knob ignores it.
 
     Raises:
-        ValueError: if a part is empty, unknown, inverted or out of range.
+        ValueError: if a part is empty, unknown, inverted or out of range, or there are more than `RUNS` runs.
     """
 
     methods: tuple[str, ...]
@@ -110,7 +117,9 @@ class Space:
         if unknown := set(self.grid) - known:
             raise ValueError(f"grid: hyper-parameters of {', '.join(self.methods)} expected ({', '.join(sorted(known))}"
                              f"), got {', '.join(sorted(unknown))}")
-        _ = self._grids
+        if self._total > RUNS:
+            raise ValueError(f"runs: at most {RUNS:,} of one sweep expected, got {self._total:,}; vary fewer values or "
+                             "split it into several")
 
     @cached_property
     def _grids(self) -> dict[str, dict[str, tuple[Value, ...]]]:
@@ -133,9 +142,13 @@ class Space:
     def _seeds(self, name: str) -> range:
         return range(self.seeds if method(name).seeded else 1)
 
-    def __len__(self) -> int:
+    @property
+    def _total(self) -> int:
         return sum(len(self._requests) * math.prod(map(len, grid.values())) * len(self._seeds(name))
                    for name, grid in self._grids.items())
+
+    def __len__(self) -> int:
+        return self._total
 
     def __iter__(self) -> Iterator[Choice]:
         for name, grid in self._grids.items():
@@ -244,7 +257,7 @@ def sweep(space: Space, folder: Path, client: Client, progress: Progress = silen
         Cancelled: if `progress` said so.
     """
     with results.locked(folder):
-        found = results.load(folder, tell)
+        found = results.load(folder, tell, rename=True)
         answered = set(found["key"][found["status"] != "failed"])
         kept, ended = 0, Counter[Status]()
         writer = _Writer(folder, tell, patience)
@@ -261,19 +274,19 @@ def sweep(space: Space, folder: Path, client: Client, progress: Progress = silen
             with closing(_batches(todo(), client, work, writer)) as batches:
                 for rows, last in batches:
                     ended.update(cast(Status, row["status"]) for row in rows)
-                    writer.add(rows, last)
+                    writer.write_if_due(last)
                     done = kept + ended.total()
                     failed = f", {ended['failed']:,} failed" if ended["failed"] else ""
                     progress(done / len(space), f"{done:,} of {len(space):,} runs{failed}")
         finally:
             writer.finish()
-        results.compact(folder)
+        results.compact(folder, tell)
     return Tally(len(space), kept, ended)
 
 
 def _batches(todo: Iterator[Choice], client: Client, work: Callable[[Choice], Row],
              writer: _Writer) -> Generator[tuple[list[Row], bool], None, None]:
-    """Rows as they come, a few times a second even if there are none, and whether they are the last."""
+    """Rows as the writer gets them, a few times a second even if there are none, and whether they are the last."""
     # Keys of one name are one group to the scheduler, which then keeps the queue itself and not on the workers.
     name = f"run-{uuid.uuid4().hex[:8]}"
     running: dict[str, tuple[Choice, Future[Row]]] = {}
@@ -289,7 +302,10 @@ def _batches(todo: Iterator[Choice], client: Client, work: Callable[[Choice], Ro
                 running[following.key] = following, future
                 future.add_done_callback(ended.put)
                 following = next(todo, None)
-            rows = [_row(*running.pop(future.key[1])) for future in _drained(ended, 0.2)]
+            rows: list[Row] = []
+            for future in _drained(ended, 0.2):
+                rows.append(_row(*running.pop(future.key[1])))
+                writer.rows.append(rows[-1])  # at once: the next future may turn out to be lost
             yield rows, following is None and not running
     except OSError as error:
         raise SweepError("scheduler: the connection was lost. What has finished is in "
@@ -342,13 +358,12 @@ class _Writer:
     def stuck(self) -> bool:
         return self._stuck_since < math.inf
 
-    def add(self, rows: list[Row], last: bool) -> None:
-        """Take finished runs; write now and then, and at the end.
+    def write_if_due(self, last: bool) -> None:
+        """Write now and then, and at the end.
 
         Raises:
             SweepError: if that has failed for too long.
         """
-        self.rows += rows
         due = time.monotonic() >= self._tried + SECONDS or ((last or len(self.rows) >= ROWS) and not self.stuck)
         if not self.rows or not due:
             return
@@ -365,7 +380,7 @@ class _Writer:
 
     def _write(self) -> None:
         self._tried = time.monotonic()
-        results.append(self.folder, self.rows)
+        results.append(self.folder, self.rows, self._tell)
         self.rows, self._stuck_since = [], math.inf
 
     def finish(self) -> None:
