@@ -14,8 +14,9 @@ from streamlit.testing.v1 import AppTest
 
 from tests.conftest import REPOSITORY
 from ui import routes
-from ui.runtime import engine
-from ui.state import read_address
+from ui.runtime import engine, publish, published
+from ui.state import DEFAULT, read_address
+from unlearn_core.engine import Scene, Settled
 from unlearn_core.exhibits import Exhibit
 from unlearn_core.methods import METHODS
 from unlearn_core.methods.base import Outcome, Settings
@@ -165,10 +166,18 @@ def test_the_seed_is_a_part_of_the_address(no_exception: list[AppTest]) -> None:
 
 
 def test_a_landscape_from_an_absurd_point_on_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(routes, "published", lambda key: object())
-    monkeypatch.setattr(routes, "Scene", object)
+    monkeypatch.setattr(routes, "published", lambda kind, key: object())
     asked = Request({"type": "http", "path_params": {"key": "x"}, "query_string": b"from=" + b"9" * 5000})
     assert asyncio.run(routes.points(asked)).status_code == 404
+
+
+def test_a_scene_and_an_outcome_of_one_key_are_both_published() -> None:
+    """As of a method without any knob."""
+    scene = engine().scene(DEFAULT).result()
+    outcome = replace(engine().settle(scene, DEFAULT).result(), choice=scene.choice)
+    publish(scene, outcome)
+    assert published(Scene, scene.choice.key) is scene and published(Settled, scene.choice.key) is outcome
+    assert published(Settled, "0") is None
 
 
 def compare_page(**address: str) -> AppTest:

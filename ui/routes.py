@@ -22,17 +22,17 @@ GONE = PlainTextResponse("Not here any more: reload the page.", status_code=404)
 
 async def scene(request: Request) -> Response:
     """The constant data of a scene."""
-    found = published(request.path_params["key"])
-    if not isinstance(found, Scene):
+    found = published(Scene, request.path_params["key"])
+    if found is None:
         return GONE
     return Response(found.blob, media_type="application/octet-stream", headers=FOREVER)
 
 
 async def points(request: Request) -> Response:
     """The landscape's points from ?from= on; asking keeps the landscape filling."""
-    found = published(request.path_params["key"])
+    found = published(Scene, request.path_params["key"])
     start = request.query_params.get("from", "0")
-    if not isinstance(found, Scene) or not start.isdecimal() or len(start) > 9:
+    if found is None or not start.isdecimal() or len(start) > 9:
         return GONE
     landscape = engine().landscape(found)
     engine().look(found, landscape)
@@ -42,8 +42,8 @@ async def points(request: Request) -> Response:
 
 async def outcome(request: Request) -> Response:
     """The exact map positions and probabilities of an outcome."""
-    found = published(request.path_params["key"])
-    if not isinstance(found, Settled):
+    found = published(Settled, request.path_params["key"])
+    if found is None:
         return GONE
     body = await run_in_threadpool(found.blob)
     return Response(body, media_type="application/octet-stream", headers=FOREVER)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 from threading import Lock
+from typing import TypeVar
 from weakref import WeakValueDictionary
 
 from unlearn_core.engine import Engine, Scene, Settled
@@ -17,17 +18,19 @@ def engine() -> Engine:
 
 _lock = Lock()
 # By reference only: what is kept, and how much of it, is for the engine's pool to say.
-_published: WeakValueDictionary[str, Scene | Settled] = WeakValueDictionary()
+_published: WeakValueDictionary[tuple[type, str], Scene | Settled] = WeakValueDictionary()
+S = TypeVar("S", Scene, Settled)
 
 
 def publish(*shown: Scene | Settled) -> None:
     """Let browsers fetch these by the key of their choice."""
     with _lock:
         for item in shown:
-            _published[item.choice.key] = item
+            _published[type(item), item.choice.key] = item
 
 
-def published(key: str) -> Scene | Settled | None:
-    """What was published under a key, if it is still held."""
+def published(kind: type[S], key: str) -> S | None:
+    """What of this kind was published under a key, if it is still held."""
     with _lock:
-        return _published.get(key)
+        found = _published.get((kind, key))
+    return found if isinstance(found, kind) else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import heapq
 import itertools
+import os
 import threading
 from collections.abc import Callable, Hashable
 from contextlib import suppress
@@ -22,6 +23,9 @@ T = TypeVar("T")
 PAUSE = 0.1
 """Seconds for which long work steps aside, at each of its steps, while somebody waits for a release. It must not be for
 as long as there is one: with thirty visitors there always is."""
+
+
+LONG_NICE = 10
 
 
 class Lane(IntEnum):
@@ -174,6 +178,9 @@ class Pool:
                 self._changed.notify_all()
 
     def _worker(self, slowest: Lane) -> None:
+        if slowest is not Lane.RELEASE:
+            with suppress(AttributeError, OSError):  # on Linux each thread has a priority of its own
+                os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), LONG_NICE)
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: self._closed or (self._queue and self._queue[0][0] <= slowest))
