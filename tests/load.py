@@ -109,7 +109,8 @@ class Session:
             state.string_value = zoo.TITLES[self.network]
         message = BackMsg()
         message.rerun_script.widget_states.widgets.append(state)
-        await self.timed(f"{what.lower()} changed", message)
+        dampens = METHODS[self.method].importance is not None
+        await self.timed("scene changed" if dampens else "scene changed, other method", message)
 
     async def timed(self, what: str, message: BackMsg) -> None:
         """Send, and wait for this visitor's own numbers."""
@@ -263,7 +264,7 @@ def main() -> None:
     for sessions in chosen.sessions:
         process, address = (None, chosen.address) if chosen.address else start_server({})
         try:
-            time.sleep(0 if chosen.address else 30)  # the warm start measures what visitors will probably ask for
+            time.sleep(0 if chosen.address else 5)  # the evaluator loads in the background
             record, sizes = asyncio.run(crowd(address, process.pid if process else None, sessions,
                                               60 * chosen.minutes, chosen.browsers))
         finally:

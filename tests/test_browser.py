@@ -109,16 +109,8 @@ def test_two_visitors_never_see_each_others_state(address: str, visitor: Callabl
 
 
 @pytest.mark.parametrize("query, said", [
-    ("alpha=nan", "alpha: a number in [0.1, 100] expected"),
-    ("alpha=1e99", "is outside [0.1, 100]; 100 is shown"),
-    ("alpha=-3", "is outside [0.1, 100]; 0.1 is shown"),
-    ("lambda=inf", "lambda:"),
-    ("forget=0,1,2,3,4,5,6,7,8,9", "one to nine class numbers"),
-    ("forget=", "one to nine class numbers"),
-    ("network=../../etc/passwd", "there is no network"),
+    ("alpha=nan&lambda=inf&spam=" + "x" * 5000, "alpha: a number in [0.1, 100] expected"),
     ("method=%3Cscript%3Ealert(1)%3C/script%3E", "there is no method"),
-    ("unit=whole", "unit: one of per_sample, batch_mean expected"),
-    ("spam=" + "x" * 5000, "not a part of this address"),
 ])
 def test_hostile_addresses_get_a_sentence(address: str, visitor: Callable[..., Visitor], query: str, said: str) -> None:
     one = visitor()
@@ -138,12 +130,10 @@ def test_the_plain_view_says_the_same(address: str, visitor: Callable[..., Visit
     assert not one.complaints
 
 
-@pytest.mark.parametrize("broken", ["networks/small-resnet.safetensors", "maps/small-resnet.npz", "manifest.json"])
-@pytest.mark.parametrize("how", ["truncated", "swapped"])
+@pytest.mark.parametrize("how, broken", [("swapped", "networks/small-resnet.safetensors"),
+                                         ("truncated", "maps/small-resnet.npz"), ("truncated", "manifest.json")])
 def test_a_broken_asset_is_named_and_the_app_still_starts(
-        serve: Serve, visitor: Callable[..., Visitor], tmp_path: Path, broken: str, how: str) -> None:
-    if how == "swapped" and broken != "networks/small-resnet.safetensors":
-        pytest.skip("one swap is enough")
+        serve: Serve, visitor: Callable[..., Visitor], tmp_path: Path, how: str, broken: str) -> None:
     shutil.copytree(REPOSITORY / "assets", tmp_path / "assets", copy_function=os.link)
     file, other = tmp_path / "assets" / broken, tmp_path / "assets" / "networks/small-vit.safetensors"
     content = other.read_bytes() if how == "swapped" else file.read_bytes()[:1000]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
@@ -17,11 +18,12 @@ from unlearn_core import assets, zoo
 from unlearn_core.audit.gauges import KINDS
 from unlearn_core.engine import ALPHAS, LAMBDAS, Engine, Landscape, choice
 from unlearn_core.evaluate import outputs
-from unlearn_core.importance import Estimator
+from unlearn_core.importance import Estimator, Loss
 from unlearn_core.methods import METHODS
+from unlearn_core.pool import Lane
 from unlearn_core.progress import silent
 from unlearn_core.scenario import Scenario
-from unlearn_core.task import Measurement, measure
+from unlearn_core.task import Measurement, Part, measure
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +67,43 @@ def test_a_settled_outcome_is_what_the_method_and_a_forward_pass_give(engine: En
     assert settled.answers.selected.sum() == outcome.trace["selected"] > 0
     assert (settled.predicted == after.predicted).all()
     assert engine.settle(scene, chosen).result() is settled, "computed once"
+
+
+@pytest.mark.parametrize("network", zoo.TITLES)
+@pytest.mark.parametrize("loss", ["cross_entropy", "squared_norm"])
+def test_shipped_importances_are_what_is_measured_and_add_up(engine: Engine, network: str, loss: Loss) -> None:
+    """Classes of equal size: the mean over classes is the importance over all images."""
+    def wanted(part: Part) -> Measurement:
+        return Measurement(part, Estimator(loss, "per_sample"), 125, "given")
+
+    model, train = zoo.original(network), engine.images[0]
+    found = zoo.shipped_importance(network, Scenario((3,)), wanted("forget"))
+    for name, value in measure(model, train, Scenario((3,)), wanted("forget"), silent).items():
+        torch.testing.assert_close(found[name], value, rtol=1e-4, atol=0)
+    classes = [zoo.shipped_importance(network, Scenario((label,)), wanted("forget")) for label in range(10)]
+    for name, value in zoo.shipped_importance(network, Scenario((3,)), wanted("all")).items():
+        torch.testing.assert_close(torch.stack([c[name] for c in classes]).double().mean(0), value.double(),
+                                   rtol=1e-5, atol=0)
+    for scenario, other in ((Scenario((3, 4)), wanted("forget")), (Scenario((3,)), wanted("retain")),
+                            (Scenario((3,)), Measurement("all", Estimator(loss, "batch_mean"), 64, "given"))):
+        assert zoo.shipped_importance(network, scenario, other) is None
+
+
+def test_another_class_measures_nothing(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("unlearn_core.engine.measure", lambda *_: pytest.fail("measured"))
+    for name in ("ssd", "lfssd", "assd"):
+        engine.prepare(choice("small-vit", (8,), name, {}), silent)
+
+
+def test_what_does_not_train_waits_for_nobodys_training(engine: Engine) -> None:
+    gate = threading.Event()
+    training = engine.pool.submit("training", lambda progress: gate.wait(60), Lane.LONG)
+    for name in ("ssd", "head_zeroing"):
+        chosen = choice("small-resnet", (7,), name, {})
+        engine.settle(engine.scene(chosen).result(), chosen).result()
+    assert not training.wait(0)
+    gate.set()
+    assert training.result()
 
 
 def test_above_the_ceiling_nothing_changes_and_a_sentence_says_so(engine: Engine) -> None:
@@ -135,7 +174,7 @@ def test_the_bundled_networks_are_as_good_as_promised() -> None:
 
 
 def test_the_assets_stay_small() -> None:
-    assert sum(f.bytes for f in assets.manifest().files.values()) < 60e6
+    assert sum(f.bytes for f in assets.manifest().files.values()) < 80e6
 
 
 def test_a_warm_process_collects_garbage_quickly_and_never_imports_umap() -> None:

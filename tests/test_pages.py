@@ -162,8 +162,24 @@ def test_the_seed_is_a_part_of_the_address(no_exception: list[AppTest]) -> None:
     odd = app(method="neggrad", seed="-1")
     no_exception.append(odd)
     assert "seed" in odd.warning[0].value
-    absurd = read_address({"method": "neggrad", "seed": "9" * 5000})
-    assert absurd.seed == 0 and "seed: a whole number in 0..999 expected" in absurd.notes[0]
+
+
+@pytest.mark.parametrize("hostile, said", [
+    ({"alpha": "nan"}, "alpha: a number in [0.1, 100] expected"),
+    ({"alpha": "1e99"}, "is outside [0.1, 100]; 100 is shown"),
+    ({"alpha": "-3"}, "is outside [0.1, 100]; 0.1 is shown"),
+    ({"lambda": "inf"}, "lambda:"),
+    ({"forget": "0,1,2,3,4,5,6,7,8,9"}, "one to nine class numbers"),
+    ({"forget": ""}, "one to nine class numbers"),
+    ({"network": "../../etc/passwd"}, "there is no network"),
+    ({"unit": "whole"}, "unit: one of per_sample, batch_mean expected"),
+    ({"spam": "x" * 5000}, "not a part of this address"),
+    ({"method": "neggrad", "seed": "9" * 5000}, "seed: a whole number in 0..999 expected"),
+])
+def test_a_hostile_address_is_answered_in_a_sentence(hostile: dict[str, str], said: str) -> None:
+    answer = read_address(hostile)
+    assert any(said in note for note in answer.notes)
+    assert answer.choice  # what is shown instead is valid
 
 
 def test_a_landscape_from_an_absurd_point_on_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from unlearn_core.pool import Lane, Pool
+from unlearn_core.pool import WORKERS, Lane, Pool
 from unlearn_core.progress import Cancelled, Progress
 
 
@@ -64,7 +64,7 @@ def test_work_that_somebody_else_holds_goes_on(pool: Pool) -> None:
 
 def test_queued_work_that_is_given_up_never_starts(pool: Pool) -> None:
     gate = threading.Event()
-    blocked = [pool.submit(i, lambda _: gate.wait(5), Lane.RELEASE) for i in range(2)]
+    blocked = [pool.submit(i, lambda _: gate.wait(5), Lane.RELEASE) for i in range(len(WORKERS))]
     started: list[str] = []
     waiting = pool.submit("given up", lambda _: started.append("started"), Lane.RELEASE)
     waiting.release()
@@ -93,6 +93,21 @@ def test_long_work_never_blocks_a_release_and_waits_while_it_runs(pool: Pool) ->
     long.result()
     fill.result()
     assert log[-1] == "fill"
+
+
+def test_a_scene_waits_for_no_long_work_and_lets_releases_through(pool: Pool) -> None:
+    log: list[str] = []
+    long = [pool.submit(name, stepping(500, log, name), Lane.LONG) for name in ("first", "second")]
+    while not log:
+        time.sleep(0.005)
+    scenes = [pool.submit(name, stepping(20, log, name), Lane.SCENE) for name in ("one", "two")]
+    assert pool.submit("release", lambda _: "at once", Lane.RELEASE).result() == "at once"
+    assert not any(ticket.wait(0) for ticket in long + scenes), "before any of the others was done"
+    for ticket in scenes:
+        ticket.result()
+    assert not long[0].wait(0) and "second" not in log, "long work never takes the workers of faster lanes"
+    for ticket in long:
+        ticket.release()
 
 
 def test_a_failure_reaches_everybody_and_the_next_try_works(pool: Pool) -> None:

@@ -8,18 +8,14 @@ import sys
 import threading
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 
 import torch
 
 from ui.runtime import engine
-from ui.state import CLASSES, DEFAULT
-from unlearn_core import zoo
+from ui.state import DEFAULT
 from unlearn_core.assets import AssetError
-from unlearn_core.engine import choice
 from unlearn_core.evaluator import Evaluator
-from unlearn_core.pool import Lane
-from unlearn_core.progress import Cancelled
 
 log = logging.getLogger("lacuna")
 
@@ -41,14 +37,6 @@ def tidy() -> None:
         gc.collect()
 
 
-def anticipate() -> None:
-    """Measure what visitors will probably ask for next, when nobody waits for anything."""
-    with suppress(AssetError, Cancelled):
-        for network in zoo.TITLES:
-            for label in range(len(CLASSES)):
-                engine().scene(choice(network, (label,), DEFAULT.method, {}), Lane.FILL).result()
-
-
 def warm_up() -> None:
     """Load everything a first page needs and keep it out of the garbage collector's sight.
 
@@ -68,7 +56,6 @@ def warm_up() -> None:
         ready.settle(scene, DEFAULT).result()
         ready.landscape(scene)
         ready.evaluate = evaluator
-        threading.Thread(target=anticipate, daemon=True).start()
     except AssetError as error:
         log.error("%s", error)  # the page says so too; the app starts all the same
     gc.collect()

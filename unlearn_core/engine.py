@@ -38,7 +38,7 @@ from unlearn_core.pool import Lane, Pool, Ticket
 from unlearn_core.progress import Progress, silent, stage
 from unlearn_core.projection import FeatureMap
 from unlearn_core.scenario import Scenario, forget_classes
-from unlearn_core.task import Measurement, Task
+from unlearn_core.task import Measurement, Task, measure
 from unlearn_core.train import RECIPES
 
 VERSION = 2
@@ -290,7 +290,7 @@ class Engine:
 
     # -- scenes ---------------------------------------------------------------------------------------------
 
-    def scene(self, chosen: Choice, lane: Lane = Lane.LONG) -> Ticket[Scene]:
+    def scene(self, chosen: Choice, lane: Lane = Lane.SCENE) -> Ticket[Scene]:
         """What is fixed while the sliders move: seconds when importances must be measured first."""
         wanted = chosen.scene
         return self.pool.submit(("scene", wanted), lambda progress: self.prepare(wanted, progress), lane)
@@ -360,18 +360,17 @@ class Engine:
         return provide
 
     def _importances(self, network: str) -> Callable[..., Importance]:
-        shipped = zoo.importances(network)
-
         def provide(model: nn.Module, train: ImageSet, scenario: Scenario, wanted: Measurement,
                     progress: Progress) -> Importance:
-            if wanted.part == "all" and wanted.estimator.unit == "per_sample":
-                return shipped(model, train, scenario, wanted, progress)
+            shipped = zoo.shipped_importance(network, scenario, wanted)
+            if shipped is not None:
+                return shipped
             # Only a class-sorted loader looks at the scenario when it reads all images.
             whole = wanted.part == "all" and wanted.order != "class_sorted"
             key = ("importance", network, None if whole else scenario, wanted)
             known = self.pool.known(key)
             if known is None:
-                known = self.pool.keep(key, shipped(model, train, scenario, wanted, progress))
+                known = self.pool.keep(key, measure(model, train, scenario, wanted, progress))
             return cast(Importance, known)
 
         return provide
@@ -380,8 +379,9 @@ class Engine:
 
     def settle(self, scene: Scene, chosen: Choice) -> Ticket[Settled]:
         """The exact outcome of a choice: ahead of everything else if it is a matter of milliseconds."""
+        trains = method(chosen.method).seeded  # all that draw random numbers do
         return self.pool.submit(("settled", chosen), lambda progress: self.compute(scene, chosen, progress),
-                                Lane.LONG if scene.index is None else Lane.RELEASE)
+                                Lane.LONG if trains else Lane.RELEASE)
 
     def compute(self, scene: Scene, chosen: Choice, progress: Progress) -> Settled:
         """What `settle` answers, computed here and now."""

@@ -13,6 +13,7 @@ import shutil
 import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import replace
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
@@ -155,19 +156,24 @@ def make_references(architecture: str) -> None:
     _save(f"references/{architecture}.npz", logits)
 
 
-def make_maps(architecture: str) -> None:
-    """Reference importances and the original's maps, one a layer."""
-    train_images, test_images = zoo.image_sets()
+def make_importances(architecture: str) -> None:
+    """Per-sample importances of each class and, last, of all training images."""
+    train_images, _ = zoo.image_sets()
     model = zoo.original(architecture)
-    everything = Scenario(())
     (assets.ROOT / "importances").mkdir(parents=True, exist_ok=True)
     for loss in LOSSES:
-        with tqdm(desc=f"importance of {architecture}, {loss}", total=100) as bar:
-            wanted = Measurement("all", Estimator(loss, "per_sample"), 125, "given")
-            found = measure(model, train_images, everything, wanted, partial(_show, bar))
-        save_file({name: value.contiguous() for name, value in found.items()},
+        each = Measurement("forget", Estimator(loss, "per_sample"), 125, "given")
+        found = [measure(model, train_images, Scenario((label,)), each, silent)
+                 for label in tqdm(range(10), desc=f"importances of {architecture}, {loss}")]
+        found.append(measure(model, train_images, Scenario(()), replace(each, part="all"), silent))
+        save_file({name: torch.stack([part[name] for part in found]).contiguous() for name in found[0]},
                   assets.ROOT / f"importances/{architecture}-{loss}.safetensors")
-    features = layer_features(model, evaluation_set(train_images, test_images).images.pixels())
+
+
+def make_maps(architecture: str) -> None:
+    """The original's maps, one a layer."""
+    model = zoo.original(architecture)
+    features = layer_features(model, evaluation_set(*zoo.image_sets()).images.pixels())
     _save(f"maps/{architecture}.npz", {
         layer: fit_map(features[layer], seed=seed_of("map", architecture, layer) % 2**31).astype(np.float16)
         for layer in tqdm(zoo.LAYERS[architecture], desc=f"maps of {architecture}")})
@@ -344,7 +350,7 @@ ABOUT = {
     "shadows": "margin of each evaluation image in every shadow model (models, N) and whether the model saw it, or the "
                "weights of the first of them in half precision",
     "references": "outputs of the retrained networks on the evaluation images, (seeds, N, classes)",
-    "importances": "per-sample importance of every weight over all training images",
+    "importances": "per-sample importance of every weight over the training images of each class and, last, over all",
     "maps": "UMAP positions of the evaluation images by the original's features, one map a layer",
     "grams": "Gram matrices of every layer's inputs over all training images, lower triangles",
     "histories": "sums of the updates that each class caused in the last recorded epochs of training",
@@ -366,8 +372,8 @@ def list_assets() -> None:
 def main() -> None:
     """Run one stage, or all of them in order."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    stages = ["data", "networks", "shadows", "references", "maps", "landscapes", "estimators", "grams", "histories",
-              "comparisons", "remains"]
+    stages = ["data", "networks", "shadows", "references", "importances", "maps", "landscapes", "estimators",
+              "grams", "histories", "comparisons", "remains"]
     parser.add_argument("stage", nargs="?", default="all", choices=["all", *stages])
     parser.add_argument("--architectures", nargs="+", default=list(SEEDS), choices=list(SEEDS))
     parser.add_argument("--jobs", type=int, default=2, help="trainings at once, one thread each")
@@ -384,8 +390,9 @@ def main() -> None:
         make_shadows(chosen.jobs)
         pack_shadows()
         list_assets()
-    for stage, make in (("networks", pack_networks), ("references", make_references), ("maps", make_maps),
-                        ("landscapes", make_landscapes), ("estimators", make_estimators), ("grams", make_grams),
+    for stage, make in (("networks", pack_networks), ("references", make_references),
+                        ("importances", make_importances), ("maps", make_maps), ("landscapes", make_landscapes),
+                        ("estimators", make_estimators), ("grams", make_grams),
                         ("histories", make_histories), ("comparisons", partial(make_comparisons, jobs=chosen.jobs)),
                         ("remains", partial(make_remains, jobs=chosen.jobs))):
         if stage in wanted:

@@ -25,15 +25,18 @@ PAUSE = 0.1
 as long as there is one: with thirty visitors there always is."""
 
 
-LONG_NICE = 10
-
-
 class Lane(IntEnum):
-    """Who goes first. Two of the three workers take only the first lane, so long work never blocks it."""
+    """Who goes first. No worker of a faster lane takes work of a slower one, so long work never blocks it."""
 
     RELEASE = 0  # somebody let go of a slider and is looking
-    LONG = 1  # somebody watches a progress bar
-    FILL = 2  # nobody waits
+    SCENE = 1  # somebody chose another class, network or method: a second or two
+    LONG = 2  # somebody watches a progress bar
+    FILL = 3  # nobody waits
+
+
+WORKERS = ((Lane.RELEASE, 0), (Lane.RELEASE, 0), (Lane.SCENE, 5), (Lane.FILL, 10))
+"""The slowest lane that each worker takes, and its niceness. Releases have two, because one evaluates while the other
+prepares."""
 
 
 class Ticket(Generic[T]):
@@ -93,9 +96,7 @@ class _Job:
 
 
 class Pool:
-    """Three worker threads over a priority queue, and a cache of results bounded in bytes.
-
-    Releases have two, because one evaluates while the other prepares.
+    """Worker threads over a priority queue, and a cache of results bounded in bytes.
 
     Args:
         cache_bytes: how much the kept results may weigh together.
@@ -110,8 +111,7 @@ class Pool:
         self._order = itertools.count()
         self._urgent = 0  # jobs of the release lane that are queued or running
         self._closed = False
-        self._threads = [threading.Thread(target=self._worker, args=(slowest,), daemon=True)
-                         for slowest in (Lane.RELEASE, Lane.RELEASE, Lane.FILL)]
+        self._threads = [threading.Thread(target=self._worker, args=worker, daemon=True) for worker in WORKERS]
         for thread in self._threads:
             thread.start()
         atexit.register(self.close)  # a thread torn down inside PyTorch would abort the process
@@ -177,10 +177,10 @@ class Pool:
                 del self._jobs[job.key]  # a later request starts afresh; a running job stops at its next step
                 self._changed.notify_all()
 
-    def _worker(self, slowest: Lane) -> None:
-        if slowest is not Lane.RELEASE:
+    def _worker(self, slowest: Lane, niceness: int) -> None:
+        if niceness:
             with suppress(AttributeError, OSError):  # on Linux each thread has a priority of its own
-                os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), LONG_NICE)
+                os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), niceness)
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: self._closed or (self._queue and self._queue[0][0] <= slowest))

@@ -108,18 +108,30 @@ def shadow_networks(name: str) -> list[nn.Module]:
 
 
 @lru_cache(4)
-def reference_importance(name: str, loss: Loss) -> Importance:
-    """Per-sample importance of every weight over all training images."""
+def _per_sample(name: str, loss: Loss) -> Importance:
+    """(classes + 1, ...) each: of the images of each class and, last, of all."""
     return assets.tensors(f"importances/{name}-{loss}.safetensors")
 
 
+def shipped_importance(name: str, scenario: Scenario, wanted: Measurement) -> Importance | None:
+    """That importance if it is bundled: per sample, over all training images or over those of a single class."""
+    classes = scenario.forget_classes
+    single = wanted.part == "forget" and len(classes) == 1
+    if wanted.estimator.unit != "per_sample" or not (single or wanted.part == "all"):
+        return None
+    table = _per_sample(name, wanted.estimator.loss)
+    return {layer: rows[classes[0] if single else -1] for layer, rows in table.items()}
+
+
 def importances(name: str) -> Importances:
-    """Importances of a bundled network: those over all training images are shipped, others are measured."""
+    """Importances of a bundled network as they are at hand when a request comes: over all training images.
+
+    Those of the forget set are measured, as they must be where it is not known beforehand.
+    """
     def provide(model: nn.Module, train: ImageSet, scenario: Scenario, wanted: Measurement,
                 progress: Progress) -> Importance:
-        if wanted.part == "all" and wanted.estimator.unit == "per_sample":
-            return reference_importance(name, wanted.estimator.loss)
-        return measure(model, train, scenario, wanted, progress)
+        shipped = shipped_importance(name, scenario, wanted) if wanted.part == "all" else None
+        return measure(model, train, scenario, wanted, progress) if shipped is None else shipped
 
     return provide
 
