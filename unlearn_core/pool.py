@@ -34,7 +34,7 @@ class Lane(IntEnum):
     FILL = 3  # nobody waits
 
 
-WORKERS = ((Lane.RELEASE, 0), (Lane.RELEASE, 0), (Lane.SCENE, 5), (Lane.FILL, 10))
+WORKERS = ((Lane.RELEASE, 0), (Lane.RELEASE, 0), (Lane.SCENE, 0), (Lane.FILL, 10))
 """The slowest lane that each worker takes, and its niceness. Releases have two, because one evaluates while the other
 prepares."""
 

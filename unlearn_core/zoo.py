@@ -85,11 +85,16 @@ def _numbered(name: str, file: str) -> list[nn.Module]:
     return [network(name, stored[number]) for number in sorted(stored)]
 
 
+@lru_cache(32)  # every scene of a class shows the same
 def retrained_logits(name: str, scenario: Scenario) -> npt.NDArray[np.float32] | None:
     """(seeds, N, classes) outputs of the retrained networks on the evaluation set; None if none are bundled."""
     file, key = f"references/{name}.npz", f"logits{'-'.join(map(str, scenario.forget_classes))}"
     table = assets.arrays(file) if file in assets.manifest().files else {}
-    return table[key].astype(np.float32) if key in table else None
+    if key not in table:
+        return None
+    logits = table[key].astype(np.float32)
+    logits.flags.writeable = False
+    return logits
 
 
 def shadows(name: str) -> Shadows | None:
