@@ -157,6 +157,7 @@ RETRAINED = [readings(0.0, 0.89, 0.10), readings(0.0, 0.91, 0.20)]
         ((0.98, 0.90, 0.90), "Not forgotten", "98%"),
         ((0.98, 0.50, 0.90), "Not forgotten", "98%"),
         ((0.40, 0.90, 0.50), "Partly forgotten", "40%"),
+        ((0.04, 0.90, 0.50), "Nearly forgotten", "4%"),
         ((0.00, 0.50, 0.10), "Damaged", "40 points.*50% left"),
         ((0.40, 0.50, 0.10), "Damaged", "40 points.*50% left"),
         ((0.00, 0.90, 0.15), "Forgotten at no measurable cost", "cannot tell"),

@@ -152,7 +152,7 @@ def test_the_target_can_be_seen_and_holds_the_band() -> None:
 
 def test_axes_of_the_trade_off_end_at_ticks_that_hold_everything() -> None:
     figure = tradeoff(SPOTS, FRONT, None)
-    assert tuple(figure.layout.xaxis.ticktext) == ("−3", "−1", "0", "+1", "+3", "+10", "+30", "+100")
+    assert tuple(figure.layout.xaxis.ticktext) == ("−10", "−3", "−1", "0", "+1", "+3", "+10", "+30", "+100")
     assert tuple(figure.layout.yaxis.ticktext) == ("−10", "−3", "−1", "0", "+1", "+3")
     moved = [Spot(**{**vars(s), "forget_gap": 0.98 * s.forget_gap}) for s in SPOTS]
     assert tradeoff(moved, FRONT, None).layout.xaxis.range == figure.layout.xaxis.range

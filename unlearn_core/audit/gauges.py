@@ -94,7 +94,9 @@ def verdict(unlearned: dict[GaugeName, Reading], original: dict[GaugeName, Readi
         return f"Damaged: the other classes lost {100 * lost:.0f} points against retraining ({retain:.0%} left)."
     if apart["forget"] > 0:
         known = max(seed["forget"].value for seed in retrained)
-        return f"Partly forgotten: {forget:.0%} of the forget set is still recognised, by retrained models {known:.0%}."
+        extent = "Nearly" if forget < known + 0.05 else "Partly"
+        return (f"{extent} forgotten: {forget:.0%} of the forget set is still recognised, "
+                f"by retrained models {known:.0%}.")
     cost = "at no measurable cost elsewhere"
     if lost > 0:
         cost = f"at a cost of {100 * lost:.1f} points elsewhere"

@@ -68,7 +68,7 @@ def tradeoff(spots: Sequence[Spot], front: npt.NDArray[np.bool_], band: Band | N
     """Signed gaps to retraining, forget against retain accuracy; colour is time, the target is at the crossing.
 
     Both axes are logarithmic away from zero, so that good methods, near the target, stay apart. They reach to the
-    next of 3, 10, 30 and 100 points.
+    next of 3, 10, 30 and 100 points, the forget axis at least to −10.
 
     Args:
         spots: the methods and, if wanted, the original.
@@ -78,7 +78,8 @@ def tradeoff(spots: Sequence[Spot], front: npt.NDArray[np.bool_], band: Band | N
     """
     figure = go.Figure(layout=LAYOUT)
     around = band or ((0.0, 0.0), (0.0, 0.0))
-    ranges = [_reach(spots, "forget", around[0]), _reach(spots, "retain", around[1])]
+    low, high = _reach(spots, "forget", around[0])
+    ranges = [(min(low, -10), high), _reach(spots, "retain", around[1])]  # most marks are at zero: room for their names
     if band is not None:
         _target(figure, band, ink)
     shown = [i for i, s in enumerate(spots) if np.isfinite([s.forget_gap, s.retain_gap]).all()]
