@@ -168,6 +168,15 @@ def test_names_of_a_crowd_stand_below_each_other_on_both_sides() -> None:
         assert len(heights) == 6 and min(np.diff(heights)) > 13, "px, from marks 5 px apart"
 
 
+def test_a_name_goes_where_it_covers_no_mark_and_no_other_name() -> None:
+    """Two marks at zero and a third to the right of them, at their height."""
+    spots = [Spot("a", "Random labels", 0, -0.5, 0, 0, 1, "x"), Spot("b", "Optimisation", 0, -0.7, 0, 0, 1, "x"),
+             Spot("c", "Bad teacher", 1.5, -0.6, 0, 0, 1, "x"), Spot("far", "Original", 90, 0, 0, 0, 1, "x")]
+    notes = {note.text: note for note in tradeoff(spots, np.zeros(4, bool), None).layout.annotations}
+    assert notes["Bad teacher"].xanchor == "left" and notes["Original"].xanchor == "right"
+    assert notes["Random labels"].xanchor == notes["Optimisation"].xanchor == "right", "else over the third mark"
+
+
 def test_bullets_show_value_original_and_band() -> None:
     figure = bullets({"Forget": Bullet(0.1, 0.9, np.array([0.0, 0.2])), "Retain": Bullet(0.5, 0.6, np.array([0.7]))})
     traces = named(figure)

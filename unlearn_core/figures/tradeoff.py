@@ -20,8 +20,8 @@ ORIGINAL_NAME = "original"
 
 _TICKS = (1, 3, 10, 30, 100)
 _SYMBOLS = ("circle", "square", "diamond", "triangle-up", "pentagon", "hexagon", "star", "triangle-down")
-_PLOT = (760, 400)  # px, about; names are placed for it
-_LINE, _NEAR = 19, 190  # px: height of a name, and how near marks are whose names could meet
+_PLOT = (640, 400)  # px, about; names are placed for it
+_LINE, _LETTER, _AWAY = 19, 8, 34  # px: height of a name, width of a letter, and how far a name stands from its mark
 _FASTEST = 1e-3  # s
 
 
@@ -178,25 +178,27 @@ def _marks(figure: go.Figure, spots: Sequence[Spot], marker: dict[str, object], 
 
 def _names(figure: go.Figure, spots: Sequence[Spot], best: Sequence[bool], ranges: Sequence[tuple[int, int]],
            ink: str) -> None:
-    """A name beside each mark, left or right of it; where marks crowd, names stand below each other on a line each."""
+    """A name beside each mark, left or right of it, and below what stands there already: other marks and names."""
     def pixel(axis: int, gap: float) -> float:
         low, high = _span(ranges[axis])
         return (_place(gap) - low) / (high - low) * _PLOT[axis]
 
-    written: list[tuple[str, float, float]] = []  # side, place of the mark, height of the name
+    marks = [(pixel(0, spot.forget_gap), pixel(1, spot.retain_gap)) for spot in spots]
+    taken = [(x - _LINE / 2, x + _LINE / 2, y) for x, y in marks]  # left and right end, and height
     for n in sorted(range(len(spots)), key=lambda n: -spots[n].retain_gap):
-        spot = spots[n]
-        x, y = pixel(0, spot.forget_gap), pixel(1, spot.retain_gap)
-
-        def height(side: str, x: float = x, y: float = y) -> float:
-            return min([y, *(h - _LINE for other, at, h in written if other == side and abs(at - x) < _NEAR)])
-
-        side = max(("right", "left"), key=height)
-        if x > _PLOT[0] - _NEAR:
-            side = "left"
-        written.append((side, x, height(side)))
-        name = f"<b>{spot.title}</b>" if best[n] else spot.title
+        (x, y), width = marks[n], _LETTER * len(spots[n].title)
+        options = []
+        for side, left in (("right", x + _AWAY), ("left", x - _AWAY - width)):
+            height = y
+            for start, end, other in sorted(taken, key=lambda box: -box[2]):
+                if start < left + width and left < end and abs(height - other) < _LINE:
+                    height = other - _LINE
+            outside = left < 0 or left + width > _PLOT[0]
+            options.append(((outside, y - height), side, left, height))
+        _, side, left, height = min(options, key=lambda option: option[0])
+        taken.append((left, left + width, height))
+        name = f"<b>{spots[n].title}</b>" if best[n] else spots[n].title
         figure.add_annotation(
-            x=_place(spot.forget_gap), y=_place(spot.retain_gap), text=name,
-            font={"color": ink}, ax=34 if side == "right" else -34, ay=y - written[-1][2], showarrow=True, arrowhead=0,
+            x=_place(spots[n].forget_gap), y=_place(spots[n].retain_gap), text=name,
+            font={"color": ink}, ax=_AWAY if side == "right" else -_AWAY, ay=y - height, showarrow=True, arrowhead=0,
             arrowwidth=1, arrowcolor=ink, standoff=8, xanchor="left" if side == "right" else "right", borderpad=1)
