@@ -246,8 +246,7 @@ def page(chosen: State) -> None:
         layer_table(scene, settled)
     st.caption(f"Computed now: {method(wanted.method).title} on {TITLES[wanted.network]}, forgetting "
                f"{', '.join(CLASSES[c] for c in wanted.forget)}; no evaluation image is read here." + (
-                   " Per-sample importances of each single class and of all 20,000 training images are precomputed, "
-                   "all others measured when asked for."
+                   " Per-sample importances are precomputed for each class, batch means are measured when asked for."
                    if settled.answers is not None else ""))
     by_group(stages, kinds, settled.answers is not None, ink)
     st.markdown("#### Which filters, neurons and heads?")

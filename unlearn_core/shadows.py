@@ -29,7 +29,7 @@ from unlearn_core.train import seed_of
 
 NETWORKS = 32
 """Shadow models that are bundled themselves, the first of all that are trained; of the others only what they say."""
-MEASURING = 10.0
+MEASURING = 5.0
 """Seconds that the statistics of one shadow model's training half take: those of the audited model are stored."""
 
 

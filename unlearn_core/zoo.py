@@ -119,13 +119,16 @@ def _per_sample(name: str, loss: Loss) -> Importance:
 
 
 def shipped_importance(name: str, scenario: Scenario, wanted: Measurement) -> Importance | None:
-    """That importance if it is bundled: per sample, over all training images or over those of a single class."""
-    classes = scenario.forget_classes
-    single = wanted.part == "forget" and len(classes) == 1
-    if wanted.estimator.unit != "per_sample" or not (single or wanted.part == "all"):
+    """That importance if it follows from what is bundled: per sample, of any classes or of all images.
+
+    An average over samples is the mean of those of its classes, which are equally large in the bundled training set.
+    """
+    if wanted.estimator.unit != "per_sample":
         return None
+    forgotten = list(scenario.forget_classes)
+    classes = {"all": [-1], "forget": forgotten, "retain": [c for c in range(10) if c not in forgotten]}[wanted.part]
     table = _per_sample(name, wanted.estimator.loss)
-    return {layer: rows[classes[0] if single else -1] for layer, rows in table.items()}
+    return {layer: rows[classes].double().mean(0).to(rows.dtype) for layer, rows in table.items()}
 
 
 def importances(name: str) -> Importances:
