@@ -290,10 +290,10 @@ class Engine:
 
     # -- scenes ---------------------------------------------------------------------------------------------
 
-    def scene(self, chosen: Choice, lane: Lane = Lane.SCENE) -> Ticket[Scene]:
+    def scene(self, chosen: Choice) -> Ticket[Scene]:
         """What is fixed while the sliders move: seconds when importances must be measured first."""
         wanted = chosen.scene
-        return self.pool.submit(("scene", wanted), lambda progress: self.prepare(wanted, progress), lane)
+        return self.pool.submit(("scene", wanted), lambda progress: self.prepare(wanted, progress), Lane.SCENE)
 
     def prepare(self, chosen: Choice, progress: Progress) -> Scene:
         """What `scene` answers, computed here and now."""
@@ -362,15 +362,14 @@ class Engine:
     def _importances(self, network: str) -> Callable[..., Importance]:
         def provide(model: nn.Module, train: ImageSet, scenario: Scenario, wanted: Measurement,
                     progress: Progress) -> Importance:
-            shipped = zoo.shipped_importance(network, scenario, wanted)
-            if shipped is not None:
-                return shipped
             # Only a class-sorted loader looks at the scenario when it reads all images.
             whole = wanted.part == "all" and wanted.order != "class_sorted"
             key = ("importance", network, None if whole else scenario, wanted)
             known = self.pool.known(key)
             if known is None:
-                known = self.pool.keep(key, measure(model, train, scenario, wanted, progress))
+                shipped = zoo.shipped_importance(network, scenario, wanted)
+                known = self.pool.keep(key, measure(model, train, scenario, wanted, progress)
+                                       if shipped is None else shipped)
             return cast(Importance, known)
 
         return provide
@@ -385,11 +384,8 @@ class Engine:
 
     def compute(self, scene: Scene, chosen: Choice, progress: Progress) -> Settled:
         """What `settle` answers, computed here and now."""
-        base, found = self.base(chosen.network), method(chosen.method)
-        result = found.run(replace(scene.task, seed=chosen.seed), dict(chosen.settings),
-                           stage(progress, 0.0, 0.98, found.title))
-        change = relative_change(base.model.named_parameters(), result.parameters)
-        weights = moved(scene, result, change)
+        base = self.base(chosen.network)
+        result, change, weights = unlearn(scene, chosen, stage(progress, 0.0, 0.98, method(chosen.method).title))
         start = time.perf_counter()
         after = self.evaluate(chosen.network, weights)
         seconds = time.perf_counter() - start
@@ -410,9 +406,7 @@ class Engine:
         """Parameters and buffers of an outcome that differ from the original's, by name."""
         if settled.weights is not None:
             return settled.weights
-        chosen = settled.choice
-        result = method(chosen.method).run(replace(scene.task, seed=chosen.seed), dict(chosen.settings), silent)
-        return moved(scene, result, settled.change)
+        return unlearn(scene, settled.choice, silent)[2]
 
     # -- within the network -------------------------------------------------------------------------------------
 
@@ -493,16 +487,17 @@ class Engine:
         return position, gauges, _steps(settled.xy, np.uint8), settled.predicted.astype(np.uint8)
 
 
-def moved(scene: Scene, result: Outcome, change: npt.NDArray[np.float64]) -> dict[str, Tensor]:
-    """The parameters and buffers that a method changed, by name.
+def unlearn(scene: Scene, chosen: Choice, progress: Progress) -> tuple[
+        Outcome, npt.NDArray[np.float64], dict[str, Tensor]]:
+    """Run a method: its outcome, (layers,) relative weight change, and the parameters and buffers that moved, by name.
 
-    Args:
-        scene: of the run.
-        result: of the method.
-        change: (layers,) relative weight change.
+    Raises:
+        NotApplicable, Diverged: as `Method.run`.
     """
-    names = {name for name, share in zip(scene.layers, change, strict=True) if share} | set(result.buffers)
-    return {name: value.detach() for name, value in result.weights.items() if name in names}
+    result = method(chosen.method).run(replace(scene.task, seed=chosen.seed), dict(chosen.settings), progress)
+    change = relative_change(scene.task.model.named_parameters(), result.parameters)
+    moved = {name for name, share in zip(scene.layers, change, strict=True) if share} | set(result.buffers)
+    return result, change, {name: value.detach() for name, value in result.weights.items() if name in moved}
 
 
 def _is_default(scene: Choice) -> bool:

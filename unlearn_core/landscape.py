@@ -15,8 +15,7 @@ from unlearn_core import zoo
 from unlearn_core.assets import AssetError
 from unlearn_core.audit.accuracy import wilson
 from unlearn_core.audit.gauges import KINDS, read_gauges
-from unlearn_core.audit.weights import relative_change
-from unlearn_core.engine import ALPHAS, LAMBDAS, Choice, Engine, Scene, choice, moved
+from unlearn_core.engine import ALPHAS, LAMBDAS, Choice, Engine, Scene, choice, unlearn
 from unlearn_core.evaluate import Outputs
 from unlearn_core.methods import method
 from unlearn_core.methods.base import Hyperparameter, Value
@@ -191,11 +190,9 @@ def gauges(engine: Engine, chosen: Choice, progress: Progress) -> Float64:
         ValueError: whatever the method raises.
     """
     scene = scene_of(engine, chosen, stage(progress, 0.0, 0.5))
-    base, evaluation = engine.base(chosen.network), engine.evaluation
-    result = method(chosen.method).run(replace(scene.task, seed=chosen.seed), dict(chosen.settings),
-                                       stage(progress, 0.5, 0.98, method(chosen.method).title))
-    change = relative_change(base.model.named_parameters(), result.parameters)
-    after = engine.evaluate(chosen.network, moved(scene, result, change))
+    evaluation = engine.evaluation
+    _, _, weights = unlearn(scene, chosen, stage(progress, 0.5, 0.98, method(chosen.method).title))
+    after = engine.evaluate(chosen.network, weights)
     read = read_gauges(after, evaluation.labels, evaluation.member, scene.scenario)
     progress(1.0, "done")
     return np.array([read[name].value for name in KINDS])
