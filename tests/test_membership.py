@@ -407,12 +407,12 @@ def test_distance_by_hand() -> None:
     tied = Placement(2.0, np.array([1.0, 2, 3]), (0, 4))
     assert (tied.rank_high, tied.rank_low, tied.place) == (0.75, 0.75, "within")
     centre, spread = 8 / 3, math.sqrt(((3.5 - 8 / 3)**2 + (2 - 8 / 3)**2 + (2.5 - 8 / 3)**2) / 2)
-    half = 4.302652729911275 * spread * 2 * math.sqrt(4 / 3)
+    half = 9.92484320091829 * spread * 2 * math.sqrt(4 / 3)
     assert found.placement.expected == pytest.approx((centre - half, centre + half))
 
 
 def test_a_further_seed_passes_and_an_original_does_not() -> None:
-    """Over 200 trials, a genuine retrained model is told apart about as rarely as the 5 % that the interval says."""
+    """Over 200 trials, a genuine retrained model is told apart about as rarely as the 1 % that the interval says."""
     places, scores = [], []
     for trial in range(200):
         all_seeds = models(6, trial)
@@ -422,23 +422,23 @@ def test_a_further_seed_passes_and_an_original_does_not() -> None:
             found = comparator_statistics(all_seeds)
             scores.append(privacy_score({k: v[0] for k, v in found.items()},
                                         {k: v[1:] for k, v in found.items()}).placement.place)
-    assert places.count("apart") / 200 <= 0.08 and 0.5 <= places.count("within") / 200 <= 0.85
-    assert scores.count("apart") / 50 <= 0.12
+    assert places.count("apart") / 200 <= 0.03 and 0.5 <= places.count("within") / 200 <= 0.85
+    assert scores.count("apart") / 50 <= 0.06
     original = models(1, 999)[0] + 8 * np.eye(10)[0]
     found = distinguish(softmax(original, 1), p[1:])
-    assert found.placement.place == "apart" and found.verdict.startswith("Told from a retrained model: its outputs are")
+    assert found.placement.place == "apart" and found.verdict.startswith("Unlike one more retrained model")
     assert found.placement.rank_high == pytest.approx(1 / 6)
 
 
 def test_every_place_has_its_sentence() -> None:
     p = softmax(models(6, 1), axis=2)
     centre = p[1:].mean(0)
-    assert distinguish(centre, p[1:]).verdict.startswith("Told from a retrained model: its outputs are only")
+    assert distinguish(centre, p[1:]).verdict.startswith("Unlike one more retrained model: its outputs are only")
     said = {}
     for part in np.linspace(0, 1.4, 141):
         found = distinguish(centre + part * (p[0] - centre), p[1:])
         said[found.placement.place, found.placement.value > found.placement.null.mean()] = found.verdict
-    assert said["within", True].startswith("Not told from a retrained model")
+    assert said["within", True].startswith("Like one more retrained model")
     assert "; nearer than each of the 5 seeds" in said["edge", False]
     assert "; farther than each of the 5 seeds" in said["edge", True]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import time
 from collections.abc import Callable
 from functools import cache
@@ -22,12 +23,14 @@ from unlearn_core.audit.distinguish import Placement
 from unlearn_core.audit.membership import STATISTICS
 from unlearn_core.audit.report import TITLES, Report, report, standing
 from unlearn_core.audit.roc import roc
+from unlearn_core.audit.verdict import Level
 from unlearn_core.figures.privacy import BINS, LOWEST, Curve, Strip, butterfly, dots, risks, roc_curves, strips
 from unlearn_core.figures.style import ORIGINAL, RETRAINED_ON_DARK, UNLEARNED
 from unlearn_core.scenario import Scenario
 
 LABELS = np.tile(np.repeat(np.arange(4), 100), 2)
 MEMBER = np.repeat([True, False], 400)
+LEVELS = re.compile("|".join(Level), re.IGNORECASE)
 
 
 def network(seed: int, knows: tuple[int, ...], overfits: float = 0.0) -> np.ndarray:
@@ -52,28 +55,28 @@ def synthetic(what: str) -> Report:
 
 def test_a_model_like_the_retrained_passes() -> None:
     found = synthetic("like retrained")
-    assert found.told is not None and not found.told.apart and found.seeds == 6
+    assert found.told is not None and found.told.distance.placement.place != "apart" and found.seeds == 6
     assert found.told.original_distance.placement.place == found.told.original_score.placement.place == "apart"
     for name in found.distinct:
         placement = found.attacks[name].placement
         assert placement is not None and standing(placement) in ("within", "just above", "just below")
-    assert found.informative and found.headline.lower().startswith("not ")
+    assert found.informative and not LEVELS.search(found.headline), "the conclusion is the verdict's"
 
 
 def test_the_original_fails() -> None:
     found = synthetic("original")
-    assert found.told is not None and found.told.apart
-    assert found.headline.startswith("Told from retraining: its outputs lie")
+    assert found.told is not None and found.told.distance.placement.place == "apart"
+    assert not LEVELS.search(found.headline)
     attack = found.attacks["margin"]
     assert attack.placement is not None and standing(attack.placement) == "above"
     assert attack.unlearned.auc == attack.original.auc > 0.9
-    assert f"AUC {found.attacks[found.strongest].unlearned.auc:.2f}" in found.headline
+    assert f"has {found.attacks[found.strongest].unlearned.auc:.2f}" in found.headline
 
 
 def test_without_retrained_networks_the_attacks_remain() -> None:
     found = synthetic("alone")
     assert found.told is None and found.informative is None and found.seeds == 0
-    assert found.headline.startswith("No retrained reference is at hand")
+    assert found.headline.endswith("where guessing has 0.50.")
     assert all(a.null is None and a.placement is None for a in found.attacks.values())
     few = report(network(0, (1,)), network(1, (0, 1)), np.stack([network(2, (1,))] * 2), LABELS, MEMBER, (0,))
     assert few.told is None and few.seeds == 0
@@ -85,8 +88,8 @@ def test_loss_confidence_and_margin_are_one_attack() -> None:
     assert found.attacks["loss"].unlearned.auc == found.attacks["confidence"].unlearned.auc == pytest.approx(
         found.attacks["margin"].unlearned.auc)
     assert found.strongest in found.distinct == ("margin", "entropy", "modified_entropy")
-    assert found.attacks[found.strongest].unlearned.balanced_accuracy == max(
-        attack.unlearned.balanced_accuracy for attack in found.attacks.values())
+    assert found.attacks[found.strongest].unlearned.auc == max(
+        found.attacks[name].unlearned.auc for name in found.distinct), "chosen and reported by one number"
 
 
 def test_errors_at_a_threshold_are_those_of_the_roc() -> None:
@@ -174,14 +177,15 @@ def test_a_held_out_retrained_network_passes_and_the_original_does_not() -> None
         return report(logits, before, others, evaluation.labels, evaluation.member, (1,))
 
     held = judged(seeds[1], np.delete(seeds, 1, 0))
-    assert held.told is not None and held.told.apart is False
+    assert held.told is not None and held.told.distance.placement.place != "apart"
     for out in range(len(seeds)):  # others may be at the edge by luck, never told apart
         found = judged(seeds[out], np.delete(seeds, out, 0))
-        assert found.told is not None and not found.told.apart
+        assert found.told is not None and "apart" not in {
+            found.told.distance.placement.place, found.told.score.placement.place}
     start = time.perf_counter()
     original = judged(before, seeds)
     assert time.perf_counter() - start < 1
-    assert original.told is not None and original.told.apart
+    assert original.told is not None
     assert original.told.distance.placement.place == original.told.score.placement.place == "apart"
 
 

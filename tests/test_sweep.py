@@ -22,6 +22,7 @@ from unlearn_core import results, run, sweep
 from unlearn_core.__main__ import main
 from unlearn_core.audit.measures import MEASURES
 from unlearn_core.engine import ALPHAS, Choice, Engine, choice
+from unlearn_core.judgement import audit
 from unlearn_core.methods.base import Diverged
 from unlearn_core.progress import Cancelled, silent
 from unlearn_core.run import Row
@@ -112,12 +113,14 @@ def test_a_run_has_the_numbers_of_the_app_and_is_charged_for_what_was_at_hand() 
     chosen, other = (choice("small-resnet", (0,), "ssd", {"alpha": alpha}) for alpha in (3.0, 5.0))
     first, second = run.record(chosen), run.record(other)
     here = Engine()
-    settled = here.compute(here.prepare(chosen, silent), chosen, silent)
+    scene = here.prepare(chosen, silent)
+    found = audit(here, scene, here.compute(scene, chosen, silent))
     for measure, gauge in run.GAUGE_MEASURES.items():
-        assert first[measure] == settled.gauges[gauge].value
-        assert (first[f"{measure}_low"], first[f"{measure}_high"]) == settled.gauges[gauge].interval
+        assert first[measure] == found.gauges[gauge].value
+        assert (first[f"{measure}_low"], first[f"{measure}_high"]) == found.gauges[gauge].interval
+    assert (first["level"], first["verdict"]) == (str(found.verdict.level), str(found.verdict))
     assert first["key"] == chosen.key and set(MEASURES) <= set(first)
-    assert second["seconds"] > 0.7 * first["seconds"] > second["elapsed"] - 0.5  # type: ignore[operator]
+    assert second["seconds"] > 0.7 * first["seconds"]  # type: ignore[operator]
 
 
 @pytest.mark.parametrize("error, status", [(Diverged("no"), "diverged"), (MemoryError("full"), "failed")])

@@ -16,7 +16,7 @@ from unlearn_core.audit.distinguish import LEAST_SEEDS, Placement, further
 from unlearn_core.audit.gauges import Reading, damage
 from unlearn_core.audit.relearn import Relearning, anamnesis
 from unlearn_core.audit.remains import RELEARN, Remains, request, request_relearning
-from unlearn_core.audit.self_test import (
+from unlearn_core.audit.evidence import (
     HEAD_ZEROING,
     ORIGINAL,
     UNLEARNED,
@@ -26,7 +26,7 @@ from unlearn_core.audit.self_test import (
     passes,
     self_test,
 )
-from unlearn_core.audit.self_test import verdict as judge
+from unlearn_core.audit.evidence import verdict as judge
 from unlearn_core.engine import Scene, Settled
 from unlearn_core.figures.remains import Alike, Course, Dot, Row, layer_similarity, probes, relearning
 from unlearn_core.figures.style import RETRAINED, RETRAINED_ON_DARK

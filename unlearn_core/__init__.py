@@ -7,7 +7,7 @@
 >>> outcome = ssd.run(task, ssd.settings({"alpha": 4}), lambda share, note: None)
 """
 
-from unlearn_core.audit.gauges import read_gauges, verdict
+from unlearn_core.audit.gauges import read_gauges
 from unlearn_core.dampening import build_index, dampen
 from unlearn_core.evaluate import evaluation_set, outputs
 from unlearn_core.importance import Estimator

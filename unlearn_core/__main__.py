@@ -24,16 +24,15 @@ from tqdm import tqdm
 
 from unlearn_core import zoo
 from unlearn_core.assets import AssetError
-from unlearn_core.audit.gauges import KINDS, GaugeName, Reading, read_gauges, verdict
+from unlearn_core.audit.evidence import ORIGINAL
+from unlearn_core.audit.gauges import KINDS
 from unlearn_core.audit.report import TITLES, report
 from unlearn_core.engine import VERSION, Choice, choice
-from unlearn_core.evaluate import Outputs
 from unlearn_core.methods import METHODS, method
 from unlearn_core.methods.base import Diverged, Hyperparameter, NotApplicable, Value
 from unlearn_core.progress import Progress
 from unlearn_core.results import WHOLE, SweepError, load
-from unlearn_core.run import Run, engine, retrained, run
-from unlearn_core.scenario import Scenario
+from unlearn_core.run import Run, engine, run
 from unlearn_core.sweep import Range, Space, Tally, connect, sweep
 
 
@@ -179,22 +178,21 @@ def run_one(arguments: argparse.Namespace) -> int:
             weights = engine().base(chosen.network).model.state_dict() | found.outcome.weights
             file.write_bytes(save({name: value.contiguous() for name, value in weights.items()},
                                   {"choice": chosen.key}))
-    original, references = _references(found)
-    said = verdict(found.gauges, original, references)
+    audited, original, references = found.audit, found.yardstick.original, found.yardstick.band
     if arguments.json:
         _print_json(_described(chosen) | {
-            "verdict": said, "warnings": found.outcome.warnings, "measures": found.measures,
+            **_concluded(found), "warnings": found.outcome.warnings, "measures": found.measures,
             "gauges": {name: {"value": reading.value, "interval": reading.interval, "original": original[name].value,
-                              "retrained": [seed[name].value for seed in references]}
-                       for name, reading in found.gauges.items()},
+                              "retrained": [seed[name].value for seed in references], "images": reading.images}
+                       for name, reading in audited.gauges.items()},
             "trace": found.outcome.trace, "saved": arguments.save and str(arguments.save)})
         return 0
     _print_heading(chosen)
-    _print_table([["", "Unlearned", "95 % interval", "Original", f"Retrained ({len(references)} seeds)"],
-                  *([KINDS[name].title, f"{reading.value:.1%}", _span(reading.interval),
+    print(audited.verdict)
+    _print_table([["", "Unlearned", "95 % interval", "Images", "Original", f"Retrained ({len(references)} seeds)"],
+                  *([KINDS[name].title, f"{reading.value:.1%}", _span(reading.interval), f"{reading.images:,}",
                      f"{original[name].value:.1%}", _span([seed[name].value for seed in references])]
-                    for name, reading in found.gauges.items())])
-    print(said)
+                    for name, reading in audited.gauges.items())])
     for warning in found.outcome.warnings:
         print(f"Note: {warning}")
     print(f"{found.measures['seconds']:.2f} s on one thread; "
@@ -231,17 +229,16 @@ def audit(arguments: argparse.Namespace) -> int:
     chosen = _choice(arguments)
     with _bar(arguments) as progress:
         found = run(chosen, progress)
-    before, evaluation = engine().base(chosen.network).before, engine().evaluation
-    made = report(found.after.logits, before.logits, retrained(chosen.network, Scenario(chosen.forget)),
-                  evaluation.labels, evaluation.member, chosen.forget)
-    headline = made.headline[0].upper() + made.headline[1:]
+    beside = found.yardstick
+    made = report(found.logits, beside.models[ORIGINAL].logits, np.stack([seed.logits for seed in beside.retrained])
+                  if beside.retrained else None, beside.labels, beside.member, chosen.forget)
     if arguments.json:
         told = made.told and {
             name: {"value": placement.value, "retrained": placement.null.tolist(), "place": placement.place}
             for name, placement in (("distance", made.told.distance.placement),
                                     ("privacy_score", made.told.score.placement))}
         _print_json(_described(chosen) | {
-            "headline": headline, "told_from_retraining": made.told and made.told.apart, "told_by": told,
+            **_concluded(found), "headline": made.headline, "told_by": told,
             "strongest": made.strongest, "seeds": made.seeds, "called_member": made.called_member,
             "attacks": {name: {"auc": attack.unlearned.auc, "auc_interval": attack.interval.auc,
                                "balanced_accuracy": attack.unlearned.balanced_accuracy,
@@ -251,6 +248,9 @@ def audit(arguments: argparse.Namespace) -> int:
                         for name, attack in made.attacks.items()}})
         return 0
     _print_heading(chosen)
+    print(found.audit.verdict)
+    _print_table([["Check", "", "What it says"], *([mark.title, mark.status, mark.said]
+                                                   for mark in found.audit.verdict.marks)])
     _print_table([["Threshold on", "AUC", "95 % interval", "Original", f"Retrained ({made.seeds} seeds)",
                    "TPR at 1 % FPR"],
                   *([TITLES[name], f"{attack.unlearned.auc:.3f}", "{:.3f} to {:.3f}".format(*attack.interval.auc),
@@ -258,7 +258,7 @@ def audit(arguments: argparse.Namespace) -> int:
                      f"{attack.null.auc.min():.3f} to {attack.null.auc.max():.3f}" if attack.null else "none",
                      f"{attack.unlearned.low[0].value:.1%}" if attack.unlearned.low[0].resolved else "not resolved"]
                     for name, attack in made.attacks.items())])
-    print(headline)
+    print(made.headline)
     return 0
 
 
@@ -337,15 +337,10 @@ def _lines() -> Progress:
     return progress
 
 
-def _references(found: Run) -> tuple[dict[GaugeName, Reading], list[dict[GaugeName, Reading]]]:
-    """The gauges of the original and of each retrained network."""
-    chosen, evaluation = found.chosen, engine().evaluation
-    scenario = Scenario(chosen.forget)
-    logits = retrained(chosen.network, scenario)
-    seeds = [Outputs(seed, np.zeros((0, 0), np.float32)) for seed in ([] if logits is None else logits)]
-    original, *references = (read_gauges(outputs, evaluation.labels, evaluation.member, scenario)
-                             for outputs in (engine().base(chosen.network).before, *seeds))
-    return original, references
+def _concluded(found: Run) -> dict[str, object]:
+    verdict = found.audit.verdict
+    return {"level": str(verdict.level), "verdict": str(verdict),
+            "checks": {mark.title: {"status": mark.status, "said": mark.said} for mark in verdict.marks}}
 
 
 def _described(chosen: Choice) -> dict[str, object]:

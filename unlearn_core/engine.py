@@ -8,24 +8,25 @@ from __future__ import annotations
 import hashlib
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
 from functools import cached_property, partial
-from typing import TypeVar, cast
+from typing import Protocol, TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from torch import Tensor, nn
 
 from unlearn_core import zoo
 from unlearn_core.anatomy import Units, units
 from unlearn_core.audit.accuracy import per_class
-from unlearn_core.audit.gauges import KINDS, GaugeName, Reading, read_gauges, verdict
+from unlearn_core.audit.gauges import KINDS, GaugeName, Reading, read_gauges
 from unlearn_core.audit.weights import relative_change
 from unlearn_core.dampening import Answers, RatioIndex, build_index, ratios
 from unlearn_core.data import ImageSet
 from unlearn_core.estimators import measure_ways
-from unlearn_core.evaluate import EvaluationSet, Leading, Outputs, evaluation_set, leading, outputs, softmax
+from unlearn_core.evaluate import EvaluationSet, Leading, Outputs, Rows, evaluation_set, leading, outputs, softmax
 from unlearn_core.exhibits import Exhibit
 from unlearn_core.gram import Gram, Patches
 from unlearn_core.importance import Importance
@@ -166,7 +167,6 @@ class Settled:
             dampening, which is done again where they are asked for: they would weigh most of all that is kept. See
             `Engine.weights`.
         exhibits: pictures of what the method did.
-        verdict: one sentence.
         evaluate_seconds: of the forward pass.
         alpha: the threshold used, given or found by the method's rule; None for a method without.
         lam: the dampening constant; None for a method without.
@@ -185,7 +185,6 @@ class Settled:
     trace: dict[str, float]
     exhibits: tuple[Exhibit, ...]
     cost: Cost
-    verdict: str
     evaluate_seconds: float
     alpha: float | None = None
     lam: float | None = None
@@ -250,19 +249,26 @@ class Landscape:
         })
 
 
+class Evaluate(Protocol):
+    """Outputs of a network with other weights on the evaluation set, or on other images."""
+
+    def __call__(self, network: str, weights: Mapping[str, Tensor], rows: Rows | None = None) -> Outputs: ...
+
+
 class Engine:
     """Models, data and caches of one process, shared read-only by all its sessions.
 
     Attributes:
         pool: where work is done and results are kept.
-        evaluate: outputs of a network with other weights on the evaluation set; computed here unless replaced.
+        evaluate: outputs of a network with other weights; computed here unless replaced.
     """
 
     def __init__(self, cache_bytes: int = CACHE_BYTES) -> None:
         self.pool = Pool(cache_bytes, weigh)
-        self.evaluate: Callable[[str, Mapping[str, Tensor]], Outputs] = self._evaluate
+        self.evaluate: Evaluate = self._evaluate
         self._lock = threading.Lock()
         self._bases: dict[str, Base] = {}
+        self._references: dict[tuple[str, tuple[int, ...]], tuple[Mapping[str, Tensor], ...]] = {}
 
     @cached_property
     def images(self) -> tuple[ImageSet, ImageSet]:
@@ -284,9 +290,36 @@ class Engine:
                 self._bases[network] = Base(model, pixels, before, feature_map.place(before.features), feature_map)
             return self._bases[network]
 
-    def _evaluate(self, network: str, weights: Mapping[str, Tensor]) -> Outputs:
+    def _evaluate(self, network: str, weights: Mapping[str, Tensor], rows: Rows | None = None) -> Outputs:
         base = self.base(network)
-        return outputs(base.model, base.pixels, weights, base.leading) if weights else base.before
+        if rows is None:
+            return outputs(base.model, base.pixels, weights, base.leading) if weights else base.before
+        part, positions = rows
+        return outputs(base.model, self.images[part == "test"].pixels(torch.from_numpy(positions)), weights)
+
+    # -- retrained networks that are not bundled ----------------------------------------------------------------
+
+    def retrained(self, network: str, forget: tuple[int, ...]) -> tuple[Mapping[str, Tensor], ...]:
+        """Weights of the networks that were retrained here for a request without a bundled reference."""
+        return self._references.get((network, forget), ())
+
+    def keep_retrained(self, network: str, forget: tuple[int, ...],
+                       networks: Sequence[Mapping[str, Tensor]]) -> None:
+        """Judge by these networks from now on: whatever was kept without them is forgotten."""
+        self._references[network, forget] = tuple(networks)
+        self.pool.clear()
+
+    def retrained_logits(self, network: str, scenario: Scenario) -> npt.NDArray[np.float32] | None:
+        """(seeds, N, classes) outputs on the evaluation set of bundled networks, or else of those retrained here."""
+        bundled = zoo.retrained_logits(network, scenario)
+        found = self.retrained(network, scenario.forget_classes)
+        if bundled is not None or not found:
+            return bundled
+        key = ("retrained", network, scenario)
+        known = self.pool.known(key)
+        if known is None:
+            known = self.pool.keep(key, np.stack([self.evaluate(network, weights).logits for weights in found]))
+        return cast("npt.NDArray[np.float32]", known)
 
     # -- scenes ---------------------------------------------------------------------------------------------
 
@@ -308,7 +341,7 @@ class Engine:
             pair = importance_pair(task, found.importance, settings, progress)
             index, limit = build_index(weights, pair.forget, pair.reference), ceiling(task, settings)
         labels, member = evaluation.labels, evaluation.member
-        logits = zoo.retrained_logits(chosen.network, scenario)
+        logits = self.retrained_logits(chosen.network, scenario)
         seeds = [Outputs(seed, np.zeros((0, 0), np.float32)) for seed in (logits if logits is not None else [])]
 
         def accuracies(o: Outputs) -> npt.NDArray[np.float64]:
@@ -395,7 +428,7 @@ class Engine:
             chosen, gauges, per_class(after.predicted[~member], labels[~member], len(scene.task.train.classes)),
             change, after.predicted, after.logits, base.feature_map.place(after.features),
             weights if scene.index is None else None, result.warnings, result.trace, result.exhibits, result.cost,
-            verdict(gauges, scene.original, scene.retrained), seconds)
+            seconds)
         if scene.index is not None:
             alpha, lam = result.trace["alpha"], result.trace["lambda"]
             settled = replace(settled, alpha=alpha, lam=lam, answers=scene.index.query(alpha, lam))

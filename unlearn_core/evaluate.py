@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -51,6 +52,29 @@ def evaluation_set(train: ImageSet, test: ImageSet, per_class: int = 100) -> Eva
         np.repeat([True, False], [len(r) for r in rows]),
         torch.cat(rows).numpy(),
     )
+
+
+Rows = tuple[Literal["train", "test"], npt.NDArray[np.int64]]
+"""Some images of the training or of the test set, by their positions."""
+
+
+def other_images(train: ImageSet, test: ImageSet, evaluation: EvaluationSet, forgotten: npt.NDArray[np.bool_],
+                 size: int = 1500) -> Iterator[Rows]:
+    """All test images and all training images to be forgotten that the evaluation set lacks, `size` at a time.
+
+    Args:
+        train: the training images.
+        test: the test images.
+        evaluation: the images that are left out.
+        forgotten: (training images,) whether the image is to be forgotten.
+        size: a release waits for no more than the evaluation of so many.
+    """
+    wanted: dict[Literal["train", "test"], npt.NDArray[np.bool_]] = {
+        "test": np.ones(len(test), np.bool_), "train": forgotten.copy()}
+    for part, rows in wanted.items():
+        rows[evaluation.row[evaluation.member == (part == "train")]] = False
+        positions = np.flatnonzero(rows)
+        yield from ((part, positions[start:start + size]) for start in range(0, len(positions), size))
 
 
 def softmax(logits: Float32) -> Float32:

@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from unlearn_core.evaluate import Outputs
+from unlearn_core.evaluate import Outputs, Rows
 
 ATTEMPTS = 2
 
@@ -39,8 +39,8 @@ class Evaluator:
             stdin=subprocess.DEVNULL, cwd=Path(__file__).parent.parent)
         theirs.close()
 
-    def __call__(self, network: str, weights: Mapping[str, Tensor]) -> Outputs:
-        """Outputs of a bundled network with other weights, on the evaluation set.
+    def __call__(self, network: str, weights: Mapping[str, Tensor], rows: Rows | None = None) -> Outputs:
+        """Outputs of a bundled network with other weights, on the evaluation set or on the images of `rows`.
 
         Raises:
             ValueError: as `evaluate.outputs`.
@@ -49,7 +49,7 @@ class Evaluator:
         with self._lock:
             for _ in range(ATTEMPTS):
                 try:
-                    self._pipe.send((network, {name: value.numpy() for name, value in weights.items()}))
+                    self._pipe.send((network, {name: value.numpy() for name, value in weights.items()}, rows))
                     answer = self._pipe.recv()
                     break
                 except (OSError, EOFError):  # most likely killed for want of memory
@@ -69,16 +69,16 @@ def main() -> None:
     """Answer until the connection is closed."""
     from unlearn_core.engine import Engine
 
-    pipe: Connection[object, tuple[str, dict[str, np.ndarray]]] = Connection(int(sys.argv[1]))
+    pipe: Connection[object, tuple[str, dict[str, np.ndarray], Rows | None]] = Connection(int(sys.argv[1]))
     engine = Engine()
     while True:
         try:
-            network, weights = pipe.recv()
+            network, weights, rows = pipe.recv()
         except (EOFError, OSError):
             engine.pool.close()
             return
         try:
-            pipe.send(engine.evaluate(network, {name: torch.from_numpy(value) for name, value in weights.items()}))
+            pipe.send(engine.evaluate(network, {n: torch.from_numpy(value) for n, value in weights.items()}, rows))
         except ValueError as problem:
             pipe.send(problem)
 

@@ -32,7 +32,7 @@ from unlearn_core.audit.similarity import layer_features
 from unlearn_core.comparison import compare
 from unlearn_core.comparison import save as save_comparison
 from unlearn_core.engine import ALPHAS, Engine, Landscape, choice
-from unlearn_core.evaluate import evaluation_set, outputs
+from unlearn_core.evaluate import evaluation_set, other_images, outputs
 from unlearn_core.gram import measure_grams
 from unlearn_core.history import ClassRecorder
 from unlearn_core.importance import Estimator, Loss
@@ -154,6 +154,20 @@ def make_references(architecture: str) -> None:
               for left_out in tqdm(range(10), desc=f"references of {architecture}")
               if (models := all_retrained(architecture, left_out))}
     _save(f"references/{architecture}.npz", logits)
+
+
+def make_others(architecture: str) -> None:
+    """Outputs of every retrained network on the audited images beyond the evaluation set, in half precision."""
+    sets = zoo.image_sets()
+    first = evaluation_set(*sets)
+    for left_out in tqdm(range(10), desc=f"others of {architecture}"):
+        name = f"others/{architecture}-{left_out}.npz"
+        if (assets.ROOT / name).exists() or len(models := all_retrained(architecture, left_out)) < SEEDS[architecture]:
+            continue
+        forgotten = (sets[0].labels == left_out).numpy()
+        pixels = torch.cat([sets[part == "test"].pixels(torch.from_numpy(rows))
+                            for part, rows in other_images(*sets, first, forgotten)])
+        _save(name, {"logits": np.stack([outputs(model, pixels).logits for model in models]).astype(np.float16)})
 
 
 def make_importances(architecture: str) -> None:
@@ -350,6 +364,8 @@ ABOUT = {
     "shadows": "margin of each evaluation image in every shadow model (models, N) and whether the model saw it, or the "
                "weights of the first of them in half precision",
     "references": "outputs of the retrained networks on the evaluation images, (seeds, N, classes)",
+    "others": "outputs of the retrained networks on all other test images and on all other training images of their "
+              "class, (seeds, N, classes) in half precision",
     "importances": "per-sample importance of every weight over the training images of each class and, last, over all",
     "maps": "UMAP positions of the evaluation images by the original's features, one map a layer",
     "grams": "Gram matrices of every layer's inputs over all training images, lower triangles",
@@ -372,8 +388,8 @@ def list_assets() -> None:
 def main() -> None:
     """Run one stage, or all of them in order."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    stages = ["data", "networks", "shadows", "references", "importances", "maps", "landscapes", "estimators",
-              "grams", "histories", "comparisons", "remains"]
+    stages = ["data", "networks", "shadows", "references", "others", "importances", "maps", "landscapes",
+              "estimators", "grams", "histories", "comparisons", "remains"]
     parser.add_argument("stage", nargs="?", default="all", choices=["all", *stages])
     parser.add_argument("--architectures", nargs="+", default=list(SEEDS), choices=list(SEEDS))
     parser.add_argument("--jobs", type=int, default=2, help="trainings at once, one thread each")
@@ -391,7 +407,8 @@ def main() -> None:
         pack_shadows()
         list_assets()
     for stage, make in (("networks", pack_networks), ("references", make_references),
-                        ("importances", make_importances), ("maps", make_maps), ("landscapes", make_landscapes),
+                        ("others", make_others), ("importances", make_importances), ("maps", make_maps),
+                        ("landscapes", make_landscapes),
                         ("estimators", make_estimators), ("grams", make_grams),
                         ("histories", make_histories), ("comparisons", partial(make_comparisons, jobs=chosen.jobs)),
                         ("remains", partial(make_remains, jobs=chosen.jobs))):

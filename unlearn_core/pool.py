@@ -141,6 +141,11 @@ class Pool:
             self._keep(key, value)
         return value
 
+    def clear(self) -> None:
+        """Drop every kept result."""
+        with self._changed:
+            self._cache.clear()
+
     def submit(self, key: Hashable, work: Callable[[Progress], T], lane: Lane, keep: bool = True) -> Ticket[T]:
         """Ask for a result. Requests with one key share one run; a kept result is at hand at once.
 

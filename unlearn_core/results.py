@@ -27,16 +27,18 @@ MANY = 200
 
 COLUMNS: dict[str, str] = {
     "key": "string", "version": "int64", "network": "string", "forget": "string", "method": "string",
-    "settings": "string", "seed": "int64", "status": "string", "error": "string", "warnings": "string",
+    "settings": "string", "seed": "int64", "status": "string", "error": "string", "level": "string",
+    "verdict": "string", "warnings": "string",
     **dict.fromkeys(MEASURES, "float64"),
     **{f"{name}_{end}": "float64" for name in GAUGE_MEASURES for end in ("low", "high")},
     "started": "timestamp", "elapsed": "float64", "host": "string",
 }
 """Name and kind of each column, the same for every method. Empty where a run has no such value.
 
-``key`` is `Choice.key`; ``forget`` holds class numbers separated by commas; ``settings`` is JSON; ``*_low`` and
-``*_high`` end the 95 % interval over images; ``started`` is in UTC; ``elapsed`` the worker's wall-clock seconds,
-evaluation included, while ``seconds`` is the method's own time, statistics at hand included.
+``key`` is `Choice.key`; ``forget`` holds class numbers separated by commas; ``settings`` is JSON; ``level`` and
+``verdict`` are those of `audit.verdict`; ``*_low`` and ``*_high`` end the 95 % interval over images; ``started`` is in
+UTC; ``elapsed`` the worker's wall-clock seconds, evaluation included, while ``seconds`` is the method's own time,
+statistics at hand included.
 """
 
 

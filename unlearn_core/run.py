@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cache, lru_cache
+from functools import cache
 from typing import Literal, TypeVar, cast
 
 import numpy as np
@@ -17,13 +17,14 @@ import torch
 from torch import Tensor, nn
 
 from unlearn_core import zoo
-from unlearn_core.audit.gauges import GaugeName, Reading, read_gauges
+from unlearn_core.audit.gauges import GaugeName
 from unlearn_core.audit.measures import MeasureName, output_measures
 from unlearn_core.data import ImageSet
 from unlearn_core.engine import VERSION, Choice, Engine
-from unlearn_core.evaluate import Outputs, outputs, softmax
+from unlearn_core.evaluate import softmax
 from unlearn_core.gram import Gram, Patches
 from unlearn_core.importance import Importance
+from unlearn_core.judgement import Audit, Yardstick, everything, inside, judged, yardstick
 from unlearn_core.methods import method
 from unlearn_core.methods.base import Diverged, NotApplicable, Outcome
 from unlearn_core.progress import Progress, silent
@@ -48,15 +49,17 @@ class Run:
 
     Attributes:
         outcome: of the method.
-        after: outputs of the unlearned network on the evaluation images.
-        gauges: its readings.
+        logits: (N, classes) outputs of the unlearned network on all audited images.
+        yardstick: what it is judged by.
+        audit: its gauges and the verdict.
         measures: all of `MEASURES`; the distance is NaN where no retrained networks are bundled.
     """
 
     chosen: Choice
     outcome: Outcome
-    after: Outputs
-    gauges: dict[GaugeName, Reading]
+    logits: npt.NDArray[np.float32]
+    yardstick: Yardstick
+    audit: Audit
     measures: dict[MeasureName, float]
 
 
@@ -68,12 +71,6 @@ def engine() -> Engine:
 
 
 _history = cache(zoo.history)
-
-
-@lru_cache(32)
-def retrained(network: str, scenario: Scenario) -> npt.NDArray[np.float32] | None:
-    """(seeds, N, classes) outputs of the retrained networks on the evaluation images; None if none are bundled."""
-    return zoo.retrained_logits(network, scenario)
 
 
 def run(chosen: Choice, progress: Progress = silent) -> Run:
@@ -88,7 +85,7 @@ def run(chosen: Choice, progress: Progress = silent) -> Run:
         assets.AssetError: if a bundled file is missing or altered.
     """
     here, scenario = engine(), Scenario(chosen.forget)
-    base, evaluation = here.base(chosen.network), here.evaluation
+    base = here.base(chosen.network)
     charged: dict[Hashable, float] = {}
 
     def once(key: Hashable, measure: Callable[[], T]) -> T:
@@ -114,13 +111,15 @@ def run(chosen: Choice, progress: Progress = silent) -> Run:
     task = Task(base.model, here.images[0], scenario, importances, grams, _history(chosen.network),
                 RECIPES[chosen.network], chosen.seed)
     outcome = method(chosen.method).run(task, dict(chosen.settings), progress)
-    after = outputs(base.model, base.pixels, outcome.weights)
-    logits = retrained(chosen.network, scenario)
-    reference = np.zeros((0, *after.probabilities.shape), np.float32) if logits is None else softmax(logits)
-    measures = output_measures(after.probabilities, evaluation.labels, evaluation.member, scenario, reference)
+    measure = yardstick(here, chosen.network, scenario)
+    after = everything(here, chosen.network, scenario, outcome.weights)
+    audit = judged(measure, scenario, inside(here, chosen.network, scenario, after))
+    reference = np.array([softmax(seed.logits) for seed in measure.retrained], np.float32).reshape(
+        -1, *after.logits.shape)
+    measures = output_measures(after.probabilities, measure.labels, measure.member, scenario, reference)
     measures |= {"seconds": outcome.cost.seconds + sum(charged.values()),
                  "stored_bytes": float(outcome.cost.stored_bytes)}
-    return Run(chosen, outcome, after, read_gauges(after, evaluation.labels, evaluation.member, scenario), measures)
+    return Run(chosen, outcome, after.logits, measure, audit, measures)
 
 
 def record(chosen: Choice) -> Row:
@@ -131,7 +130,8 @@ def record(chosen: Choice) -> Row:
         found = run(chosen)
         row |= dict(found.measures.items())
         for measure, gauge in GAUGE_MEASURES.items():
-            row[f"{measure}_low"], row[f"{measure}_high"] = found.gauges[gauge].interval
+            row[f"{measure}_low"], row[f"{measure}_high"] = found.audit.gauges[gauge].interval
+        row |= {"level": str(found.audit.verdict.level), "verdict": str(found.audit.verdict)}
         row["warnings"] = " ".join(found.outcome.warnings)
     except NotApplicable as reason:
         row = failure(chosen, "not applicable", str(reason))

@@ -97,6 +97,12 @@ def retrained_logits(name: str, scenario: Scenario) -> npt.NDArray[np.float32] |
     return logits
 
 
+def retrained_others(name: str, scenario: Scenario) -> npt.NDArray[np.float32] | None:
+    """(seeds, N, classes) their outputs on `evaluate.other_images` of the request; None if none are bundled."""
+    file = f"others/{name}-{'-'.join(map(str, scenario.forget_classes))}.npz"
+    return assets.arrays(file)["logits"].astype(np.float32) if file in assets.manifest().files else None
+
+
 def shadows(name: str) -> Shadows | None:
     """What the shadow models say of the evaluation set; None if none are bundled. See `unlearn_core.shadows`."""
     file = f"shadows/{name}.npz"

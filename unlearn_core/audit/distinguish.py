@@ -24,7 +24,9 @@ Place = Literal["within", "edge", "apart"]
 Side = Literal["high", "low"]
 
 LEAST_SEEDS = 3
-LEVEL = 0.95
+LEVEL = 0.99
+"""Of each check's prediction interval. Eight checks are made of every outcome: at this level a retrained network fails
+one of them by luck at most 8 times in 100, at 95 % up to a third of the time."""
 DELTA = 1e-5
 
 
@@ -35,8 +37,8 @@ class Placement:
     Attributes:
         value: of the audited model.
         null: (seeds,) the same quantity of each retrained seed against the others.
-        expected: (low, high) in which a further seed would lie 95 % of the time, see `further`; an infinite end is
-            one on which nothing is wrong.
+        expected: (low, high) in which a further seed would lie with the probability `LEVEL`, see `further`; an infinite
+            end is one on which nothing is wrong.
     """
 
     value: float
@@ -68,7 +70,7 @@ class Placement:
 
 def further(null: Float64, wrong: Side | None = None, of_pairs: bool = False, least: float = 0.0
             ) -> tuple[float, float]:
-    """Student's 95 % prediction interval for the value of one more retrained network.
+    """Student's prediction interval, at `LEVEL`, for the value of one more retrained network.
 
     If a pair's value is a + b_i + b_j + noise, a seed's mean over the R - 1 others differs from the next seed's by
     only (R - 2) / (R - 1) of their b, each being among the other's partners. A further model is among no one's, so that
@@ -137,14 +139,14 @@ def _say_distance(placement: Placement) -> str:
     null, value = placement.null, placement.value
     among = f"retrained models {null.min():.2f} to {null.max():.2f} from each other"
     if placement.place == "within":
-        return f"Not told from a retrained model: its outputs are {value:.2f} from the retrained ones, {among}."
+        return f"Like one more retrained model: its outputs are {value:.2f} from the retrained ones, {among}."
     side = "farther" if value > null.max() else "nearer"
     if placement.place == "edge":
         return (f"Not settled: its outputs are {value:.2f} from the retrained ones, {among}; {side} than each of the "
                 f"{len(null)} seeds, but by no more than one more seed might be.")
     if side == "farther":
-        return f"Told from a retrained model: its outputs are {value:.2f} from the retrained ones, {among}."
-    return (f"Told from a retrained model: its outputs are only {value:.2f} from the retrained ones, {among}; "
+        return f"Unlike one more retrained model: its outputs are {value:.2f} from the retrained ones, {among}."
+    return (f"Unlike one more retrained model: its outputs are only {value:.2f} from the retrained ones, {among}; "
             "a retrained model would have peculiarities of its own.")
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -35,10 +34,11 @@ KINDS: dict[GaugeName, GaugeKind] = {
 
 @dataclass(frozen=True)
 class Reading:
-    """A share in [0, 1] with its 95 % Wilson interval over images."""
+    """A share in [0, 1] with its 95 % Wilson interval over that many images; 0 where their number is not kept."""
 
     value: float
     interval: tuple[float, float]
+    images: int = 0
 
 
 def read_gauges(outputs: Outputs, labels: npt.NDArray[np.int64], member: npt.NDArray[np.bool_],
@@ -69,52 +69,4 @@ def called_member(probabilities: npt.NDArray[np.float32], member: npt.NDArray[np
 
 
 def _reading(hits: npt.NDArray[np.bool_]) -> Reading:
-    return Reading(float(hits.mean()), wilson(int(hits.sum()), len(hits)))
-
-
-DAMAGED = 0.10
-"""Share of retain accuracy from whose loss on a network counts as damaged."""
-
-
-def verdict(unlearned: dict[GaugeName, Reading], original: dict[GaugeName, Reading],
-            retrained: Sequence[dict[GaugeName, Reading]]) -> str:
-    """One sentence that follows from the numbers.
-
-    A gauge matches if its interval meets the band of the retrained seeds.
-    """
-    forget, retain, membership = (unlearned[name].value for name in KINDS)
-    if not retrained:
-        return (f"Forget accuracy {forget:.0%} and retain accuracy {retain:.1%}; no retrained reference is at hand "
-                "for this choice, so how good that is cannot be said.")
-    apart = {name: _apart(unlearned[name], [seed[name].value for seed in retrained]) for name in KINDS}
-    lost = damage(unlearned["retain"], [seed["retain"] for seed in retrained])
-    if apart["forget"] > 0 and forget > original["forget"].value - 0.05:
-        return f"Not forgotten: the class is still recognised {forget:.0%} of the time."
-    if lost > DAMAGED:
-        return f"Damaged: the other classes lost {100 * lost:.0f} points against retraining ({retain:.0%} left)."
-    if apart["forget"] > 0:
-        known = max(seed["forget"].value for seed in retrained)
-        extent = "Nearly" if forget < known + 0.05 else "Partly"
-        return (f"{extent} forgotten: {forget:.0%} of the forget set is still recognised, "
-                f"by retrained models {known:.0%}.")
-    cost = "at no measurable cost elsewhere"
-    if lost > 0:
-        cost = f"at a cost of {100 * lost:.1f} points elsewhere"
-    if apart["membership"] == 0:
-        return f"Forgotten {cost}; this attack cannot tell it from a retrained model."
-    low, high = min(seed["membership"].value for seed in retrained), max(seed["membership"].value for seed in retrained)
-    side = "more" if apart["membership"] > 0 else "fewer"
-    return (f"Forgotten {cost}, but not as retraining would: the attack calls {side} of the forgotten images members "
-            f"({membership:.0%}) than for retrained models ({low:.0%} to {high:.0%}).")
-
-
-def damage(retain: Reading, retrained: Sequence[Reading]) -> float:
-    """Retain accuracy lost against the mean of retrained networks; 0 if the interval meets their band or is above."""
-    band = [seed.value for seed in retrained]
-    return float(np.mean(band)) - retain.value if _apart(retain, band) < 0 else 0.0
-
-
-def _apart(reading: Reading, band: list[float]) -> int:
-    """-1 below the band, 1 above it, 0 if the reading's interval meets it."""
-    low, high = reading.interval
-    return -1 if high < min(band) else 1 if low > max(band) else 0
+    return Reading(float(hits.mean()), wilson(int(hits.sum()), len(hits)), len(hits))

@@ -1,0 +1,245 @@
+"""The checks of one outcome, each tried on networks of which the truth is known before anything is judged by it.
+
+A retrained network that the check has not seen must pass. The untouched original must fail: a check that lets it pass
+cannot see forgetting for this request, and passing it proves nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+from scipy.stats import betabinom  # type: ignore[import-untyped]
+
+from unlearn_core.audit.distances import jensen_shannon
+from unlearn_core.audit.distinguish import (
+    LEAST_SEEDS,
+    LEVEL,
+    Placement,
+    comparator_statistics,
+    distinguish,
+    further,
+    privacy_score,
+)
+from unlearn_core.audit.membership import StatisticName, margins, statistics
+from unlearn_core.audit.roc import roc
+from unlearn_core.evaluate import softmax
+
+Float32 = npt.NDArray[np.float32]
+Float64 = npt.NDArray[np.float64]
+Worth = Literal["works", "uninformative", "strict"]
+Status = Literal["passes", "fails", "cannot tell here", "not made yet"]
+Sign = Literal["remembers", "too much", "other"]
+Page = Literal["playground", "privacy", "embeddings"]
+Models = Mapping[str, "Model"]
+
+ORIGINAL, HEAD_ZEROING, UNLEARNED = "original", "head zeroing", "unlearned"
+FORGET_ACCURACY = "Forget accuracy"
+STEPS_SPREAD = 0.1
+"""Relative spread of relearning steps over seeds: the median over the bundled requests where all came back in time.
+Where all are stopped at one limit, their own says nothing."""
+_ATTACKS: tuple[StatisticName, ...] = ("margin", "entropy", "modified_entropy")
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """What the checks read of one network; a check whose number is None has not been made.
+
+    Attributes:
+        logits: (N, classes) on the audited images.
+        auc: of the linear probe.
+        similarity: CKA to the original, on forgotten images in the head's input.
+        steps: to relearn, the cap if it was not reached in time.
+    """
+
+    logits: Float32
+    auc: float | None = None
+    similarity: float | None = None
+    steps: int | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Check:
+    """One check, tried on the networks at hand.
+
+    Attributes:
+        title: its name.
+        about: the number it reads.
+        page: where it is explained.
+        inside: whether it looks behind the network's own answers.
+        remembers: the side of the retrained networks' values on which something is left; None if neither says so.
+        held_out: each retrained network among the others; empty where they are too few.
+        judged: the other networks among all retrained ones, by name; without those for which it was not made.
+    """
+
+    title: str
+    about: str
+    page: Page
+    inside: bool
+    remembers: Literal["high", "low"] | None
+    held_out: tuple[Placement, ...]
+    judged: Mapping[str, Placement]
+
+    @property
+    def passing(self) -> int:
+        """How many held-out retrained networks pass."""
+        return sum(passes(seed) for seed in self.held_out)
+
+    @property
+    def worth(self) -> Worth:
+        """What passing is worth here.
+
+        ``uninformative``: even the original passes. ``strict``: two retrained networks or more fail, which luck
+        alone hardly explains, so that failing proves little.
+        """
+        if ORIGINAL not in self.judged or passes(self.judged[ORIGINAL]):
+            return "uninformative"
+        return "strict" if len(self.held_out) - self.passing > 1 else "works"
+
+    def status(self, name: str = UNLEARNED) -> Status:
+        """What the check says of a network."""
+        if name not in self.judged:
+            return "not made yet"
+        if self.worth != "works":
+            return "cannot tell here"
+        return "passes" if passes(self.judged[name]) else "fails"
+
+    def sign(self, name: str = UNLEARNED) -> Sign:
+        """What a failure is a sign of: something is left, or more is gone than retraining takes, or neither."""
+        if self.remembers is None:
+            return "other"
+        placed = self.judged[name]
+        side = "high" if placed.value > placed.null.mean() else "low"
+        return "remembers" if side == self.remembers else "too much"
+
+
+def joined(checks: Sequence[Check], more: Sequence[Check]) -> list[Check]:
+    """The same checks with the networks of both lists among the judged."""
+    return [replace(check, judged={**check.judged, **other.judged}) for check, other in zip(checks, more, strict=True)]
+
+
+def passes(placement: Placement) -> bool:
+    """Whether a further retrained network might have this value."""
+    return placement.place != "apart"
+
+
+def read(check: Check, placement: Placement) -> str:
+    """A network's number and the retrained networks' range, in a few words."""
+    low, high = placement.null.min(), placement.null.max()
+    if check.title == FORGET_ACCURACY:
+        return f"{placement.value:.1%}, retrained {low:.1%} to {high:.1%}"
+    return f"{placement.value:.3g}, retrained {low:.3g} to {high:.3g}"
+
+
+def gather(networks: Models, retrained: Sequence[Model], labels: npt.NDArray[np.int64],
+           member: npt.NDArray[np.bool_], forgotten: npt.NDArray[np.bool_],
+           only: Sequence[str] | None = None, hold_out: bool = True) -> list[Check]:
+    """Every check on every network: retrained ones, each held out in turn, and the named others among all of them.
+
+    Args:
+        networks: by name, usually `ORIGINAL`, `HEAD_ZEROING` and the outcome at hand, `UNLEARNED`.
+        retrained: at least two; without three there is no check that compares pairs.
+        labels: (N,) true classes of the audited images.
+        member: (N,) whether the image was in the original's training set.
+        forgotten: (N,) whether the image belongs to what was to be forgotten.
+        only: titles of the checks to be made; the others are in the list as not made.
+        hold_out: whether to try the checks on held-out retrained networks, which takes most of the time.
+
+    Raises:
+        ValueError: if there are fewer than two retrained networks.
+    """
+    if len(retrained) < 2:
+        raise ValueError(f"retrained: at least 2 networks expected, got {len(retrained)}")
+    seen = member & forgotten
+    rest = [[*retrained[:i], *retrained[i + 1:]] for i in range(len(retrained))] if hold_out else []
+
+    def single(value: Callable[[Model], float | None], expected: Callable[[Float64], tuple[float, float]]
+               ) -> tuple[tuple[Placement, ...], dict[str, Placement]]:
+        """A number of one network."""
+        known = [value(seed) for seed in retrained]
+        if None in known:
+            return (), {}
+        null = np.array(known, np.float64)
+        among = [np.delete(null, i) for i in range(len(rest))] if len(null) > 2 else []
+        held = tuple(Placement(float(own), others, expected(others)) for own, others in zip(null, among, strict=False))
+        judged = {name: Placement(float(own), null, expected(null))
+                  for name, model in networks.items() if (own := value(model)) is not None}
+        return held, judged
+
+    def paired(place: Callable[[Model, Sequence[Model]], Placement]) -> tuple[tuple[Placement, ...],
+                                                                             dict[str, Placement]]:
+        """A number of a network and the retrained ones it is compared with."""
+        if len(retrained) < LEAST_SEEDS:
+            return (), {}
+        held = [place(seed, others) for seed, others in zip(retrained, rest, strict=False)
+                if len(others) >= LEAST_SEEDS]
+        return tuple(held), {name: place(model, retrained) for name, model in networks.items()}
+
+    def recognised(null: Float64) -> tuple[float, float]:
+        """Where the share of one more network may lie, were only the images drawn anew: seeds may all have none."""
+        n, hits = int(seen.sum()), float(null.sum() * seen.sum())
+        by_images = betabinom.ppf([(1 - LEVEL) / 2, (1 + LEVEL) / 2], n, 0.5 + hits, 0.5 + n * len(null) - hits) / n
+        low, high = further(null)
+        return min(low, float(by_images[0])), max(high, float(by_images[1]))
+
+    def fine_tuned(null: Float64) -> tuple[float, float]:
+        return further(null, least=STEPS_SPREAD * float(null.mean()))
+
+    def recognition(model: Model) -> float:
+        return float((model.logits[seen].argmax(1) == labels[seen]).mean())
+
+    def sureness(model: Model) -> float:
+        return float(margins(model.logits[seen])[np.arange(int(seen.sum())), labels[seen]].mean())
+
+    def attacked(model: Model) -> float:
+        found = statistics(model.logits[forgotten], labels[forgotten])
+        return max(roc(found[name][member[forgotten]], found[name][~member[forgotten]]).auc for name in _ATTACKS)
+
+    def apart(model: Model, others: Sequence[Model]) -> Placement:
+        return distinguish(softmax(model.logits[seen]), softmax(np.stack([o.logits[seen] for o in others]))).placement
+
+    def private(model: Model, others: Sequence[Model]) -> Placement:
+        return privacy_score(comparator_statistics(model.logits[seen]),
+                             comparator_statistics(np.stack([o.logits[seen] for o in others]))).placement
+
+    def diverging(model: Model, others: Sequence[Model]) -> Placement:
+        def between(a: Model, b: Model) -> float:
+            return float(jensen_shannon(softmax(a.logits[seen]), softmax(b.logits[seen])).mean())
+
+        among = np.array([[between(a, b) for b in others] for a in others])
+        null = (among.sum(1) - among.diagonal()) / (len(others) - 1)
+        return Placement(float(np.mean([between(model, o) for o in others])), null,
+                         further(null, "high", of_pairs=True))
+
+    def check(title: str, about: str, page: Page, inside: bool, remembers: Literal["high", "low"] | None,
+              tried: Callable[[], tuple[tuple[Placement, ...], dict[str, Placement]]]) -> Check:
+        made = only is None or title in only
+        return Check(title, about, page, inside, remembers, *(tried() if made else ((), {})))
+
+    answers = partial(check, inside=False)
+    behind = partial(check, page="embeddings", inside=True)
+    return [
+        answers(FORGET_ACCURACY, "accuracy on the training images to be forgotten", "playground", remembers="high",
+                tried=partial(single, recognition, recognised)),
+        answers("Sureness of the old answer", "mean logit margin of the true class on the images to be forgotten",
+                "privacy", remembers="high", tried=partial(single, sureness, further)),
+        answers("Threshold attacks", "highest AUC of margin, entropy and modified entropy, training against unseen "
+                "images of what was to be forgotten", "privacy", remembers="high",
+                tried=partial(single, attacked, further)),
+        answers("Distance of outputs", "mean Euclidean distance of the probabilities to retrained networks'",
+                "privacy", remembers=None, tried=partial(paired, apart)),
+        answers("Worst-case privacy score", "1 less the score of the strongest threshold that tells it from retrained "
+                "networks", "privacy", remembers=None, tried=partial(paired, private)),
+        answers("Jensen–Shannon divergence", "mean divergence of the outputs from retrained networks'", "embeddings",
+                remembers=None, tried=partial(paired, diverging)),
+        behind("Linear probe", "AUC of a fresh linear head on the features, on unseen images", remembers="high",
+               tried=partial(single, lambda m: m.auc, further)),
+        behind("Layer similarity (CKA)", "to the original, on what was to be forgotten, in the last layer before the "
+               "head", remembers="high", tried=partial(single, lambda m: m.similarity, further)),
+        behind("Relearn time", "fine-tuning steps, head rows fresh, until 95 % of the original's accuracy",
+               remembers="low", tried=partial(single, lambda m: m.steps, fine_tuned)),
+    ]
