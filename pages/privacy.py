@@ -17,6 +17,7 @@ from ui.state import CLASSES, State, state, tell_notes, view, write_address
 from ui.waiting import give_up, ready
 from unlearn_core import shadows, zoo
 from unlearn_core.assets import AssetError
+from unlearn_core.audit.evidence import ORIGINAL
 from unlearn_core.audit.lira import Shadows
 from unlearn_core.audit.membership import STATISTICS
 from unlearn_core.audit.report import TITLES, Attacked, AttackName, Report, ShadowAttack, report, standing
@@ -24,6 +25,7 @@ from unlearn_core.audit.risk import RetainedRisk, retained_risk
 from unlearn_core.engine import Choice, Scene, Settled
 from unlearn_core.figures.privacy import Curve, Strip, butterfly, risks, roc_curves, strips
 from unlearn_core.figures.style import RETRAINED, RETRAINED_ON_DARK
+from unlearn_core.judgement import yardstick
 from unlearn_core.methods import method
 from unlearn_core.methods.base import NotApplicable
 
@@ -82,18 +84,22 @@ def forgetful_shadows(wanted: Choice, scene: Scene, settled: Settled) -> Shadows
     return None
 
 
-def judge(wanted: Choice, scene: Scene, settled: Settled,
+def judge(wanted: Choice, scene: Scene, settled: Settled, logits: np.ndarray,
           forgetful: Shadows | None) -> tuple[Report, RetainedRisk | None]:
-    """Everything the page says in numbers, computed once for all sessions."""
+    """Everything the page says in numbers, computed once for all sessions; `logits` are of all audited images."""
     key = ("privacy", wanted, forgetful is not None)
     known = engine().pool.known(key)
     if known is None:
         evaluation, plain = engine().evaluation, zoo.shadows(wanted.network)
-        given = (settled.logits, engine().base(wanted.network).before.logits, scene.retrained_logits,
-                 evaluation.labels, evaluation.member, wanted.forget)
+        beside = yardstick(engine(), wanted.network, scene.scenario)
         models: dict[ShadowAttack, Shadows | None] = {"lira": plain, "u_lira": forgetful}
-        found = report(*given, {name: each for name, each in models.items() if each is not None})
-        known = engine().pool.keep(key, (found, None if plain is None else retained_risk(*given, plain)))
+        found = report(logits, beside.models[ORIGINAL].logits,
+                       np.stack([seed.logits for seed in beside.retrained]) if beside.retrained else None,
+                       beside.labels, beside.member, wanted.forget,
+                       {name: each for name, each in models.items() if each is not None})
+        known = engine().pool.keep(key, (found, None if plain is None else retained_risk(
+            settled.logits, engine().base(wanted.network).before.logits, scene.retrained_logits, evaluation.labels,
+            evaluation.member, wanted.forget, plain)))
     return cast(tuple[Report, RetainedRisk | None], known)
 
 

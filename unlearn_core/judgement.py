@@ -147,6 +147,14 @@ def judged(measure: Yardstick, scenario: Scenario, mine: Model) -> Audit:
                            measure.accuracy_retrained, gauges["forget"].value))
 
 
+def request_outputs(engine: Engine, scene: Scene, settled: Settled) -> Ticket[Float32]:
+    """(N, classes) the outcome's logits on all audited images, for who looks closer than the verdict: a second."""
+    return engine.pool.submit(
+        ("everything", settled.choice),
+        lambda progress: everything(engine, settled.choice.network, scene.scenario, engine.weights(scene, settled),
+                                    progress).logits, Lane.SCENE)
+
+
 def everything(engine: Engine, network: str, scenario: Scenario, weights: Mapping[str, Tensor],
                progress: Progress = silent) -> Outputs:
     """Outputs on all audited images; the features are those of the evaluation set alone."""

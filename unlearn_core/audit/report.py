@@ -205,12 +205,14 @@ def report(unlearned: Float32, original: Float32, retrained: Float32 | None, lab
     forgotten = np.isin(labels, forget)
     seen = member[forgotten]
     seeds = retrained if retrained is not None and len(retrained) >= LEAST_SEEDS else None
-    models = {name: of_all.of(forgotten) for name, of_all in (shadows or {}).items()}
+    models = {name: first.of(forgotten[:first.margins.shape[1]]) for name, first in (shadows or {}).items()}
 
     def read(logits: Float32) -> dict[AttackName, Groups]:
         found: dict[AttackName, Float64] = dict(statistics(logits[forgotten], labels[forgotten]).items())
-        found |= {name: np.arcsinh(each.score(found["margin"])) for name, each in models.items()}
-        return {name: Groups(values[seen], values[~seen]) for name, values in found.items()}
+        found |= {name: np.arcsinh(each.score(found["margin"][:each.margins.shape[1]]))
+                  for name, each in models.items()}
+        inside = {name: seen[:len(values)] for name, values in found.items()}
+        return {name: Groups(values[inside[name]], values[~inside[name]]) for name, values in found.items()}
 
     audited, before = read(unlearned), read(original)
     others = [read(seed) for seed in seeds] if seeds is not None else []

@@ -1,0 +1,256 @@
+"""The verdict, audited: what it says of every bundled network and of every method, as a table.
+
+`python -m unlearn_core.confusion` (`make audit`) judges, for each bundled network and class, the original, every
+retrained network held out from its own reference, and the outcome of each method at its defaults and at each of its
+presets. It writes `assets/verdicts/` and from it `docs/verdict.md`. Finished outcomes are kept, so it resumes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict, dataclass, replace
+from functools import cache
+from multiprocessing import get_context
+
+import torch
+from safetensors.torch import load_file, save_file
+from tqdm import tqdm
+
+from unlearn_core import assets, zoo
+from unlearn_core.audit.evidence import HEAD_ZEROING, ORIGINAL, gather
+from unlearn_core.audit.verdict import DAMAGED, Level, Verdict
+from unlearn_core.engine import Choice, Engine, choice, unlearn
+from unlearn_core.judgement import everything, inside, judged, yardstick
+from unlearn_core.methods import METHODS, method
+from unlearn_core.methods.base import Diverged, NotApplicable
+from unlearn_core.progress import silent
+from unlearn_core.scenario import Scenario
+
+KEPT = assets.ROOT.parent / "build" / "outcomes"
+DOCUMENT = assets.ROOT.parent / "docs" / "verdict.md"
+REFERENCES = (ORIGINAL, "retrained, held out", f"{HEAD_ZEROING}, control")
+DEFAULT = "default"
+SEVERE = 0.20
+"""A retained class that lost so much must be named, whatever else is said."""
+CLASSES = 10
+
+
+@dataclass(frozen=True)
+class Row:
+    """What was said of one network.
+
+    Attributes:
+        network: name of a bundled network.
+        forget: the class.
+        what: one of `REFERENCES`, or the name of a method.
+        settings: ``default``, the name of a preset, or the number of a retrained seed.
+        key: of the choice; empty for reference networks.
+        level: of the verdict; empty if there is no outcome.
+        verdict: in full, or why there is no outcome.
+        worst: the retained class that lost most.
+        lost: what it lost, as a share.
+    """
+
+    network: str
+    forget: int
+    what: str
+    settings: str
+    key: str
+    level: str
+    verdict: str
+    worst: str = ""
+    lost: float = 0.0
+
+
+@cache
+def _engine() -> Engine:
+    torch.set_num_threads(1)
+    os.nice(10)
+    return Engine(2**29)
+
+
+def choices(network: str, label: int) -> Iterator[tuple[str, Choice]]:
+    """Every method at its defaults and presets, but for true retraining: the held-out networks stand for it."""
+    for name, found in METHODS.items():
+        if name != "retrain":
+            for preset in (DEFAULT, *found.presets):
+                settings = found.presets[preset].settings if preset != DEFAULT else {}
+                yield preset, choice(network, (label,), name, settings)
+
+
+def run(chosen: Choice) -> str:
+    """Run a choice and keep the weights that moved; why there are none, as a sentence, or an empty string."""
+    file = KEPT / f"{chosen.key}.safetensors"
+    if file.exists():
+        return ""
+    if (refused := file.with_suffix(".txt")).exists():
+        return refused.read_text("utf-8")
+    engine, unfinished = _engine(), file.with_suffix(f".{os.getpid()}.tmp")
+    try:
+        _, _, weights = unlearn(engine.prepare(chosen, silent), chosen, silent)
+    except (NotApplicable, Diverged) as reason:
+        refused.write_text(str(reason), "utf-8")
+        return str(reason)
+    save_file({name: value.contiguous() for name, value in weights.items()} or {"": torch.zeros(1)}, unfinished)
+    unfinished.replace(file)
+    return ""
+
+
+def judge_request(network: str, label: int, presets: bool) -> list[Row]:
+    """Every row of one network and class."""
+    engine, scenario = _engine(), Scenario((label,))
+    measure = yardstick(engine, network, scenario)
+
+    def row(what: str, settings: str, verdict: Verdict, key: str = "") -> Row:
+        worst = verdict.loss
+        return Row(network, label, what, settings, key, str(verdict.level), str(verdict),
+                   "" if worst is None else worst.group, 0.0 if worst is None else round(worst.value, 4))
+
+    rows = [row(what, "", judged(measure, scenario, replace(measure.models[name], steps=None)).verdict)
+            for what, name in ((ORIGINAL, ORIGINAL), (REFERENCES[2], HEAD_ZEROING))]
+    assert measure.accuracy_retrained is not None
+    for seed, held in enumerate(measure.retrained):
+        others = (*measure.retrained[:seed], *measure.retrained[seed + 1:])
+        without = replace(measure, retrained=others, checks=tuple(gather(
+            measure.models, others, measure.labels, measure.member, measure.forgotten)),
+            accuracy_retrained=measure.accuracy_retrained[[i for i in range(len(measure.retrained)) if i != seed]])
+        rows.append(row(REFERENCES[1], str(seed), judged(without, scenario, replace(held, steps=None)).verdict))
+    for preset, chosen in choices(network, label):
+        if preset != DEFAULT and not presets:
+            continue
+        if reason := run(chosen):
+            rows.append(Row(network, label, chosen.method, preset, chosen.key, "", reason))
+            continue
+        weights = {name: value for name, value in load_file(KEPT / f"{chosen.key}.safetensors").items() if name}
+        found = inside(engine, network, scenario, everything(engine, network, scenario, weights))
+        rows.append(row(chosen.method, preset, judged(measure, scenario, found).verdict, chosen.key))
+    return rows
+
+
+def load(network: str) -> tuple[Row, ...]:
+    """The shipped table of a network.
+
+    Raises:
+        assets.AssetError: if its file is missing or altered.
+    """
+    return tuple(Row(**row) for row in json.loads(assets.path(f"verdicts/{network}.json").read_text("utf-8")))
+
+
+def document(rows: Sequence[Row]) -> str:
+    """The table in words, as `docs/verdict.md`."""
+    columns = [level for level in Level if level is not Level.UNKNOWN]
+
+    def table(title: str, groups: dict[str, list[Row]]) -> list[str]:
+        lines = ["| " + " | ".join([title, *columns, "no outcome", "of"]) + " |", "|:--|" + "--:|" * (len(columns) + 2)]
+        for name, found in groups.items():
+            counts = Counter(row.level for row in found)
+            cells = [str(counts[level] or "·") for level in (*columns, "")]
+            lines.append("| " + " | ".join([name, *cells, str(len(found))]) + " |")
+        return lines
+
+    def grouped(chosen: Sequence[Row], *names: str) -> dict[str, list[Row]]:
+        found: dict[str, list[Row]] = {}
+        for row in chosen:
+            found.setdefault(", ".join(_said(row, name) for name in names), []).append(row)
+        return found
+
+    halves = {half: [row for row in rows if row.forget % 2 == part and row.what in REFERENCES]
+              for half, part in (("odd", 1), ("even", 0))}
+    wrong = [row for row in rows if (row.what == ORIGINAL and row.level != Level.NOT_FORGOTTEN)
+             or (row.what == REFERENCES[1] and row.level != Level.NOT_TOLD)
+             or (row.what in ("head_zeroing", REFERENCES[2]) and row.settings in (DEFAULT, "")
+                 and row.level != Level.HIDDEN)]
+    severe = [row for row in rows if row.level and row.lost >= SEVERE and row.what not in REFERENCES]
+    unnamed = [row for row in severe if f"{row.worst} lost" not in row.verdict]
+    seeds = Counter(row.network for row in rows if row.what == REFERENCES[1] and row.forget == 0)
+    outcomes = [row for row in rows if row.what not in REFERENCES]
+    by_setting = grouped([row for row in outcomes if row.settings != DEFAULT], "what", "settings")
+    return "\n".join([
+        "# The verdict, audited",
+        "",
+        "Made by `make audit`; the rows in full are in `assets/verdicts/`. Each number counts requests: a bundled "
+        "network and one class to be forgotten. "
+        + "; ".join(f"{zoo.TITLES[name]}: {number} retrained seeds a class" for name, number in seeds.items())
+        + ". Methods ran with seed 0. Relearn time, which is made on request, is left out.",
+        "",
+        "What was set, and on what: the level of the checks (99 %) and the share of a class's accuracy from whose loss "
+        f"on a network counts as damaged ({100 * DAMAGED:.0f} points) were chosen on classes of odd number. The table "
+        "of networks of which the truth is known is therefore given for both halves; the even one is the honest one.",
+        "",
+        "## Networks of which the truth is known",
+        "",
+        *table("Classes of even number: reported", grouped(halves["even"], "what")),
+        "",
+        *table("Classes of odd number: used to set", grouped(halves["odd"], "what")),
+        "",
+        f"The original should read “{Level.NOT_FORGOTTEN}”, a retrained network held out from its own reference "
+        f"“{Level.NOT_TOLD}”, head zeroing “{Level.HIDDEN}”. " + (
+            "Every cell is right." if not wrong else f"{len(wrong)} of "
+            f"{sum(row.what in REFERENCES for row in rows)} are wrong:"),
+        "",
+        *(f"- {zoo.TITLES[row.network]} without class {row.forget}, {row.what} {row.settings}: {row.verdict}"
+          for row in wrong),
+        *([""] if wrong else []),
+        "Why: a check is made at a level of 99 %, eight of them on every network, so that some retrained networks fail "
+        "one by luck; with one held out the others are few (four of five, or two of three), and their spread is then "
+        "known badly. No threshold was moved after looking at this table.",
+        "",
+        "## Outcomes in which a retained class lost 20 points or more",
+        "",
+        *table("Level", grouped(severe, "level")),
+        "",
+        f"{len(severe) - len(unnamed)} of {len(severe)} name the class in the headline. “{Level.NOT_FORGOTTEN}” and "
+        f"“{Level.PARTLY}” stand before “{Level.DAMAGED}”, and name the damaged class too.",
+        "",
+        "## Every method at its general defaults, all classes",
+        "",
+        *table("Method", grouped([row for row in outcomes if row.settings == DEFAULT], "what")),
+        "",
+        "## Every preset" + ("" if len({len(found) for found in by_setting.values()}) < 2 else
+                             " (as many requests as stand in the last column)"),
+        "",
+        *table("Method and preset", by_setting),
+        "",
+    ])
+
+
+def _said(row: Row, name: str) -> str:
+    value = str(getattr(row, name))
+    return method(value).title if name == "what" and value in METHODS else value or "no outcome"
+
+
+def main() -> None:
+    """Judge everything and write the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--jobs", type=int, default=2, help="requests at once, one thread each")
+    parser.add_argument("--presets", nargs="*", type=int, default=list(range(CLASSES)), metavar="CLASS",
+                        help="classes for which presets are run too (default: all)")
+    parser.add_argument("--from-rows", action="store_true", help="write the document from the rows at hand")
+    chosen = parser.parse_args()
+    rows: dict[str, list[Row]] = {network: [] for network in zoo.TITLES}
+    if chosen.from_rows:
+        rows = {network: list(load(network)) for network in rows}
+    else:
+        KEPT.mkdir(parents=True, exist_ok=True)
+        with ProcessPoolExecutor(chosen.jobs, mp_context=get_context("spawn")) as pool:
+            waiting = [pool.submit(judge_request, network, label, label in chosen.presets)
+                       for network in rows for label in range(CLASSES)]
+            for done in tqdm(as_completed(waiting), total=len(waiting), desc="requests"):
+                for row in done.result():
+                    rows[row.network].append(row)
+        folder = assets.ROOT / "verdicts"
+        folder.mkdir(exist_ok=True)
+        for network, found in rows.items():
+            found.sort(key=lambda row: row.forget)
+            (folder / f"{network}.json").write_text(
+                json.dumps([asdict(row) for row in found], indent=0, ensure_ascii=False) + "\n", "utf-8")
+    DOCUMENT.write_text(document([row for found in rows.values() for row in found]), "utf-8")
+
+
+if __name__ == "__main__":
+    main()
