@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import streamlit as st
 
 from ui.state import CLASSES, state
+from ui.waiting import arrive
 from unlearn_core import zoo
 from unlearn_core.methods import METHODS
 
@@ -37,6 +40,8 @@ page = st.navigation(
     position="top",
 )
 st.logo("assets/logo.svg", size="large")
+st.html(Path(__file__).parent / "assets" / "app.css")
+arrive(page.title)
 
 chosen = state()
 with st.sidebar:

@@ -103,7 +103,7 @@ function mount(root) {
   canvas.onpointerleave = () => ((view.hovered = -1), redraw(view));
   const STEPS = { ArrowRight: 1, ArrowUp: 1, ArrowLeft: -1, ArrowDown: -1, PageUp: 5, PageDown: -5, Home: -Infinity, End: Infinity };
   canvas.onkeydown = (event) => {
-    if (!(event.key in STEPS) || view.data.alpha.locked) return;
+    if (!(event.key in STEPS) || view.data.alpha.locked || view.data.former) return;
     event.preventDefault();
     view.held = true; // the release of the key is the release
     const { ticks } = view.data.alpha;
@@ -120,7 +120,11 @@ function take(view, data) {
   view.data = data;
   view.stale = true;
   const told = { alpha: data.alpha.value, lambda: data.lambda };
-  if (!same(told, view.told)) {
+  view.root.classList.toggle("former", !!data.former);
+  if (view.load && view.load.url !== data.scene || data.former) {
+    // A drag on a scene that is left, or about to be, counts for nothing.
+    Object.assign(view, { alpha: told.alpha, told, committed: told, awaited: [], dragging: false, held: false });
+  } else if (!same(told, view.told)) {
     // The echo of an own move must not drag a newer one back; anything else (preset, undo) is obeyed.
     const echo = view.awaited.findIndex((point) => same(point, told));
     if (echo >= 0) view.awaited.splice(0, echo + 1);
@@ -164,7 +168,7 @@ function commit(view) {
   if (view.dragging || same(point, view.committed)) return redraw(view);
   view.committed = point;
   view.awaited.push(point);
-  view.component.setStateValue("point", { ...point, at: Date.now() });
+  view.component.setStateValue("point", { ...point, scene: view.data.key, at: Date.now() });
   redraw(view);
 }
 
@@ -225,7 +229,7 @@ function draw(view) {
   const exact = same(data.exact, { alpha, lambda: data.lambda });
   $(".alpha").textContent = short(alpha);
   const waiting = view.dragging || view.held ? "from the histogram; release for exact numbers" : "from the histogram; settling…";
-  $(".status").textContent = exact ? "exact" : `≈ ${waiting}`;
+  $(".status").textContent = exact ? (data.former ? `of ${data.former}` : "exact") : `≈ ${waiting}`;
   surface.pen.clearRect(0, 0, surface.w, surface.h);
   if (!scene) return;
   layerAnswers(sums, alpha, data.lambda, answers);
@@ -237,7 +241,7 @@ function draw(view) {
   drawRatios(view, exact);
   $(".total").textContent = `${exact ? "" : "≈ "}${shareText(answers.total)}`;
   root.dataset.total = answers.total;
-  root.dataset.exact = exact;
+  root.dataset.exact = exact && !data.former;
   for (const [kind, share] of kindShares(scene.header.layers, answers.share)) {
     const item = $(`.kinds [data-kind="${kind}"]`);
     item.children[1].textContent = shareText(share);

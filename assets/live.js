@@ -447,7 +447,12 @@ function take(state, data) {
   state.look = look;
   state.data = data;
   const told = { alpha: data.alpha?.value ?? null, lambda: data.lambda?.value ?? null };
-  if (!same(told, state.told)) {
+  $(".page").classList.toggle("former", !!data.former);
+  const left = state.loads.scene && state.loads.scene.url !== data.scene;
+  if (left || data.former) {
+    // A drag on a scene that is left, or about to be, counts for nothing.
+    Object.assign(state, told, { told, committed: told, awaited: [], dragging: false, held: false });
+  } else if (!same(told, state.told)) {
     // The echo of an own move must not drag a newer one back; anything else (preset, undo) is obeyed.
     const echo = state.awaited.findIndex((point) => same(point, told));
     if (echo >= 0) state.awaited.splice(0, echo + 1);
@@ -460,14 +465,14 @@ function take(state, data) {
   }
   for (const [name, range] of Object.entries(state.still ? {} : ranges)) {
     const { ticks, label, meaning, locked } = data[name];
-    range.disabled = !!locked; // a method may fix one of the two
+    range.disabled = !!locked || !!data.former; // a method may fix one of the two
     const slider = range.closest(".slider");
     range.max = ticks.length - 1;
     range.setAttribute("aria-label", `${label}: ${meaning}`);
     slider.querySelector(".symbol").textContent = label;
     slider.querySelector(".meaning").textContent = slider.title = meaning;
   }
-  if (state.loads.scene && state.loads.scene.url !== data.scene) forget(state);
+  if (left) forget(state);
   const list = $(".list");
   const ids = data.gauges.map((gauge) => gauge.id).join();
   if (list.dataset.ids !== ids) {
@@ -609,7 +614,7 @@ function commit(state) {
   if (state.dragging || same(point, state.committed)) return redraw(state);
   state.committed = point;
   state.awaited.push(point);
-  state.component.setStateValue("point", { ...point, at: Date.now() });
+  state.component.setStateValue("point", { ...point, scene: state.data.key, at: Date.now() });
   redraw(state);
   state.describing = true;
 }
@@ -713,21 +718,22 @@ function tell(state, readings, exact, interpolated) {
   }
   readings.forEach(({ value, exact: sure }, g) => {
     const known = Number.isFinite(value);
-    Object.assign(state.gauges[g].dataset, { value: known ? value : "", exact: sure });
+    Object.assign(state.gauges[g].dataset, { value: known ? value : "", exact: sure && !data.former });
     state.gauges[g].querySelector("output").textContent = known ? `${sure ? "" : interpolated ? "≈ " : "was "}${percent(value)}` : "–";
   });
   const waiting = state.dragging || state.held ? "interpolated, release for exact values" : "interpolated, settling…";
-  $("[data-testid=status]").textContent = exact ? "exact" : interpolated ? `≈ ${waiting}` : "last exact values, settling…";
+  const settledWord = data.former ? `of ${data.former}` : "exact";
+  $("[data-testid=status]").textContent = exact ? settledWord : interpolated ? `≈ ${waiting}` : "last exact values, settling…";
   const partly = landscape?.held && !landscape.complete;
   $(".pad .aside").textContent = partly ? `${landscape.held} of ${landscape.cells.length} evaluated` : "";
   const sure = !!scene && hasOutcome(state);
-  canvases.after.dataset.exact = sure;
+  canvases.after.dataset.exact = sure && !data.former;
   const change = state.still && sure ? outcome.arrays.change : null;
   const moved = change && `${change.filter((c) => c !== 0).length} of ${change.length} moved`;
   $(".heat .aside").textContent = answers ? `${percent(answers.total)} selected` : moved ?? "";
   canvases.heat.dataset.value = answers ? answers.total : change ? Math.max(...change) : "";
   const waits = state.still ? (state.notes.outcome ? "" : "loading…") : "waiting for the first points";
-  const shown = sure ? "exact" : interpolated ? "≈ interpolated" : waits;
+  const shown = sure ? settledWord : interpolated ? "≈ interpolated" : waits;
   $(".after .aside").textContent = scene ? shown : "";
   const note = Object.values(state.notes).filter(Boolean).join(" ");
   Object.assign($(".note"), { textContent: note, hidden: !note });
@@ -769,7 +775,7 @@ function describe(state) {
   data.gauges.forEach((gauge, g) => {
     const said = (share) => percent(share, 1);
     const band = gauge.retrained?.length ? `, retrained ${said(Math.min(...gauge.retrained))} to ${said(Math.max(...gauge.retrained))}` : "";
-    const now = isExact(state) && gauge.settled !== null ? said(gauge.settled) : "being evaluated";
+    const now = isExact(state) && gauge.settled !== null ? said(gauge.settled) + (data.former && ` by ${data.former}, the last picture`) : "being evaluated";
     gauges[g].querySelector("canvas").setAttribute("aria-label", `${gauge.label}: unlearned ${now}, original ${gauge.original === null ? "unknown" : said(gauge.original)}${band}`);
   });
   if (!scene) return ["heat", "before", "after"].forEach((name) => canvases[name].setAttribute("aria-label", "Being loaded."));

@@ -10,12 +10,12 @@ import pandas as pd
 import streamlit as st
 
 from ui import pictures
-from ui.answers import answer
 from ui.embedding_view import embedding_view
+from ui.present import headline, present
 from ui.remains import remains
 from ui.runtime import engine
 from ui.state import CLASSES, State, state, tell_notes, view, write_address
-from ui.waiting import give_up, ready
+from ui.waiting import ready
 from unlearn_core import zoo
 from unlearn_core.assets import AssetError
 from unlearn_core.embedding import GROUPS, Embedding, Group, Panel, finding, refit, request
@@ -130,7 +130,7 @@ def together(placed: Embedding) -> tuple[Embedding, bool]:
         return placed, False
     try:
         found = ready(refit(engine(), placed), 0.3, "Fitting one UMAP to all networks",
-                      lambda: st.session_state.pop("refit", None))
+                      lambda: st.session_state.pop("refit", None), "refit")
     except RuntimeError as problem:
         st.session_state.pop("refit")
         st.error(str(problem), icon=":material/error:")
@@ -163,22 +163,15 @@ def maps(visitor: State, shown: Embedding, scene: Scene, settled: Settled) -> No
 
 visitor = state()
 tell_notes(visitor)
-try:
-    wanted = visitor.choice()
-except ValueError as problem:
-    st.warning(f"{str(problem).capitalize()}.", icon=":material/info:")
+now = present(visitor)
+headline(now, visitor)
+if now.picture is None or now.former:
     st.stop()
-write_address(wanted, visitor)
-reached: tuple[Scene, Settled] | None = answer(visitor, wanted)
-if reached is None:
-    st.stop()
-scene, settled = reached
+scene, settled = now.picture
+wanted = settled.choice
 network = wanted.network
-if st.session_state.get("embedded") != wanted.key:
-    st.session_state["embedded"] = wanted.key
-    give_up()  # what was awaited for another choice
 
-headline = st.container()
+summary = st.container()
 with st.container(horizontal=True, vertical_alignment="bottom"):
     layers = zoo.LAYERS[network]
     if visitor.views.get("layer") in {name for other in zoo.LAYERS.values() for name in other} - set(layers):
@@ -203,7 +196,7 @@ except (AssetError, ValueError, RuntimeError) as problem:
 if placed is None:
     st.stop()
 shown, fitting = together(placed)
-headline.markdown(f"#### {finding(placed)}")
+summary.markdown(f"#### {finding(placed)}")
 maps(visitor, shown, scene, settled)
 st.caption(f"The playground's present choice: {method(wanted.method).title} on {zoo.TITLES[network]}, forgetting "
            f"{', '.join(CLASSES[c] for c in wanted.forget)}; its knobs are on the first page. Computed now on 2,000 "

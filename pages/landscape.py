@@ -12,7 +12,7 @@ import streamlit as st
 from ui.runtime import engine
 from ui.state import CLASSES, State, snap, state, tell_notes, view, write_address
 from ui.sweeps import sweeps
-from ui.waiting import give_up
+from ui.waiting import give_up, held, hold
 from unlearn_core import search as searches
 from unlearn_core.assets import AssetError
 from unlearn_core.audit.gauges import KINDS
@@ -61,10 +61,10 @@ def said(chosen: Choice, settings: dict[str, Value]) -> str:
     return ", ".join(f"{knobs[name].label} = {float(value):.3g}{knobs[name].unit}" for name, value in settings.items())
 
 
-def open_in_playground(visitor: State, settings: dict[str, float]) -> None:
+def open_in_playground(visitor: State, chosen: Choice, settings: dict[str, float]) -> None:
     """Go there with these values, each at the nearest slider position."""
-    knobs = numeric(visitor.method)
-    visitor.settings[visitor.method] |= {name: snap(knobs[name], value) for name, value in settings.items()}
+    knobs = numeric(chosen.method)
+    visitor.put(chosen.method, {name: snap(knobs[name], value) for name, value in settings.items()})
     st.switch_page("pages/playground.py")
 
 
@@ -188,11 +188,11 @@ def two_knobs(visitor: State, chosen: Choice, shown: Plane, rule: bool, ink: str
                              alt=f"Gauges over two knobs. {sentence}")
     if points := picked["selection"]["points"]:
         i, j = (round(points[0][axis]) for axis in ("x", "y"))
-        open_in_playground(visitor, {shown.x: shown.xs[i], shown.y: shown.ys[j]})
+        open_in_playground(visitor, chosen, {shown.x: shown.xs[i], shown.y: shown.ys[j]})
     if retrained is not None and not np.isnan(panels[GAP]).all():
         i, j = np.unravel_index(np.nanargmin(panels[GAP]), panels[GAP].shape)
         if st.button("Open the nearest in the playground", icon=":material/play_circle:"):
-            open_in_playground(visitor, {shown.x: shown.xs[i], shown.y: shown.ys[j]})
+            open_in_playground(visitor, chosen, {shown.x: shown.xs[i], shown.y: shown.ys[j]})
 
 
 # -- one knob -------------------------------------------------------------------------------------------------
@@ -304,13 +304,13 @@ def trouble(problem: Exception) -> str:
 
 def search_progress(visitor: State, chosen: Choice, asked: searches.Search, ink: str, live: bool) -> None:
     """Start, pause, resume; and what was found so far. `live` says whether it is run again every second."""
-    ticket = st.session_state.get("ticket")
+    ticket = held("search")
     running = ticket is not None and ticket.key == ("search", asked)
     if running and ticket.wait(0):
-        give_up()
+        give_up("search")
         try:
             if ticket.result() < asked.trials:  # it gave way to others
-                st.session_state["ticket"] = searches.request(engine(), asked)
+                hold("search", searches.request(engine(), asked))
         except (AssetError, ValueError, RuntimeError, OSError) as problem:
             st.session_state["search failed"] = (asked, trouble(problem))
         st.rerun()
@@ -332,16 +332,15 @@ def search_progress(visitor: State, chosen: Choice, asked: searches.Search, ink:
         if running:
             st.progress(min(done / asked.trials, 1.0), f"{done} of {asked.trials} trials: {ticket.note}")
             if st.button("Pause", icon=":material/pause:"):
-                give_up()
+                give_up("search")
                 st.rerun()
         elif elsewhere:
             st.progress(min(done / asked.trials, 1.0), f"{done} of {asked.trials} trials: another visitor runs this "
                         "search, or it is about to pause")
         elif done < asked.trials:
             if st.button("Resume" if done else "Search", icon=":material/play_arrow:", type="primary"):
-                give_up()
                 st.session_state.pop("search failed", None)
-                st.session_state["ticket"] = searches.request(engine(), asked)
+                hold("search", searches.request(engine(), asked))
                 st.rerun()
             if done:
                 st.caption(f"{done} of {asked.trials} trials are done and kept, also over a restart of the app.")
@@ -367,7 +366,7 @@ def search_found(visitor: State, chosen: Choice, asked: searches.Search, found: 
                 f"accuracy), found in trial {best + 1}. Judged on 200 training images of the forgotten class and on "
                 "900 images held out of training; test images are not used.")
     if st.button("Open the best in the playground", icon=":material/play_circle:"):
-        open_in_playground(visitor, first.values)
+        open_in_playground(visitor, chosen, first.values)
     st.markdown("##### Why did it choose this?")
     left, right = st.columns([0.55, 0.45])
     with left:
@@ -460,7 +459,7 @@ try:
                "validation images, never on test images. Whoever moves a slider goes first.")
     asked = asked_search(wanted, [name for name in (x, y) if name])
     if asked is not None:
-        live = getattr(st.session_state.get("ticket"), "key", None) == ("search", asked) or searches.running(asked)
+        live = getattr(held("search"), "key", None) == ("search", asked) or searches.running(asked)
         st.fragment(search_progress, run_every=1.0 if live else None)(visitor, wanted, asked, ink, live)
 except (AssetError, ValueError, RuntimeError) as problem:
     st.error(str(problem), icon=":material/error:")

@@ -7,11 +7,11 @@ import math
 import pandas as pd
 import streamlit as st
 
-from ui.answers import answer
-from ui.controls import knobs
+from ui.controls import knobs, take_point
 from ui.layers_view import layers_view
+from ui.present import headline, present, whose
 from ui.runtime import engine
-from ui.state import CLASSES, State, snap, state, tell_notes, view, write_address
+from ui.state import CLASSES, State, state, tell_notes, view, write_address
 from ui.waiting import give_up, ready
 from unlearn_core.anatomy import Group, Units, groups, stage_of
 from unlearn_core.engine import Scene, Settled
@@ -20,19 +20,12 @@ from unlearn_core.figures.layer_change import layer_change
 from unlearn_core.figures.layers import filter_tiles, group_bars, selected_by_layer, share_text, unit_bars
 from unlearn_core.figures.style import RETRAINED, RETRAINED_ON_DARK, UNLEARNED
 from unlearn_core.methods import method
-from unlearn_core.methods.selective import ALPHA
 from unlearn_core.zoo import TITLES
 
 NO_BAR = {"displayModeBar": False}
 SHARE = st.column_config.ProgressColumn(format="percent", min_value=0, max_value=1)
 SMALL_FILTER = 16  # inputs of a convolution whose filters can still be seen
 TILES = 8
-
-
-def moved(chosen: State) -> None:
-    """A drag was released: take its α."""
-    point = st.session_state["layers"]["point"]
-    chosen.settings[chosen.method]["alpha"] = snap(ALPHA, min(max(float(point["alpha"]), ALPHA.low), ALPHA.high))
 
 
 def picked(chosen: State, layers: tuple[str, ...]) -> None:
@@ -171,11 +164,13 @@ def ways(scene: Scene, settled: Settled, ink: str) -> None:
                "cancel out in I_D alone: ratios grow, and the ceiling is gone.")
     key = engine().ways_key(scene)
     if engine().pool.known(key) is None and st.session_state.get("ways") != key:
+        give_up("ways")  # of a choice that was left
         st.button(f"Measure in {len(WAYS)} ways", icon=":material/speed:",
                   on_click=lambda: st.session_state.update(ways=key),
                   help="As many passes over the 20,000 training images: some seconds, minutes on a busy server.")
         return
-    found = ready(engine().ways(scene), 0.4, "Measuring importances", lambda: st.session_state.pop("ways", None))
+    found = ready(engine().ways(scene), 0.4, "Measuring importances", lambda: st.session_state.pop("ways", None),
+                  "ways")
     if found is None or settled.alpha is None or settled.lam is None:
         return
     answers = {title: index.query(settled.alpha, settled.lam).selected for title, index in found.items()}
@@ -199,66 +194,58 @@ def ways(scene: Scene, settled: Settled, ink: str) -> None:
 @st.fragment
 def page(chosen: State) -> None:
     """Everything that reacts to a knob."""
-    try:
-        wanted = chosen.choice()
-    except ValueError as problem:
-        st.warning(f"{str(problem).capitalize()}.", icon=":material/info:")
-        return
-    found = answer(chosen, wanted)
+    tell_notes(chosen)
+    now = present(chosen, "ways")
+    headline(now, chosen)
+    whose(now)
     with sidebar:
-        knobs(chosen, found[0].ceiling if found else None)
-    if found is not None:
-        held = st.session_state.get("ticket")  # of a choice that was left before its answer came, or the measuring
-        if held is not None and held.key != engine().ways_key(found[0]):
-            give_up()
-    elif chosen.history and chosen.history[-1].scene == wanted.scene:
-        last = engine().scene(wanted).result()  # the last picture stays while the next is computed
-        found = last, engine().settle(last, chosen.history[-1]).result()
-    else:
+        knobs(chosen, now.picture[0].ceiling if now.picture is not None and not now.former else None)
+    if now.picture is None:
         return
-    scene, settled = found
-    if not chosen.history or chosen.history[-1] != settled.choice:
-        chosen.history = [*chosen.history[-50:], settled.choice]
+    scene, settled = now.picture
+    key = "former" if now.former else "picture"
     ink = RETRAINED_ON_DARK if st.context.theme.type == "dark" else RETRAINED
     stages, kinds = totals(scene, settled, list(map(stage_of, scene.layers))), totals(scene, settled, list(scene.kinds))
-
-    st.markdown(f"#### {finding(stages, kinds)}")
-    near_ceiling(scene, settled)
-    for sentence in settled.warnings if scene.ceiling is None else ():
-        st.info(sentence, icon=":material/info:")
     main = scene.layers[scene.kinds.index("head")]
-    options = [main, *(name for name in scene.layers if name != main)]
-    shown = chosen.views.get("tensor", main)
-    if settled.answers is not None:
-        st.caption("How to read this: a row is a layer, from the input on; its steps are a histogram of its weights' "
-                   "importance ratios (height under a square root). Drag α: what lies right of the line is selected "
-                   "and shrunk, the more the redder; “kept” is the mean multiplier. " + (
-                       "Hatched: beyond the ceiling no ratio can lie. " if scene.ceiling is not None else "") +
-                   "Click a layer's name to look inside it.")
-        if not chosen.plain:
-            layers_view(scene, settled, shown, lambda: moved(chosen), lambda: picked(chosen, scene.layers))
-    else:
-        st.caption("How to read this: a row is a layer, from the input on; the bar is how far its weights moved, "
-                   "relative to their size (‖ΔW‖ / ‖W‖), on a logarithmic axis.")
-        st.plotly_chart(layer_change(scene.layers, {method(wanted.method).title: settled.change}, (UNLEARNED,), ink),
-                        key="change", config=NO_BAR, alt=finding(stages, kinds))
-    with st.expander("The exact numbers of every layer", icon=":material/table:", expanded=chosen.plain):
-        layer_table(scene, settled)
-    st.caption(f"Computed now: {method(wanted.method).title} on {TITLES[wanted.network]}, forgetting "
-               f"{', '.join(CLASSES[c] for c in wanted.forget)}; no evaluation image is read here." + (
-                   " Per-sample importances are precomputed for each class, batch means are measured when asked for."
-                   if settled.answers is not None else ""))
-    by_group(stages, kinds, settled.answers is not None, ink)
+    with st.container(key=key):
+        st.markdown(f"#### {finding(stages, kinds)}")
+        near_ceiling(scene, settled)
+        for sentence in settled.warnings if scene.ceiling is None else ():
+            st.info(sentence, icon=":material/info:")
+        if settled.answers is not None:
+            st.caption("How to read this: a row is a layer, from the input on; its steps are a histogram of its "
+                       "weights' importance ratios (height under a square root). Drag α: what lies right of the line "
+                       "is selected and shrunk, the more the redder; “kept” is the mean multiplier. " + (
+                           "Hatched: beyond the ceiling no ratio can lie. " if scene.ceiling is not None else "") +
+                       "Click a layer's name to look inside it.")
+        else:
+            st.caption("How to read this: a row is a layer, from the input on; the bar is how far its weights moved, "
+                       "relative to their size (‖ΔW‖ / ‖W‖), on a logarithmic axis.")
+            st.plotly_chart(layer_change(scene.layers, {method(settled.choice.method).title: settled.change},
+                                         (UNLEARNED,), ink), key="change", config=NO_BAR,
+                            alt=finding(stages, kinds))
+    if settled.answers is not None and not chosen.plain:
+        layers_view(now, chosen.views.get("tensor", main), lambda: take_point(chosen, "layers", ("alpha",)),
+                    lambda: picked(chosen, scene.layers))
+    with st.container(key=f"{key}-details"):
+        with st.expander("The exact numbers of every layer", icon=":material/table:", expanded=chosen.plain):
+            layer_table(scene, settled)
+        st.caption(f"Computed now: {method(settled.choice.method).title} on {TITLES[settled.choice.network]}, "
+                   f"forgetting {', '.join(CLASSES[c] for c in settled.choice.forget)}; no evaluation image is read "
+                   "here." + (" Per-sample importances are precomputed for each class, batch means are measured when "
+                              "asked for." if settled.answers is not None else ""))
+        by_group(stages, kinds, settled.answers is not None, ink)
+    if now.former:
+        return
     st.markdown("#### Which filters, neurons and heads?")
-    layer = view(chosen, "tensor", options, "Layer", width=420,
+    layer = view(chosen, "tensor", [main, *(name for name in scene.layers if name != main)], "Layer", width=420,
                  format_func=lambda name: f"{name} · {scene.kinds[scene.layers.index(name)]}")
-    write_address(wanted, chosen)
+    write_address(settled.choice, chosen)
     inside(chosen, scene, settled, layer, ink)
     if settled.answers is not None:
         ways(scene, settled, ink)
 
 
 visitor = state()
-tell_notes(visitor)
 sidebar = st.sidebar.container()
 page(visitor)

@@ -6,45 +6,23 @@ import pandas as pd
 import streamlit as st
 
 from ui import pictures
-from ui.answers import answer
-from ui.controls import knobs, presets
+from ui.controls import knobs, presets, take_point
 from ui.live import live_view
+from ui.present import headline, present, whose
 from ui.runtime import engine
-from ui.state import CLASSES, State, snap, state, tell_notes, write_address
-from ui.waiting import give_up
+from ui.state import CLASSES, State, state, tell_notes
 from unlearn_core.audit.gauges import KINDS
-from unlearn_core.engine import Choice, Scene, Settled
+from unlearn_core.engine import Scene, Settled
 from unlearn_core.exhibits import Pictures
 from unlearn_core.figures.accuracy_change import accuracy_change
 from unlearn_core.figures.embedding import embedding
 from unlearn_core.figures.exhibits import exhibit_figure, picture_arrays
 from unlearn_core.figures.style import RETRAINED, RETRAINED_ON_DARK
 from unlearn_core.methods import method
-from unlearn_core.methods.selective import ALPHA, LAMBDA
 from unlearn_core.zoo import TITLES
 
 SHARE = st.column_config.ProgressColumn(format="percent", min_value=0, max_value=1)
 ARROWS = {"up": "↑ Higher is better", "match": "→ The nearer to the retrained band, the better"}
-
-
-def moved(chosen: State) -> None:
-    """A drag was released: take the point."""
-    point = st.session_state["live"]["point"]
-    settings = chosen.settings[chosen.method]
-    for knob in (ALPHA, LAMBDA):
-        if knob.name in settings and knob.name in point:
-            settings[knob.name] = snap(knob, min(max(float(point[knob.name]), knob.low), knob.high))
-
-
-def current(chosen: State) -> Choice:
-    """The choice to show: the valid one, or the last that was."""
-    try:
-        return chosen.choice()
-    except ValueError as problem:
-        st.warning(f"{str(problem).capitalize()}. The last picture stays.", icon=":material/info:")
-        if not chosen.history:
-            st.stop()
-        return chosen.history[-1]
 
 
 def gauges(scene: Scene, settled: Settled) -> None:
@@ -129,40 +107,13 @@ def provenance(scene: Scene, settled: Settled) -> str:
             f"outcome {wanted.key}.")
 
 
-@st.fragment
-def playground(chosen: State) -> None:
-    """Everything that reacts to a knob."""
-    if st.session_state.pop("undone", False):
-        st.rerun()
-    wanted = current(chosen)
-    found = answer(chosen, wanted)
-    with sidebar:
-        knobs(chosen, found[0].ceiling if found else None)
-        st.session_state["plain"] = plain = chosen.plain
-        st.toggle("Plain view", key="plain", on_change=lambda: setattr(chosen, "plain", st.session_state["plain"]),
-                  help="The same numbers and pictures in plain widgets: for screen readers, and where the canvas "
-                       "cannot run.")
-    if found is None:  # the last picture stays while the next is computed, or where there is none
-        if not chosen.history:
-            return
-        wanted = chosen.history[-1]
-        last = engine().scene(wanted).result()
-        found = last, engine().settle(last, wanted).result()
-    else:
-        give_up()  # of a choice that was left before its answer came
-    scene, settled = found
-    if not chosen.history or chosen.history[-1] != wanted:
-        chosen.history = [*chosen.history[-50:], wanted]
-    write_address(wanted, chosen)
-
-    presets(chosen)
-    st.markdown(f"#### {settled.verdict}")
+def details(scene: Scene, settled: Settled, plain: bool) -> None:
+    """All of an outcome that stands below the live view, or takes its place."""
+    wanted = settled.choice
     for sentence in settled.warnings:
         st.info(sentence, icon=":material/info:")
     if plain:
         gauges(scene, settled)
-    else:
-        live_view(scene, settled, lambda: moved(chosen), lambda: None)
     evaluation, classes = engine().evaluation, CLASSES
     st.caption(provenance(scene, settled))
     ink = RETRAINED_ON_DARK if st.context.theme.type == "dark" else RETRAINED
@@ -218,7 +169,31 @@ def playground(chosen: State) -> None:
     wall(scene, settled)
 
 
+@st.fragment
+def playground(chosen: State) -> None:
+    """Everything that reacts to a knob."""
+    if st.session_state.pop("undone", False):
+        st.rerun()
+    tell_notes(chosen)
+    shown = present(chosen)
+    presets(chosen)
+    headline(shown, chosen)
+    whose(shown)
+    with sidebar:
+        fits = shown.picture is not None and shown.wanted is not None and shown.picture[0].choice == shown.wanted.scene
+        knobs(chosen, shown.picture[0].ceiling if shown.picture is not None and fits else None)
+        st.session_state["plain"] = chosen.plain
+        st.toggle("Plain view", key="plain", on_change=lambda: setattr(chosen, "plain", st.session_state["plain"]),
+                  help="The same numbers and pictures in plain widgets: for screen readers, and where the canvas "
+                       "cannot run.")
+    if shown.picture is None:
+        return
+    if not chosen.plain:
+        live_view(shown, lambda: take_point(chosen, "live", ("alpha", "lambda")), lambda: None)
+    with st.container(key="former" if shown.former else "picture"):
+        details(*shown.picture, chosen.plain)
+
+
 visitor = state()
-tell_notes(visitor)
 sidebar = st.sidebar.container()
 playground(visitor)

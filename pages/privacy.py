@@ -10,11 +10,11 @@ import pandas as pd
 import streamlit as st
 
 from ui import pictures
-from ui.answers import answer
 from ui.attack_view import attack_view
+from ui.present import headline, present
 from ui.runtime import engine
-from ui.state import CLASSES, State, state, tell_notes, view, write_address
-from ui.waiting import give_up, ready
+from ui.state import CLASSES, State, state, tell_notes, view
+from ui.waiting import ready
 from unlearn_core import shadows, zoo
 from unlearn_core.assets import AssetError
 from unlearn_core.audit.evidence import ORIGINAL
@@ -288,18 +288,12 @@ def boxes(found: Report) -> None:
 
 visitor = state()
 tell_notes(visitor)
-try:
-    wanted = visitor.choice()
-except ValueError as problem:
-    st.warning(f"{str(problem).capitalize()}.", icon=":material/info:")
+now = present(visitor)
+headline(now, visitor)
+if now.picture is None or now.former:
     st.stop()
-write_address(wanted, visitor)
-reached = answer(visitor, wanted)
-if reached is None:
-    st.stop()
-if st.session_state.get("u_lira") != wanted.key:
-    give_up()  # of a choice that was left before its answer came
-scene, settled = reached
+scene, settled = now.picture
+wanted = settled.choice
 ink = RETRAINED_ON_DARK if st.context.theme.type == "dark" else RETRAINED
 
 summary = st.container()

@@ -87,13 +87,18 @@ def test_a_slider_and_a_preset_change_the_verdict_and_undo_takes_it_back(no_exce
     assert verdict(test) == before
 
 
-def test_forgetting_nothing_is_refused_in_a_sentence_and_keeps_the_picture(no_exception: list[AppTest]) -> None:
+def captions(test: AppTest) -> str:
+    return " ".join(c.value for c in test.caption)
+
+
+def test_forgetting_nothing_is_refused_in_a_sentence_and_dims_the_picture(no_exception: list[AppTest]) -> None:
     test = app()
     no_exception.append(test)
     before = verdict(test)
     choose(test, forget=())
     assert "at least one class must be forgotten" in test.warning[0].value
-    assert verdict(test) == before
+    assert "The last picture, dimmed: SSD on T-shirt, Small ResNet, α 4, λ 1" in captions(test)
+    assert before not in " ".join(m.value for m in test.markdown), "it is no answer to what is chosen"
     choose(test, forget=tuple(range(10)))
     assert "at least one class must be kept" in test.warning[0].value
     choose(test, forget=(0,))
@@ -125,20 +130,24 @@ def test_methods_without_a_landscape_show_their_own_pictures(no_exception: list[
     assert own <= {m.value.removeprefix("#### ") for m in test.markdown} and (own or method == "head_zeroing")
 
 
-def test_a_method_that_cannot_serve_says_why_and_keeps_the_picture(no_exception: list[AppTest]) -> None:
+def test_a_method_that_cannot_serve_says_why_and_shows_no_other_ones_picture(no_exception: list[AppTest]) -> None:
     test = app(network="small-vit")
     no_exception.append(test)
     before = verdict(test)
     choose(test, method="amnesiac")
     assert "cannot be used here" in test.info[0].value and "history" in test.info[0].value
-    assert verdict(test) == before and not test.error
-    choose(test, method="ssd")
-    assert not test.info and verdict(test) == before
+    assert test.query_params["method"] == "amnesiac" and not test.error
+    assert "picture" not in captions(test) and not test.get("plotly_chart")
+    next(b for b in test.button if b.label == "Back to SSD on T-shirt").click().run()
+    assert not test.info and verdict(test) == before and "method" not in test.query_params
 
 
-def test_a_run_that_diverges_says_so_and_keeps_the_picture(no_exception: list[AppTest],
-                                                           monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_that_diverges_says_so_and_is_tried_again_only_when_asked(no_exception: list[AppTest],
+                                                                        monkeypatch: pytest.MonkeyPatch) -> None:
+    runs = []
+
     def diverging(task: Task, settings: Settings, progress: Progress) -> Outcome:
+        runs.append(settings)
         outcome = METHODS["head_zeroing"].work(task, METHODS["head_zeroing"].settings(), progress)
         return replace(outcome, parameters={name: value / 0 for name, value in outcome.parameters.items()})
 
@@ -148,7 +157,12 @@ def test_a_run_that_diverges_says_so_and_keeps_the_picture(no_exception: list[Ap
     before = verdict(test)
     choose(test, method="neggrad")
     assert "diverged" in test.error[0].value and "Lower the learning rate" in test.error[0].value
-    assert verdict(test) == before
+    assert test.query_params["method"] == "neggrad" and not test.get("plotly_chart")
+    assert "diverged" in test.run().error[0].value and len(runs) == 1
+    settle(next(b for b in test.button if b.label == "Try again").click().run())
+    assert "diverged" in test.error[0].value and len(runs) == 2
+    next(b for b in test.button if b.label == "Back to SSD on T-shirt").click().run()
+    assert verdict(test) == before and not test.error
 
 
 def test_the_seed_is_a_part_of_the_address(no_exception: list[AppTest]) -> None:
@@ -158,10 +172,11 @@ def test_the_seed_is_a_part_of_the_address(no_exception: list[AppTest]) -> None:
     assert "Seed 3." in " ".join(c.value for c in test.caption)
     choose(test, method="ssd")
     assert "seed" not in test.query_params, "it has no randomness"
-    app(method="neggrad")  # so that the answer is at hand: notes are told in the page's first run alone
     odd = app(method="neggrad", seed="-1")
     no_exception.append(odd)
-    assert "seed" in odd.warning[0].value
+    assert "seed" in odd.warning[0].value, "also after the runs that waited for the answer"
+    choose(odd, forget=(1,))
+    assert not odd.warning
 
 
 @pytest.mark.parametrize("hostile, said", [
@@ -174,6 +189,7 @@ def test_the_seed_is_a_part_of_the_address(no_exception: list[AppTest]) -> None:
     ({"network": "../../etc/passwd"}, "there is no network"),
     ({"unit": "whole"}, "unit: one of per_sample, batch_mean expected"),
     ({"spam": "x" * 5000}, "not a part of this address"),
+    ({"network": " www.zq7.com"}, "no network ` www.zq7.com`"),  # as code: plain text would become a link
     ({"method": "neggrad", "seed": "9" * 5000}, "seed: a whole number in 0..999 expected"),
 ])
 def test_a_hostile_address_is_answered_in_a_sentence(hostile: dict[str, str], said: str) -> None:

@@ -196,13 +196,13 @@ def test_probes_have_a_panel_a_number_and_a_shade_only_with_seeds() -> None:
 
 SECTION = """
 import streamlit as st
-from ui.answers import answer
+from ui.present import present
 from ui.remains import remains
 from ui.state import state
 visitor = state()
-found = answer(visitor, visitor.choice())
-if found is not None:
-    remains(*found)
+shown = present(visitor)
+if shown.state == "current":
+    remains(*shown.picture)
 """
 
 

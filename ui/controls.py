@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import streamlit as st
 
 from ui.state import State, positions, snap
 from unlearn_core.engine import SEEDS
 from unlearn_core.methods import method
-from unlearn_core.methods.base import Hyperparameter
+from unlearn_core.methods.base import Hyperparameter, Value
 
 
 def knobs(state: State, limit: float | None) -> None:
@@ -37,15 +38,31 @@ def _widget(state: State, knob: Hyperparameter) -> None:
     said = f"{knob.meaning} Default: {knob.source}."
     if knob.scale == "choice":
         st.session_state[key] = settings[knob.name]
-        st.selectbox(knob.label, knob.choices, key=key, help=said, on_change=_take, args=(state, knob, key))
+        st.selectbox(knob.label, knob.choices, key=key, help=said, on_change=_take,
+                     args=(state, state.method, knob.name, key))
         return
     st.session_state[key] = snap(knob, float(settings[knob.name]))
     st.select_slider(knob.label, positions(knob), key=key, help=said, format_func=lambda v: f"{v:g}{knob.unit}",
-                     on_change=_take, args=(state, knob, key))
+                     on_change=_take, args=(state, state.method, knob.name, key))
 
 
-def _take(state: State, knob: Hyperparameter, key: str) -> None:
-    state.settings[state.method][knob.name] = st.session_state[key]
+def _take(state: State, method_name: str, knob: str, key: str) -> None:
+    state.put(method_name, {knob: st.session_state[key]})  # by now another method may be chosen
+
+
+def take_point(state: State, canvas: str, names: Sequence[str]) -> None:
+    """A drag on a canvas was released: take its point, unless it was made on a scene that is left by now.
+
+    What else a browser may send counts as nothing.
+    """
+    try:
+        point = st.session_state[canvas]["point"]
+        if point["scene"] == state.choice().scene.key:
+            known = {knob.name: knob for knob in method(state.method).hyperparameters if knob.name in names}
+            state.put(state.method, {name: snap(knob, min(max(float(point[name]), knob.low), knob.high))
+                                     for name, knob in known.items()})
+    except (KeyError, TypeError, ValueError, OverflowError):
+        return
 
 
 def presets(state: State) -> None:
@@ -61,16 +78,12 @@ def presets(state: State) -> None:
         st.button("Reset", icon=":material/restart_alt:", on_click=_apply(state, found.settings()), type="tertiary")
 
 
-def _apply(state: State, settings: dict[str, float | int | str]) -> Callable[[], None]:
-    def apply() -> None:
-        state.settings[state.method] = dict(settings)
-
-    return apply
+def _apply(state: State, settings: dict[str, Value]) -> Callable[[], None]:
+    return partial(state.put, state.method, settings)
 
 
 def undo(state: State) -> None:
-    """Back to the choice before the last settled one."""
-    state.history.pop()
-    state.adopt(state.history.pop())
+    """Back to the settled choice before this one."""
+    state.step_back()
     st.session_state["undone"] = True  # network, classes and method live outside the fragment
 

@@ -6,11 +6,11 @@ from collections.abc import Callable
 
 import streamlit as st
 
+from ui.present import Shown
 from ui.runtime import publish
 from ui.scripts import read
 from ui.state import positions
 from unlearn_core.anatomy import stage_of
-from unlearn_core.engine import Scene, Settled
 from unlearn_core.figures import style
 from unlearn_core.methods import method
 from unlearn_core.methods.selective import ALPHA
@@ -23,23 +23,26 @@ _mount = st.components.v2.component(
 )
 
 
-def layers_view(scene: Scene, settled: Settled, layer: str, on_point: Callable[[], None],
-                on_layer: Callable[[], None]) -> None:
+def layers_view(shown: Shown, layer: str, on_point: Callable[[], None], on_layer: Callable[[], None]) -> None:
     """Show the ratios of a method with importances; the component's state is in `st.session_state["layers"]`.
 
-    `on_point` runs when a drag of α is released (state ``point``: alpha and lambda), `on_layer` when a layer's row is
-    clicked (state ``layer``: its name).
+    `on_point` runs when a drag of α is released (state ``point``: alpha, lambda and the scene's key), `on_layer` when a
+    layer's row is clicked (state ``layer``: its name). A former picture says whose it is.
     """
-    if settled.answers is None:
-        raise ValueError(f"method: one with importances expected, got {settled.choice.method!r}")
+    if shown.picture is None or (settled := shown.picture[1]).answers is None:
+        raise ValueError(f"shown: a picture of a method with importances expected, got {shown.picture}")
+    scene = shown.picture[0]
     publish(scene)
     _mount(
         key="layers",
         data={
+            "key": scene.choice.key,
+            "former": "" if shown.moving else shown.former,
             "scene": f"lacuna/scene/{scene.choice.key}",
-            "alpha": {"ticks": positions(ALPHA), "value": settled.alpha, "label": ALPHA.label, "meaning": ALPHA.meaning,
+            "alpha": {"ticks": positions(ALPHA), "value": shown.point["alpha"], "label": ALPHA.label,
+                      "meaning": ALPHA.meaning,
                       "locked": all(knob.name != "alpha" for knob in method(scene.choice.method).hyperparameters)},
-            "lambda": settled.lam,
+            "lambda": shown.point["lambda"],
             "exact": {"alpha": settled.alpha, "lambda": settled.lam,
                       "share": (settled.answers.selected / scene.sizes).tolist(),
                       "multiplier": settled.answers.mean_multiplier.tolist(),

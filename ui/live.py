@@ -6,11 +6,11 @@ from collections.abc import Callable
 
 import streamlit as st
 
+from ui.present import Shown
 from ui.runtime import publish
 from ui.scripts import read
 from ui.state import positions
 from unlearn_core.audit.gauges import KINDS
-from unlearn_core.engine import Scene, Settled
 from unlearn_core.figures import style
 from unlearn_core.methods import method
 from unlearn_core.methods.selective import ALPHA, LAMBDA
@@ -23,25 +23,32 @@ _mount = st.components.v2.component(
 )
 
 
-def live_view(scene: Scene, settled: Settled, on_point: Callable[[], None], on_picked: Callable[[], None]) -> None:
-    """Show a scene and its settled outcome; the component's state is in `st.session_state["live"]`.
+def live_view(shown: Shown, on_point: Callable[[], None], on_picked: Callable[[], None]) -> None:
+    """Show a picture; the component's state is in `st.session_state["live"]`.
 
-    `on_point` runs when a drag is released (state ``point``: alpha and lambda), `on_picked` when an image is
-    clicked (state ``picked``: its number in the evaluation set).
+    `on_point` runs when a drag is released (state ``point``: alpha, lambda and the scene's key), `on_picked` when an
+    image is clicked (state ``picked``: its number in the evaluation set). A former picture is dimmed and says whose it
+    is. Where only alpha and lambda differ, the view goes to the point that is being computed, and interpolates.
     """
+    if shown.picture is None:
+        raise ValueError("shown: a picture expected, got none")
+    scene, settled = shown.picture
     publish(scene, settled)
     knobs = {knob.name for knob in method(scene.choice.method).hyperparameters}
     live = scene.index is not None
+    point = shown.point
     _mount(
         key="live",
         data={
+            "key": scene.choice.key,
+            "former": "" if shown.moving else shown.former,
             "scene": f"lacuna/scene/{scene.choice.key}",
             "points": f"lacuna/points/{scene.choice.key}" if live else None,
             "outcome": f"lacuna/outcome/{settled.choice.key}",
             "image": "lacuna/image/",
-            "alpha": {"ticks": positions(ALPHA), "value": settled.alpha, "label": ALPHA.label,
+            "alpha": {"ticks": positions(ALPHA), "value": point["alpha"], "label": ALPHA.label,
                       "meaning": ALPHA.meaning, "locked": "alpha" not in knobs} if live else None,
-            "lambda": {"ticks": positions(LAMBDA), "value": settled.lam, "label": LAMBDA.label,
+            "lambda": {"ticks": positions(LAMBDA), "value": point["lambda"], "label": LAMBDA.label,
                        "meaning": LAMBDA.meaning, "locked": False} if live else None,
             "gauges": [{
                 "id": name, "label": kind.title, "about": kind.about, "better": kind.better,

@@ -11,7 +11,7 @@ import streamlit as st
 from unlearn_core import zoo
 from unlearn_core.engine import SEEDS, Choice, choice
 from unlearn_core.methods import METHODS, method
-from unlearn_core.methods.base import Hyperparameter, Value
+from unlearn_core.methods.base import Hyperparameter, Settings, Value
 
 CLASSES = ("T-shirt", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Boot")
 DEFAULT = choice("small-resnet", (0,), "ssd", {})
@@ -31,7 +31,8 @@ class State:
         method: name of a method.
         settings: all knobs by method, so that switching methods and back loses nothing.
         history: settled choices, newest last, for undo.
-        notes: what was ignored or corrected in the address, told once.
+        notes: what was ignored or corrected in the address.
+        noted: the choice for which the notes are told.
         plain: whether plain widgets take the canvas's place.
         seed: owns the randomness of methods that have any.
         pair: the two methods that are compared in full.
@@ -45,6 +46,7 @@ class State:
         default_factory=lambda: {name: found.settings() for name, found in METHODS.items()})
     history: list[Choice] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    noted: Choice | None = None
     plain: bool = False
     seed: int = 0
     pair: tuple[str, str] = PAIR
@@ -58,12 +60,44 @@ class State:
         """
         return choice(self.network, self.forget, self.method, self.settings[self.method], self.seed)
 
+    def put(self, method_name: str, given: Settings) -> None:
+        """Set knobs of a method. There is no other way to set one.
+
+        Raises:
+            ValueError: for a knob that is not this method's, or a value that it does not allow; nothing is set then.
+        """
+        known = {knob.name: knob for knob in method(method_name).hyperparameters}
+        if unknown := sorted(set(given) - set(known)):
+            raise ValueError(f"{method_name}: hyper-parameters {', '.join(known)} expected, got {', '.join(unknown)}")
+        self.settings[method_name] |= {name: known[name].checked(value) for name, value in given.items()}
+
     def adopt(self, chosen: Choice) -> None:
         """Become that choice."""
         self.network, self.forget, self.method = chosen.network, chosen.forget, chosen.method
-        self.settings[chosen.method] = dict(chosen.settings)
+        self.put(chosen.method, dict(chosen.settings))
         if method(chosen.method).seeded:
             self.seed = chosen.seed
+
+    @property
+    def before(self) -> Choice:
+        """The last settled choice that is another than the present one; the default if there is none."""
+        try:
+            now = self.choice()
+        except ValueError:
+            now = None
+        return next((each for each in reversed(self.history) if each != now), DEFAULT)
+
+    def step_back(self) -> None:
+        """Become the choice before this one, and forget what was settled after it."""
+        chosen = self.before
+        while self.history and self.history[-1] != chosen:
+            self.history.pop()
+        self.adopt(chosen)
+
+    def note(self, sentence: str) -> None:
+        """Keep what the address got wrong, until something else is chosen."""
+        self.notes.append(sentence)
+        self.noted = self.choice()
 
 
 def state() -> State:
@@ -77,8 +111,9 @@ def state() -> State:
 def view(visitor: State, name: str, options: Sequence[str], label: str, **widget: object) -> str:
     """A select box for what a page shows beyond the choice, kept in the address; the first option is the default."""
     if visitor.views.get(name, options[0]) not in options:
-        st.warning(f"{name}: one of {', '.join(options)} expected, got {_short(visitor.views.pop(name))}; "
-                   f"{options[0]} is shown.", icon=":material/link_off:")
+        visitor.note(f"{name}: one of {', '.join(options)} expected, got {_short(visitor.views.pop(name))}; "
+                     f"{options[0]} is shown.")
+        st.warning(visitor.notes[-1], icon=":material/link_off:")
 
     def take() -> None:
         visitor.views[name] = st.session_state[f"view.{name}"]
@@ -151,19 +186,24 @@ def read_address(params: Mapping[str, str]) -> State:
         known.add(knob.name)
         if (given := params.get(knob.name)) is not None:
             value, note = read_value(knob, given)
-            found.settings[found.method][knob.name] = value
+            found.put(found.method, {knob.name: value})
             found.notes += [note] if note else []
     for name in sorted(set(params) - known):
         found.notes.append(f"{_short(name)}: not a part of this address; ignored.")
+    found.noted = found.choice()
     return found
 
 
 def tell_notes(visitor: State) -> None:
-    """Say once, in one box, what of the address was ignored or corrected."""
+    """Say in one box what of the address was ignored or corrected, until something else is chosen."""
+    try:
+        if visitor.noted != visitor.choice():
+            visitor.notes = []
+    except ValueError:
+        visitor.notes = []
     if visitor.notes:
         st.warning("Not everything in this address could be used:\n" + "".join(f"\n- {n}" for n in visitor.notes),
                    icon=":material/link_off:")
-        visitor.notes = []
 
 
 def read_value(knob: Hyperparameter, text: str) -> tuple[Value, str]:
@@ -204,6 +244,6 @@ def positions(knob: Hyperparameter) -> tuple[float, ...]:
 
 
 def _short(text: str) -> str:
-    """What a stranger wrote into the address, short and harmless enough to be repeated."""
+    """What a stranger wrote into the address, short and harmless enough to be repeated: as code nothing is a link."""
     plain = "".join(c if c.isalnum() or c in " .,-+_" else "?" for c in text[:24])
-    return f"“{plain}{'…' if len(text) > 24 else ''}”"
+    return f"`{plain}{'…' if len(text) > 24 else ''}`" if plain.strip() else "nothing"

@@ -3,62 +3,104 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import streamlit as st
 
 from unlearn_core.pool import Ticket
 
 T = TypeVar("T")
+ANSWER = "answer"
+"""The slot of the answer to what is chosen: pages share it. All others belong to one page."""
 
 
-def ready(ticket: Ticket[T], patience: float, what: str, on_cancel: Callable[[], None] | None = None) -> T | None:
-    """The ticket's result if it comes within `patience` seconds; else None, and a progress bar with Cancel.
+def held(slot: str) -> Ticket[Any] | None:
+    """What this session waits for in a slot."""
+    return _tickets().get(slot)
 
-    The session holds one ticket at a time: asking for something else gives up the last, so that work which
-    nobody waits for any more stops. Without `on_cancel`, a button that starts it again stands in for cancelled work.
+
+def hold(slot: str, ticket: Ticket[Any]) -> None:
+    """Wait for this in a slot, and for nothing else there: work that nobody waits for any more stops."""
+    give_up(slot)
+    _tickets()[slot] = ticket
+
+
+def give_up(*slots: str) -> None:
+    """Stop waiting in these slots."""
+    for slot in slots:
+        if (ticket := _tickets().pop(slot, None)) is not None:
+            ticket.release()
+
+
+def keep_only(*slots: str) -> None:
+    """Stop waiting in all other slots."""
+    give_up(*set(_tickets()) - set(slots))
+
+
+def arrive(page: str) -> None:
+    """Give up what only the page before waited for."""
+    if st.session_state.get("page") != page:
+        st.session_state["page"] = page
+        keep_only(ANSWER)
+
+
+def reached(ticket: Ticket[T], patience: float, slot: str) -> T | None:
+    """The ticket's result if it comes within `patience` seconds; else None, and the slot holds it.
 
     Raises:
         Exception: whatever the work raised.
     """
-    if st.session_state.get("cancelled") == ticket.key and not ticket.wait(0):
+    before = held(slot)
+    if before is not None and before.key == ticket.key:
         ticket.release()
-        if st.button("Start again", icon=":material/restart_alt:", help=f"{what} was cancelled."):
-            del st.session_state["cancelled"]
+        ticket = before  # a failure that happened behind the progress bar is told, not tried again
+    elif not ticket.wait(0):
+        hold(slot, ticket)
+    if not ticket.wait(patience):
+        return None
+    if held(slot) is ticket:
+        del _tickets()[slot]
+    return ticket.result()
+
+
+def ready(ticket: Ticket[T], patience: float, what: str, on_cancel: Callable[[], None] | None = None,
+          slot: str = "work") -> T | None:
+    """The ticket's result if it comes within `patience` seconds; else None, and a progress bar with Cancel.
+
+    A slot holds one ticket at a time: asking for something else there gives up the last. Without `on_cancel`, a button
+    that starts it again stands in for cancelled work.
+
+    Raises:
+        Exception: whatever the work raised.
+    """
+    cancelled = f"cancelled.{slot}"
+    if st.session_state.get(cancelled) == ticket.key and not ticket.wait(0):
+        ticket.release()
+        if st.button("Start again", icon=":material/restart_alt:", key=f"again.{slot}", help=f"{what} was cancelled."):
+            del st.session_state[cancelled]
             st.rerun()
         return None
-    held: Ticket[T] | None = st.session_state.get("ticket")
-    if held is not None and held.key == ticket.key:
-        ticket.release()
-        ticket = held  # a failure that happened behind the progress bar is told once, not tried for ever
-    elif not ticket.wait(0):
-        give_up()
-        st.session_state["ticket"] = ticket
-    if ticket.wait(patience):
-        if st.session_state.get("ticket") is ticket:
-            del st.session_state["ticket"]
-        return ticket.result()
-    with st.container(border=True):
-        _progress(ticket, what, on_cancel)
-    return None
+    key, found = ticket.key, reached(ticket, patience, slot)
+    if found is None:
+        progress(slot, what, on_cancel or (lambda: st.session_state.update({cancelled: key})))
+    return found
 
 
 @st.fragment(run_every=0.3)
-def _progress(ticket: Ticket[object], what: str, on_cancel: Callable[[], None] | None) -> None:
+def progress(slot: str, what: str, on_cancel: Callable[[], None]) -> None:
+    """How far the work in a slot is, and Cancel, in one row. The page is run again when it is done."""
     # A fragment of its own, run again and again: a run that blocked until the end would not hear Cancel.
-    if ticket.wait(0):
+    ticket = held(slot)
+    if ticket is None or ticket.wait(0):
         st.rerun()
-    st.progress(min(ticket.share, 1.0), f"{what}: {ticket.note or 'waiting for a free processor'}")
-    if st.button("Cancel", help="Stops the work and returns to the last picture."):
-        give_up()
-        if on_cancel is None:
-            st.session_state["cancelled"] = ticket.key
-        else:
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.progress(min(ticket.share, 1.0), f"{what}: {ticket.note or 'waiting for a free processor'}")
+        if st.button("Cancel", key=f"cancel.{slot}", help="Stops the work and returns to the last picture."):
+            give_up(slot)
             on_cancel()
-        st.rerun()
+            st.rerun()
 
 
-def give_up() -> None:
-    """Stop waiting for whatever this session waits for."""
-    if (held := st.session_state.pop("ticket", None)) is not None:
-        held.release()
+def _tickets() -> dict[str, Ticket[Any]]:
+    found: dict[str, Ticket[Any]] = st.session_state.setdefault("tickets", {})
+    return found

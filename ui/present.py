@@ -1,0 +1,155 @@
+"""What a page shows: the answer to what is chosen, or what stands in for it. No page decides this by itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, TypeVar, cast
+
+import streamlit as st
+
+from ui.runtime import engine
+from ui.state import CLASSES, State, write_address
+from ui.waiting import ANSWER, keep_only, progress, reached
+from unlearn_core import zoo
+from unlearn_core.assets import AssetError
+from unlearn_core.engine import Choice, Scene, Settled
+from unlearn_core.methods import method
+from unlearn_core.methods.base import NotApplicable
+from unlearn_core.pool import Ticket
+
+T = TypeVar("T")
+BOXES = {"invalid": (st.warning, ":material/info:"), "refused": (st.info, ":material/block:"),
+         "failed": (st.error, ":material/error:")}
+MOST_NAMED = 3  # knobs in the name of a choice
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What a page shows.
+
+    Attributes:
+        state: whether the picture answers what is chosen (``current``) or the former choice (``computing``, and
+            ``invalid`` while the choice is being edited into one); there is none if the method cannot serve
+            (``refused``) or its run ``failed``.
+        wanted: what address and widgets name; None while that is invalid.
+        picture: the scene and the outcome to draw; the outcome knows its own choice.
+        message: the headline: a verdict, what is being computed, or the sentence that stands in for the answer.
+    """
+
+    state: Literal["current", "computing", "invalid", "refused", "failed"]
+    wanted: Choice | None
+    picture: tuple[Scene, Settled] | None
+    message: str
+
+    @property
+    def former(self) -> str:
+        """Whose picture it is, if it is not that of the present choice; else empty."""
+        return "" if self.picture is None or self.state == "current" else brief(self.picture[1].choice)
+
+    @property
+    def moving(self) -> bool:
+        """Whether only alpha and lambda differ from the picture's, so that a canvas can interpolate what is wanted."""
+        return bool(self.former and self.wanted and self.picture and self.picture[0].choice == self.wanted.scene
+                    and self.picture[0].index is not None)
+
+    @property
+    def point(self) -> dict[str, float | None]:
+        """The alpha and lambda for a canvas to stand at: those that are wanted, as far as it can go there."""
+        if self.picture is None:
+            return {}
+        settled = self.picture[1]
+        wanted = dict(self.wanted.settings) if self.moving and self.wanted else {}
+        return {name: cast(float | None, wanted.get(name, value))
+                for name, value in (("alpha", settled.alpha), ("lambda", settled.lam))}
+
+
+def brief(chosen: Choice) -> str:
+    """A choice in a few words: "SSD on T-shirt"."""
+    return f"{method(chosen.method).title} on {' and '.join(CLASSES[c] for c in chosen.forget)}"
+
+
+def named(chosen: Choice) -> str:
+    """A choice with its network and first knobs."""
+    settings, knobs = dict(chosen.settings), method(chosen.method).hyperparameters
+    first = [knob for knob in knobs if not knob.advanced][:MOST_NAMED]
+    said = [f"{knob.label} {v:g}{knob.unit}" if isinstance(v := settings[knob.name], float) else
+            f"{knob.label} {v}".replace("_", " ") for knob in first]
+    return ", ".join([brief(chosen), zoo.TITLES[chosen.network], *said]) + (" …" if len(knobs) > len(first) else "")
+
+
+def present(visitor: State, *kept: str) -> Shown:
+    """What to show a visitor now; waits a moment for the answer, and puts the choice into the address.
+
+    When the choice has changed, everything that the session waited for is given up, but for the slots in `kept`.
+    """
+    try:
+        wanted = visitor.choice()
+    except ValueError as problem:
+        _arrive("", kept)
+        return Shown("invalid", None, _former(visitor), f"{str(problem).capitalize()}.")
+    _arrive(wanted.key, kept)
+    write_address(wanted, visitor)
+    if (failure := st.session_state.get("failure")) is not None:
+        return Shown(failure[0], wanted, None, failure[1])
+    try:
+        scene = reached(engine().scene(wanted), 0.4, ANSWER)
+        settled = None if scene is None else reached(engine().settle(scene, wanted), 1.5, ANSWER)
+    except (AssetError, ValueError, RuntimeError) as problem:
+        failure = ("refused", f"{method(wanted.method).title} cannot be used here. {problem}") \
+            if isinstance(problem, NotApplicable) else ("failed", str(problem))
+        st.session_state["failure"] = failure  # told until something else is chosen, not run again and again
+        return Shown(failure[0], wanted, None, failure[1])
+    if scene is None or settled is None:
+        return Shown("computing", wanted, _former(visitor), f"Computing {brief(wanted)} …")
+    if not visitor.history or visitor.history[-1] != wanted:
+        visitor.history = [*visitor.history[-50:], wanted]
+    return Shown("current", wanted, (scene, settled), settled.verdict)
+
+
+def headline(shown: Shown, visitor: State) -> None:
+    """What is shown, in a sentence. Its height is reserved, so that nothing below jumps."""
+    with st.container(key="headline", gap="small"):
+        if shown.state in BOXES:
+            box, icon = BOXES[shown.state]
+            with st.container(horizontal=True, vertical_alignment="center"):
+                box(shown.message, icon=icon)
+                if st.button(f"Back to {brief(visitor.before)}", icon=":material/undo:"):
+                    visitor.step_back()
+                    st.rerun()
+                if shown.state == "failed" and st.button("Try again", icon=":material/restart_alt:"):
+                    del st.session_state["failure"]
+                    st.rerun()
+        else:
+            st.markdown(f"#### {shown.message}")
+            if shown.state == "computing":
+                progress(ANSWER, "Under way", visitor.step_back)
+
+
+def whose(shown: Shown) -> None:
+    """Whose picture stands below, on pages that leave a former one standing."""
+    if shown.picture is not None:
+        st.caption(f"{'The last picture, dimmed' if shown.former else 'The picture'}: {named(shown.picture[1].choice)}")
+
+
+def _arrive(key: str, kept: tuple[str, ...]) -> None:
+    if st.session_state.get("presented") != key:
+        st.session_state["presented"] = key
+        st.session_state.pop("failure", None)
+        keep_only(*kept)
+
+
+def _former(visitor: State) -> tuple[Scene, Settled] | None:
+    """The last picture, if it is still at hand."""
+    if not visitor.history:
+        return None
+    chosen = visitor.history[-1]
+    scene = _glance(engine().scene(chosen))
+    settled = None if scene is None else _glance(engine().settle(scene, chosen))
+    return None if scene is None or settled is None else (scene, settled)
+
+
+def _glance(ticket: Ticket[T]) -> T | None:
+    if ticket.wait(0):
+        return ticket.result()
+    ticket.release()
+    return None
