@@ -10,7 +10,8 @@ what is wanted.
 - A setting *serves* unless it leaves forget accuracy more than 5 points above the highest retrained network's, or costs
   any single retained class 10 points or more against the lower of the original's accuracy and the retrained mean.
 - Among those that serve, the smallest |forget gap| + |retain gap| to the retrained mean wins, as in `tune`; at a tie,
-  the smaller loss of the class that lost most, then what was tried first.
+  the smaller loss of the class that lost most, then the larger alpha, then what was tried first. (Alpha was added to
+  this sentence after a first look: all alphas below lambda give one and the same network.)
 - Where none serves, the smallest sum of that gap and the loss of the class that lost most wins, and it is said that
   none serves.
 - A setting that costs some class 30 points or more is catastrophic; else one that leaves the class recognised is too
@@ -23,14 +24,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, lru_cache
 from statistics import mean
 from typing import Any, Literal
 
 from unlearn_core import assets
 from unlearn_core.methods import method
-from unlearn_core.methods.base import Value
+from unlearn_core.methods.base import Method, Value
 
 RECOGNISED, COSTLY, RUINED = 0.05, 0.10, 0.30
 """Forget accuracy above the retrained networks' from which the class is still recognised; losses of a retained class
@@ -89,13 +90,21 @@ class Effect:
         return round(abs(self.forget_gap) + abs(self.retain_gap), 6)
 
     @property
+    def recognised(self) -> bool:
+        """Whether the class is still recognised."""
+        return round(self.forget - self.highest, 6) > RECOGNISED
+
+    @property
+    def costly(self) -> bool:
+        """Whether some retained class lost too much."""
+        return round(self.worst_loss, 6) >= COSTLY
+
+    @property
     def name(self) -> Name:
         """What the setting is, by the rule."""
         if round(self.worst_loss, 6) >= RUINED:
             return "catastrophic"
-        if round(self.forget - self.highest, 6) > RECOGNISED:
-            return "too weak"
-        return "too costly" if round(self.worst_loss, 6) >= COSTLY else "sweet spot"
+        return "too weak" if self.recognised else "too costly" if self.costly else "sweet spot"
 
     @property
     def serves(self) -> bool:
@@ -169,9 +178,11 @@ def read(row: Sequence[Any], sizes: tuple[int, Sequence[int]]) -> Accuracies:
 
 def best(effects: Sequence[Effect]) -> Effect:
     """The setting that the rule chooses."""
-    if serving := [effect for effect in effects if effect.serves]:
-        return min(serving, key=lambda effect: (effect.gap, round(effect.worst_loss, 6)))
-    return min(effects, key=lambda effect: round(effect.gap + effect.worst_loss, 6))
+    def cost(effect: Effect) -> tuple[float, float, float]:
+        loss, alpha = round(effect.worst_loss, 6), -float(effect.settings.get("alpha", 0.0))
+        return (effect.gap, loss, alpha) if effect.serves else (round(effect.gap + loss, 6), loss, alpha)
+
+    return min([effect for effect in effects if effect.serves] or effects, key=cost)
 
 
 def effects(network: str, forget: tuple[int, ...], name: str) -> tuple[Effect, ...]:
@@ -235,10 +246,9 @@ def presets(network: str, forget: tuple[int, ...], name: str) -> tuple[Named, ..
     Raises:
         assets.AssetError: if the file was altered.
     """
-    found, tried, opens = method(name), effects(network, forget, name), opening(network, forget, name)
-    declared = [(title, found.settings(preset.settings), preset.about) for title, preset in found.presets.items()]
+    tried, opens, kept = effects(network, forget, name), opening(network, forget, name), declared(method(name))
     if opens is None:
-        return tuple(Named(*one, None) for one in declared)
+        return kept
 
     def effect(settings: dict[str, Value]) -> Effect | None:
         return next((one for one in tried if one.settings == settings), None)
@@ -246,18 +256,21 @@ def presets(network: str, forget: tuple[int, ...], name: str) -> tuple[Named, ..
     made: list[Named] = []
     for claim in CLAIMS:
         if claim == "sweet spot":
-            about = next((text for _, settings, text in declared if settings == opens.settings), "")
+            about = next((one.about for one in kept if one.settings == opens.settings), "")
             made.append(Named(claim if opens.serves else "best trade-off", opens.settings, about, opens.best))
             continue
-        fitting = [(title != claim, settings, text if title == claim else "") for title, settings, text in declared
-                   if title in CLAIMS and settings != opens.settings
-                   and any(one.settings == settings and one.name == claim for one in tried)]
+        others = [one for one in tried if one.name == claim and one.settings != opens.settings]
+        fitting = [one for one in kept if one.name in CLAIMS and effect(one.settings) in others]
         if fitting:
-            _, settings, about = min(fitting, key=lambda one: one[0])
-            made.append(Named(claim, settings, about, effect(settings)))
-        elif claim != "too costly" and (
-                shown := [one for one in tried if one.name == claim and one.settings != opens.settings]):
-            clearest = max(shown, key=lambda one: one.forget if claim == "too weak" else one.worst_loss)
+            one = min(fitting, key=lambda one: one.name != claim)
+            made.append(Named(claim, one.settings, one.about if one.name == claim else "", effect(one.settings)))
+        elif others and claim != "too costly":
+            clearest = max(others, key=lambda one: one.forget if claim == "too weak" else one.worst_loss)
             made.append(Named(claim, dict(clearest.settings), "", clearest))
-    return (*made, *(Named(title, settings, about, None if title in PUBLISHED else effect(settings))
-                     for title, settings, about in declared if title not in CLAIMS))
+    return (*made, *(replace(one, effect=effect(one.settings)) for one in kept if one.name not in CLAIMS))
+
+
+def declared(found: Method) -> tuple[Named, ...]:
+    """A method's presets under the names that it gives them, whatever they do to a request."""
+    return tuple(Named(name, found.settings(preset.settings), preset.about, None)
+                 for name, preset in found.presets.items())
