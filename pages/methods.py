@@ -45,11 +45,11 @@ st.markdown(
     "points above the highest retrained network's, or costs any one retained class 10 points or more. Where none "
     "serves, the page says so and opens on the best trade-off.\n\n"
     "Damage is judged on 100 images of each retained class that no network was trained on; forgetting on 300 training "
-    "images of the class. None of them is a test image or among the images that the gauges and audits show, so what "
-    "the page then shows is a fair check, and may disagree: with 100 images a class, a loss of 10 points has a standard "
-    "error of about 4.\n\n"
-    "*Sweet spot*, *too weak*, *too costly* and *catastrophic* name what a setting did to the request in hand, on these "
-    "same images: forgot at no great cost; left the class recognised; cost some class 10 points or more; 30 or more. "
+    "images of the class. None of them is a test image or among the images that the gauges and audits show. What the "
+    "page then shows is a check of its own, and may disagree: with 100 images a class, a loss of 10 points has a "
+    "standard error of about 4.\n\n"
+    "*Sweet spot*, *too weak*, *too costly* and *catastrophic* name what a setting did to the request in hand, on "
+    "these images: forgot at no great cost; left the class recognised; cost some class 10 points or more; 30 or more. "
     "*Official* and other settings of papers and repositories are shown under their own names, whatever they do here.")
 
 st.markdown("### Methods")
