@@ -64,8 +64,8 @@ def origin(state: State) -> str:
     if not opens.serves:
         faults = [f"leaves {100 * best.forget:.0f} % recognised"] if best.recognised else []
         faults += [f"costs {CLASSES[best.worst_class]} {100 * best.worst_loss:.0f} points"] if best.costly else []
-        return (f"No setting of this method serves here: the best of {opens.candidates} tried "
-                f"{' and '.join(faults)}. Shown is this best trade-off.")
+        return (f"None of {opens.candidates} settings tried serves here. It opens on the best trade-off, which "
+                f"{' and '.join(faults)}.")
     moved = [f"{knob.label} = {f'{v:g}' if isinstance(v, float) else v}{knob.unit}" for knob in found.hyperparameters
              if (v := best.settings[knob.name]) != knob.default]
     return (f"Opens on {', '.join(moved) or 'the general default'}, the best of {opens.candidates} settings on "
