@@ -26,9 +26,8 @@ from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from streamlit.proto.WidgetStates_pb2 import WidgetState
 
 from tests.conftest import CHROMIUM, FLAGS, REPOSITORY, start_server
-from ui.state import CLASSES, DEFAULT
+from ui.state import CLASSES, State
 from unlearn_core import zoo
-from unlearn_core.engine import choice
 from unlearn_core.methods import METHODS
 
 METHODS_USED = ("ssd", "lfssd", "assd", "head_zeroing", "partial_label_flip")
@@ -52,8 +51,7 @@ class Session:
 
     def __init__(self, address: str, record: Record, seed: int) -> None:
         self.address, self.record, self.rng = address, record, random.Random(seed)
-        self.network, self.forget, self.method = DEFAULT.network, DEFAULT.forget, DEFAULT.method
-        self.settings = {name: found.settings() for name, found in METHODS.items()}
+        self.visitor = State()  # what the server holds for this session
         self.sliders: dict[str, Delta] = {}
         self.widgets: dict[str, str] = {}  # label -> id, of those outside the fragment
         self.shown = ""  # key of the outcome on the page
@@ -64,7 +62,7 @@ class Session:
     @property
     def key(self) -> str:
         """Of the outcome that this visitor must be shown."""
-        return choice(self.network, self.forget, self.method, self.settings[self.method]).key
+        return self.visitor.choice().key
 
     async def run(self, until: float, lively: bool) -> None:
         """Visit, then act until it is over."""
@@ -83,11 +81,12 @@ class Session:
 
     async def move(self) -> None:
         """Let go of a slider, at a popular value or anywhere."""
-        name = self.rng.choice([name for name in ("alpha", "lambda") if name in self.settings[self.method]])
-        delta = self.sliders[f"{self.method}.{name}"]
+        knobs = self.visitor.settings[self.visitor.method]
+        name = self.rng.choice([name for name in ("alpha", "lambda") if name in knobs])
+        delta = self.sliders[f"{self.visitor.method}.{name}"]
         options = list(delta.new_element.slider.options)
         wanted = self.rng.choice([o for o in POPULAR if o in options] if self.rng.random() < 0.5 else options)
-        self.settings[self.method][name] = float(wanted)
+        knobs[name] = float(wanted)
         message = BackMsg()
         message.rerun_script.fragment_id = delta.fragment_id
         state = message.rerun_script.widget_states.widgets.add(id=delta.new_element.slider.id)
@@ -99,17 +98,17 @@ class Session:
         what = self.rng.choices(("Forget", "Method", "Network"), (6, 3, 1))[0]
         state = WidgetState(id=self.widgets[what])
         if what == "Forget":
-            self.forget = (self.rng.randrange(len(CLASSES)),)
-            state.string_array_value.data.append(CLASSES[self.forget[0]])
+            self.visitor.forget = (self.rng.randrange(len(CLASSES)),)
+            state.string_array_value.data.append(CLASSES[self.visitor.forget[0]])
         elif what == "Method":
-            self.method = self.rng.choice(METHODS_USED)
-            state.string_value = f"{METHODS[self.method].title} · {METHODS[self.method].family}"
+            self.visitor.method = self.rng.choice(METHODS_USED)
+            state.string_value = f"{METHODS[self.visitor.method].title} · {METHODS[self.visitor.method].family}"
         else:
-            self.network = self.rng.choice(list(zoo.TITLES))
-            state.string_value = zoo.TITLES[self.network]
+            self.visitor.network = self.rng.choice(list(zoo.TITLES))
+            state.string_value = zoo.TITLES[self.visitor.network]
         message = BackMsg()
         message.rerun_script.widget_states.widgets.append(state)
-        dampens = METHODS[self.method].importance is not None
+        dampens = METHODS[self.visitor.method].importance is not None
         await self.timed("scene changed" if dampens else "scene changed, other method", message)
 
     async def timed(self, what: str, message: BackMsg) -> None:

@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 
 from tests.conftest import REPOSITORY
 from unlearn_core import __main__ as command_line
-from unlearn_core import results, zoo
+from unlearn_core import openings, results, zoo
 from unlearn_core.__main__ import main
 from unlearn_core.data import fashion_mnist
 from unlearn_core.engine import choice
@@ -107,8 +107,21 @@ def test_audit_says_whether_it_can_be_told(capsys: pytest.CaptureFixture[str]) -
     assert "TPR at 1 % FPR" in capsys.readouterr().out
 
 
+def test_the_opening_is_used_when_asked_for_and_what_is_set_wins(capsys: pytest.CaptureFixture[str]) -> None:
+    opens = openings.start("small-resnet", (3,), "ssd")
+    assert opens != METHODS["ssd"].settings()
+    asked = answer(capsys, "run", "ssd", "--forget", "3", "--opening")
+    assert asked["settings"] == opens
+    assert asked["key"] == choice("small-resnet", (3,), "ssd", opens).key
+    assert answer(capsys, "run", "ssd", "--forget", "3")["settings"] == METHODS["ssd"].settings()
+    assert answer(capsys, "run", "ssd", "--forget", "3", "--opening", "--set", "alpha=7")["settings"] == \
+        opens | {"alpha": 7.0}
+    assert answer(capsys, "run", "ssd", "--forget", "3,4", "--opening")["settings"] == METHODS["ssd"].settings()
+
+
 @pytest.mark.parametrize("command, code, said", [
-    ("run magic", 2, "method: one of"), ("run ssd --forget 10", 2, "0..9"),
+    ("run ssd --forget 10 --opening", 2, "0..9"), ("run magic", 2, "method: one of"),
+    ("run ssd --forget 10", 2, "0..9"),
     ("run ssd --network big", 2, "network: one"),
     ("run ssd --set alpha=0", 2, "alpha: a number in [0.1, 100] expected, got 0.0"),
     ("run ssd --set alpha=nan", 2, "alpha: a number"), ("run ssd --set alpha", 2, "set: name=value expected"),

@@ -230,7 +230,7 @@ def test_other_ways_of_measuring_are_compared_at_one_alpha(opened: list[AppTest]
     wanted = choice("small-resnet", (9,), "ssd", {})
     scene = engine().scene(wanted).result()
     assert scene.index is not None
-    test = page(opened, forget="9")
+    test = page(opened, forget="9", alpha="4")
     assert any("Measure in" in b.label for b in test.button), "not before it is asked for"
     engine().pool.keep(engine().ways_key(scene), dict.fromkeys(WAYS, scene.index))
     test.run()

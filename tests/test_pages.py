@@ -16,7 +16,7 @@ from streamlit.testing.v1 import AppTest
 from tests.conftest import REPOSITORY
 from ui import routes
 from ui.runtime import engine, publish, published
-from ui.state import DEFAULT, read_address
+from ui.state import DEFAULT, read_address, start
 from unlearn_core.engine import Scene, Settled
 from unlearn_core.exhibits import Exhibit
 from unlearn_core.methods import METHODS
@@ -252,7 +252,7 @@ def test_switching_methods_keeps_each_ones_settings(no_exception: list[AppTest])
     test = app(alpha="2")
     no_exception.append(test)
     choose(test, method="lfssd")
-    assert test.select_slider(key="lfssd.alpha").value == METHODS["lfssd"].settings()["alpha"]
+    assert test.select_slider(key="lfssd.alpha").value == start("small-resnet", (0,), "lfssd")["alpha"]
     choose(test, method="ssd")
     assert test.select_slider(key="ssd.alpha").value == 2.0
 

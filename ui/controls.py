@@ -7,7 +7,9 @@ from functools import partial
 
 import streamlit as st
 
-from ui.state import State, positions, snap
+from ui.state import CLASSES, State, positions, snap, start
+from unlearn_core import openings
+from unlearn_core.assets import AssetError
 from unlearn_core.engine import SEEDS
 from unlearn_core.methods import method
 from unlearn_core.methods.base import Hyperparameter, Value
@@ -16,6 +18,8 @@ from unlearn_core.methods.base import Hyperparameter, Value
 def knobs(state: State, limit: float | None) -> None:
     """One widget per hyper-parameter; the advanced ones one click away."""
     declared = method(state.method).hyperparameters
+    if said := origin(state):
+        st.caption(said)
     for knob in declared:
         if not knob.advanced:
             _widget(state, knob)
@@ -65,17 +69,43 @@ def take_point(state: State, canvas: str, names: Sequence[str]) -> None:
         return
 
 
+def origin(state: State) -> str:
+    """Where the settings that the request opens with come from, in a sentence; empty where there is nothing to say."""
+    try:
+        opens = openings.opening(state.network, state.forget, state.method)
+    except (AssetError, OSError) as problem:
+        return f"Opens on the general defaults: {problem}"
+    if opens is None:
+        return "Several classes open on the general defaults." if len(state.forget) > 1 else ""
+    best, found = opens.best, method(state.method)
+    if not opens.serves:
+        faults = [f"leaves {100 * best.forget:.0f} % recognised"] if best.recognised else []
+        faults += [f"costs {CLASSES[best.worst_class]} {100 * best.worst_loss:.0f} points"] if best.costly else []
+        return (f"None of {opens.candidates} settings tried serves here. It opens on the best trade-off, which "
+                f"{' and '.join(faults)}.")
+    moved = [f"{knob.label} = {f'{v:g}' if isinstance(v, float) else v}{knob.unit}" for knob in found.hyperparameters
+             if (v := best.settings[knob.name]) != knob.default]
+    return (f"Opens on {', '.join(moved) or 'the general default'}, the best of {opens.candidates} settings on "
+            "validation images.")
+
+
 def presets(state: State) -> None:
-    """The method's named settings, undo and reset, in one row."""
+    """The settings that have a name on this request, undo and reset, in one row."""
     found = method(state.method)
+    try:
+        offered = openings.presets(state.network, state.forget, state.method)
+    except (AssetError, OSError):
+        offered = openings.declared(found)
     with st.container(horizontal=True, gap="small"):
-        for name, preset in found.presets.items():
-            st.button(name.capitalize(), help=preset.about, key=f"preset.{found.name}.{name}",
-                      on_click=_apply(state, {**found.settings(), **preset.settings}))
+        for preset in offered:
+            said = preset.effect.said(CLASSES) if preset.effect else ""
+            st.button(preset.name[0].upper() + preset.name[1:], help=" ".join(filter(None, (preset.about, said))),
+                      key=f"preset.{found.name}.{preset.name}", on_click=_apply(state, preset.settings))
         st.space("stretch")
         st.button("Undo", icon=":material/undo:", disabled=len(state.history) < 2, on_click=lambda: undo(state),
                   type="tertiary")
-        st.button("Reset", icon=":material/restart_alt:", on_click=_apply(state, found.settings()), type="tertiary")
+        st.button("Reset", icon=":material/restart_alt:", type="tertiary",
+                  on_click=_apply(state, start(state.network, state.forget, state.method)))
 
 
 def _apply(state: State, settings: dict[str, Value]) -> Callable[[], None]:

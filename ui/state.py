@@ -8,17 +8,28 @@ from functools import cache
 
 import streamlit as st
 
-from unlearn_core import zoo
+from unlearn_core import openings, zoo
+from unlearn_core.assets import AssetError
 from unlearn_core.engine import SEEDS, Choice, choice
 from unlearn_core.methods import METHODS, method
 from unlearn_core.methods.base import Hyperparameter, Settings, Value
 
 CLASSES = ("T-shirt", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Boot")
-DEFAULT = choice("small-resnet", (0,), "ssd", {})
 PAIR = ("ssd", "retrain")
 VIEWS = ("layer", "map", "filter", "statistic", "x", "y", "measure", "tensor")
 """Names of `State.views`: no hyper-parameter may have one of them."""
 ADDRESS_VERSION = "1"
+
+
+def start(network: str, forget: tuple[int, ...], name: str) -> dict[str, Value]:
+    """The knobs that a request opens with; the general defaults if the bundled openings cannot be read."""
+    try:
+        return openings.start(network, forget, name)
+    except (AssetError, OSError):
+        return method(name).settings()
+
+
+DEFAULT = choice("small-resnet", (0,), "ssd", start("small-resnet", (0,), "ssd"))
 
 
 @dataclass
@@ -29,7 +40,6 @@ class State:
         network: name of a bundled network.
         forget: numbers of the classes to forget; may be momentarily invalid while being edited.
         method: name of a method.
-        settings: all knobs by method, so that switching methods and back loses nothing.
         history: settled choices, newest last, for undo.
         notes: what was ignored or corrected in the address.
         noted: the choice for which the notes are told.
@@ -42,8 +52,6 @@ class State:
     network: str = DEFAULT.network
     forget: tuple[int, ...] = DEFAULT.forget
     method: str = DEFAULT.method
-    settings: dict[str, dict[str, Value]] = field(
-        default_factory=lambda: {name: found.settings() for name, found in METHODS.items()})
     history: list[Choice] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     noted: Choice | None = None
@@ -51,6 +59,23 @@ class State:
     seed: int = 0
     pair: tuple[str, str] = PAIR
     views: dict[str, str] = field(default_factory=dict)
+    _settings: dict[str, dict[str, Value]] = field(default_factory=dict)
+    _request: tuple[str, tuple[int, ...]] | None = None
+
+    @property
+    def settings(self) -> dict[str, dict[str, Value]]:
+        """All knobs by method, so that switching methods and back loses nothing.
+
+        Where the network or the classes have changed, knobs that stood at their opening follow to the new one; those
+        of a method that the visitor has touched stay.
+        """
+        wanted = self.network, self.forget
+        if self._request is None or (wanted != self._request and 0 < len(self.forget) < len(CLASSES)):
+            before, self._request = self._request, wanted
+            for name in METHODS:
+                if before is None or self._settings[name] == start(*before, name):
+                    self._settings[name] = start(*wanted, name)
+        return self._settings
 
     def choice(self) -> Choice:
         """The checked choice.
@@ -126,7 +151,10 @@ def view(visitor: State, name: str, options: Sequence[str], label: str, **widget
 
 
 def write_address(chosen: Choice, visitor: State) -> None:
-    """Put the choice and the views into the address; defaults are left out, so the bare address is the default page."""
+    """Put the choice and the views into the address, of the knobs those that are not as the request opens.
+
+    So the bare address is the default page.
+    """
     wanted = {"v": ADDRESS_VERSION} if chosen != DEFAULT else {}
     if visitor.plain:
         wanted["plain"] = "1"
@@ -141,8 +169,8 @@ def write_address(chosen: Choice, visitor: State) -> None:
     wanted |= visitor.views
     if chosen.seed:
         wanted["seed"] = str(chosen.seed)
-    defaults = method(chosen.method).settings()
-    wanted |= {k: f"{v:g}" if isinstance(v, float) else str(v) for k, v in chosen.settings if v != defaults[k]}
+    opens = start(chosen.network, chosen.forget, chosen.method)
+    wanted |= {k: f"{v:g}" if isinstance(v, float) else str(v) for k, v in chosen.settings if v != opens[k]}
     if st.query_params.to_dict() != wanted:
         st.query_params.from_dict(wanted)
 
@@ -185,7 +213,7 @@ def read_address(params: Mapping[str, str]) -> State:
     for knob in method(found.method).hyperparameters:
         known.add(knob.name)
         if (given := params.get(knob.name)) is not None:
-            value, note = read_value(knob, given)
+            value, note = read_value(knob, given, found.settings[found.method][knob.name])
             found.put(found.method, {knob.name: value})
             found.notes += [note] if note else []
     for name in sorted(set(params) - known):
@@ -206,19 +234,19 @@ def tell_notes(visitor: State) -> None:
                    icon=":material/link_off:")
 
 
-def read_value(knob: Hyperparameter, text: str) -> tuple[Value, str]:
-    """A knob's value as written in an address, and what was done to it ("" if nothing)."""
+def read_value(knob: Hyperparameter, text: str, otherwise: Value) -> tuple[Value, str]:
+    """A knob's value as written in an address, or another if it is none, and what was done to it ("" if nothing)."""
     if knob.scale == "choice":
         for allowed in knob.choices:
             if text == str(allowed):
                 return allowed, ""
-        return knob.default, f"{knob.name}: one of {', '.join(map(str, knob.choices))} expected, got {_short(text)}."
+        return otherwise, f"{knob.name}: one of {', '.join(map(str, knob.choices))} expected, got {_short(text)}."
     try:
         value = float(text)
     except ValueError:
         value = float("nan")
     if value != value:
-        return knob.default, f"{knob.name}: a number in [{knob.low:g}, {knob.high:g}] expected, got {_short(text)}."
+        return otherwise, f"{knob.name}: a number in [{knob.low:g}, {knob.high:g}] expected, got {_short(text)}."
     clamped = min(max(value, knob.low), knob.high)
     if clamped != value:
         return clamped, f"{knob.name}: {_short(text)} is outside [{knob.low:g}, {knob.high:g}]; {clamped:g} is shown."

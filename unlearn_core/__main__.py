@@ -22,7 +22,7 @@ from typing import TextIO
 import numpy as np
 from tqdm import tqdm
 
-from unlearn_core import zoo
+from unlearn_core import openings, zoo
 from unlearn_core.assets import AssetError
 from unlearn_core.audit.evidence import ORIGINAL
 from unlearn_core.audit.gauges import KINDS
@@ -79,6 +79,8 @@ def _parser() -> argparse.ArgumentParser:
         one.add_argument("--network", default="small-resnet")
         one.add_argument("--forget", type=_classes, default=(0,), metavar="0,3", help="class numbers (default: 0)")
         one.add_argument("--seed", type=int, default=0)
+        one.add_argument("--opening", action="store_true", help="start from what the app opens this request with "
+                         "(if it has an opening) instead of the general defaults; --set overrides either")
         one.add_argument("--set", nargs="+", action="extend", default=[], metavar="name=value")
         one.add_argument("--quiet", action="store_true", help="no progress bar")
         if name == "run":
@@ -141,6 +143,9 @@ def _values(text: str) -> Range | tuple[Value, ...]:
 
 def _choice(arguments: argparse.Namespace) -> Choice:
     settings = {name: _value(text) for name, text in _pairs("set", arguments.set).items()}
+    if arguments.opening:
+        checked = choice(arguments.network, arguments.forget, arguments.method, settings)
+        settings = openings.start(checked.network, checked.forget, checked.method) | settings
     return choice(arguments.network, arguments.forget, arguments.method, settings, arguments.seed)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import gzip
+import json
 import os
 import shutil
 import time
@@ -17,6 +18,7 @@ from dataclasses import replace
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -25,7 +27,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from unlearn_core import assets, data, zoo
+from unlearn_core import assets, data, tune, zoo
 from unlearn_core.audit import remains
 from unlearn_core.audit.membership import statistics
 from unlearn_core.audit.similarity import layer_features
@@ -37,6 +39,7 @@ from unlearn_core.gram import measure_grams
 from unlearn_core.history import ClassRecorder
 from unlearn_core.importance import Estimator, Loss
 from unlearn_core.landscape import ESTIMATORS, GRID_LAMBDAS, gauges
+from unlearn_core.methods import METHODS
 from unlearn_core.progress import silent
 from unlearn_core.projection import fit_map
 from unlearn_core.scenario import Scenario
@@ -353,6 +356,26 @@ def make_remains(architecture: str, jobs: int) -> None:
             done.result()
 
 
+def make_openings(architecture: str) -> None:
+    """Try what each request could open with, method by method; finished ones are kept, on one thread."""
+    torch.set_num_threads(1)
+    file = assets.ROOT / f"openings/{architecture}.json"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    found: dict[str, Any] = json.loads(file.read_text("utf-8")) if file.exists() else {
+        "images": [len(tune.judged_images(0)[0]), [VALIDATED] * 10],
+        "reference": {str(label): tune.reference_row(architecture, label) for label in range(10)}, "methods": {}}
+    quick_first = sorted((m for m in METHODS.values() if m.name != "retrain"), key=lambda m: m.seeded)
+    todo = [(m, label) for m in quick_first for label in range(10)
+            if str(label) not in found["methods"].get(m.name, {"requests": {}})["requests"]]
+    for m, label in tqdm(todo, desc=f"openings of {architecture}"):
+        rows = tune.try_request(architecture, label, m.name)
+        kept = found["methods"].setdefault(m.name, {"defaults": m.settings(), "requests": {}})
+        kept["requests"][str(label)] = rows
+        partial_file = file.with_suffix(".partial")
+        partial_file.write_text(json.dumps(found, separators=(",", ":")) + "\n", "utf-8")
+        partial_file.replace(file)
+
+
 def _save(name: str, arrays: Mapping[str, npt.NDArray[np.generic]]) -> None:
     (assets.ROOT / name).parent.mkdir(parents=True, exist_ok=True)
     np.savez_compressed(assets.ROOT / name, **arrays)  # type: ignore[arg-type]
@@ -372,6 +395,8 @@ ABOUT = {
     "histories": "sums of the updates that each class caused in the last recorded epochs of training",
     "comparisons": "every method at its defaults: measures of each seed, predictions and positions of the first",
     "remains": "probe, relearning and CKA of the original, head zeroing and every retrained seed",
+    "openings": "settings tried for each request and method, and how many of the judged images each still recognises, "
+                "of the forgotten class and of each class (unlearn_core.openings)",
     "tuning": "settings tried when a method's defaults were chosen, best first (python -m unlearn_core.tune)",
     "landscapes": "SSD at its defaults on an (alpha, lambda) grid: gauges, map positions, predictions; or the gauges "
                   "for each way to measure importances, (classes, alphas, lambdas, 3)",
@@ -389,7 +414,7 @@ def main() -> None:
     """Run one stage, or all of them in order."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     stages = ["data", "networks", "shadows", "references", "others", "importances", "maps", "landscapes",
-              "estimators", "grams", "histories", "comparisons", "remains"]
+              "estimators", "grams", "histories", "comparisons", "remains", "openings"]
     parser.add_argument("stage", nargs="?", default="all", choices=["all", *stages])
     parser.add_argument("--architectures", nargs="+", default=list(SEEDS), choices=list(SEEDS))
     parser.add_argument("--jobs", type=int, default=2, help="trainings at once, one thread each")
@@ -411,7 +436,8 @@ def main() -> None:
                         ("landscapes", make_landscapes),
                         ("estimators", make_estimators), ("grams", make_grams),
                         ("histories", make_histories), ("comparisons", partial(make_comparisons, jobs=chosen.jobs)),
-                        ("remains", partial(make_remains, jobs=chosen.jobs))):
+                        ("remains", partial(make_remains, jobs=chosen.jobs)),
+                        ("openings", make_openings)):
         if stage in wanted:
             for architecture in chosen.architectures:
                 make(architecture)

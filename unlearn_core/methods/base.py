@@ -42,7 +42,7 @@ class Hyperparameter:
         label: the field's symbol or word.
         meaning: one line, in plain words.
         source: where the default comes from.
-        default: the value the app opens with.
+        default: the general default, which holds where a request has no opening of its own (see `openings`).
         scale: how a slider moves through the range, or ``choice``.
         low: smallest value allowed (numbers only).
         high: largest value allowed (numbers only).
