@@ -696,6 +696,7 @@ function draw(state) {
     if (state.still) drawChange(state, eased);
     else {
       layerAnswers(state.sums, alpha, lambda, state.answers);
+      if (exact && data.exact) Object.assign(state.answers, data.exact); // the histogram is exact only up to a bin
       drawHeat(surfaces.heat, state.layout, scene, state.sums, state.answers, { alpha, lambda, ceiling, domain: state.domain }, theme);
     }
     drawMaps(state, spot, eased);

@@ -213,4 +213,4 @@ st.dataframe(numbers(shown), hide_index=True)
 if fitting:
     st.caption("What remains of the forget set in the network is told once the joint map is there or cancelled.")
 else:  # a session waits for one thing at a time
-    remains(scene, settled)
+    remains(scene, settled, now.audit)

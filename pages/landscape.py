@@ -9,6 +9,7 @@ from functools import partial
 import numpy as np
 import streamlit as st
 
+from ui.present import headline, present
 from ui.runtime import engine
 from ui.state import CLASSES, State, snap, state, tell_notes, view, write_address
 from ui.sweeps import sweeps
@@ -153,15 +154,16 @@ def finding(chosen: Choice, shown: Plane, values: np.ndarray,
     if not known.any():
         return "The first points are being evaluated.", None
     if retrained is None:
-        return ("No retrained networks are bundled for this request (they are for single classes), so which setting "
-                "is best cannot be said."), None
+        return "There is no retrained network to measure the distance to, so no setting is called nearest.", None
+    if known.sum() < known.size / 2:
+        return f"{known.sum()} of {known.size} settings are evaluated; a finding follows when half of them are.", None
     good = as_retrained(values, retrained, image_counts(engine(), chosen.forget))
     gaps = gap(values, retrained)
     best = np.unravel_index(np.nanargmin(gaps), gaps.shape)
     at = said(chosen, {shown.x: shown.xs[best[0]], shown.y: shown.ys[best[1]]})
-    count = f"{good.sum()} of {known.sum()} settings are" if good.any() else f"None of {known.sum()} settings is"
-    return (f"{count} as good as retraining in all three gauges; nearest in accuracy is {at}, {gaps[best]:.1f} points "
-            "away."), good
+    count = f"{good.sum()} of {known.sum()} settings meet" if good.any() else f"None of {known.sum()} settings meets"
+    return (f"{count} the retrained networks in all three gauges; nearest to them in accuracy is {at}, "
+            f"{gaps[best]:.1f} points away."), good
 
 
 def two_knobs(visitor: State, chosen: Choice, shown: Plane, rule: bool, ink: str, live: bool) -> None:
@@ -412,11 +414,11 @@ def search_found(visitor: State, chosen: Choice, asked: searches.Search, found: 
 
 visitor = state()
 tell_notes(visitor)
-try:
-    wanted = visitor.choice()
-except ValueError as problem:
-    st.warning(f"{str(problem).capitalize()}.", icon=":material/info:")
+now = present(visitor, "search", "rule")
+headline(now, visitor)
+if now.wanted is None:
     st.stop()
+wanted = now.wanted
 ink = RETRAINED_ON_DARK if st.context.theme.type == "dark" else RETRAINED
 knobs = numeric(wanted.method)
 if not knobs:

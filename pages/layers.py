@@ -45,7 +45,7 @@ def finding(stages: dict[str, Group], kinds: dict[str, Group]) -> str:
     """Where most of the change sits, in one sentence."""
     order = sorted(stages, key=lambda name: -stages[name].share)
     if not stages[order[0]].share:
-        return "Nothing was forgotten here: no layer moved."
+        return "No layer moved."
     shown = order[:1] if stages[order[0]].share >= 0.9 or len(order) == 1 else order[:2]
     first, *second = (f"{stages[name].share:.0%}" for name in shown)
     last = kinds["head"]

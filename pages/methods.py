@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
-
 import pandas as pd
 import streamlit as st
 
-from ui.state import state, tell_notes, write_address
+from ui.present import headline, present
+from ui.state import state, tell_notes
 from unlearn_core import assets
 from unlearn_core.methods import METHODS
 
 visitor = state()
 tell_notes(visitor)
+headline(present(visitor), visitor)
 
 st.markdown("### A network is asked to forget. Did it?")
 st.markdown(
@@ -85,6 +85,3 @@ try:
                                    for name, f in assets.manifest().files.items()]), hide_index=True)
 except assets.AssetError as problem:
     st.error(str(problem), icon=":material/error:")
-
-with suppress(ValueError):  # an empty request is explained on the playground; the address keeps the last good one
-    write_address(visitor.choice(), visitor)

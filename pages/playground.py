@@ -18,6 +18,7 @@ from unlearn_core.figures.accuracy_change import accuracy_change
 from unlearn_core.figures.embedding import embedding
 from unlearn_core.figures.exhibits import exhibit_figure, picture_arrays
 from unlearn_core.figures.style import RETRAINED, RETRAINED_ON_DARK
+from unlearn_core.judgement import Readings
 from unlearn_core.methods import method
 from unlearn_core.zoo import TITLES
 
@@ -25,19 +26,20 @@ SHARE = st.column_config.ProgressColumn(format="percent", min_value=0, max_value
 ARROWS = {"up": "↑ Higher is better", "match": "→ The nearer to the retrained band, the better"}
 
 
-def gauges(scene: Scene, settled: Settled) -> None:
+def gauges(readings: Readings) -> None:
     """The gauges in plain widgets."""
     for column, (name, kind) in zip(st.columns(len(KINDS)), KINDS.items(), strict=True):
-        reading, band = settled.gauges[name], [seed[name].value for seed in scene.retrained]
+        reading, band = readings.gauges[name], [seed[name].value for seed in readings.band]
         with column.container(border=True):
             st.metric(kind.title, f"{reading.value:.1%}",
-                      f"{100 * (reading.value - scene.original[name].value):+.1f} points against the original",
+                      f"{100 * (reading.value - readings.original[name].value):+.1f} points against the original",
                       delta_color="off")
             retrained = f"retrained {min(band):.1%} to {max(band):.1%} ({len(band)} seeds)" if band else \
-                "no retrained reference is bundled for this choice"
-            st.caption(f"{ARROWS[kind.better]}. {kind.about.capitalize()}. "
+                "no retrained network is at hand to compare with"
+            arrow = ARROWS[kind.better] + ". " if band or kind.better == "up" else ""
+            st.caption(f"{arrow}{kind.about.capitalize()}: {reading.images:,} images, "
                        f"95 % interval {reading.interval[0]:.1%} to {reading.interval[1]:.1%}; "
-                       f"original {scene.original[name].value:.1%}; {retrained}.")
+                       f"original {readings.original[name].value:.1%}; {retrained}.")
 
 
 def layer_table(scene: Scene, settled: Settled) -> pd.DataFrame:
@@ -90,7 +92,7 @@ def what_it_did(settled: Settled, ink: str) -> None:
                                    "value": list(settled.trace.values())}), hide_index=True)
 
 
-def provenance(scene: Scene, settled: Settled) -> str:
+def provenance(scene: Scene, settled: Settled, readings: Readings) -> str:
     """Where the numbers come from, in one paragraph."""
     wanted, point = settled.choice, ""
     if settled.answers is not None:
@@ -100,22 +102,23 @@ def provenance(scene: Scene, settled: Settled) -> str:
     elif method(wanted.method).seeded:
         point = f"Seed {wanted.seed}. "
     kept = f", {settled.cost.stored_bytes / 1e6:.1f} MB kept from training" if settled.cost.stored_bytes else ""
-    return (f"Computed now by {TITLES[wanted.network]}, trained on 20,000 Fashion-MNIST images, on 2,000 fixed images "
-            f"(100 training and 100 test images per class). Retrained band: {len(scene.retrained)} seeds, precomputed. "
-            f"{point}Positions on the map are placed by nearest neighbours, not refitted. "
-            f"Method {settled.cost.seconds:.2g} s{kept}; evaluation {settled.evaluate_seconds * 1000:.0f} ms; "
+    return (f"Computed now by {TITLES[wanted.network]}, trained on 20,000 Fashion-MNIST images. Gauges and bars: "
+            f"{readings.images:,} images; map, pad and card: 2,000 of them (100 training and 100 test images of each "
+            f"class). Retrained band: {len(readings.band)} networks. {point}Positions on the map are placed by nearest "
+            f"neighbours, not refitted. Method {settled.cost.seconds:.2g} processor seconds{kept}; evaluation "
+            f"{settled.evaluate_seconds * 1000:.0f} ms; "
             f"outcome {wanted.key}.")
 
 
-def details(scene: Scene, settled: Settled, plain: bool) -> None:
+def details(scene: Scene, settled: Settled, readings: Readings, plain: bool) -> None:
     """All of an outcome that stands below the live view, or takes its place."""
     wanted = settled.choice
     for sentence in settled.warnings:
         st.info(sentence, icon=":material/info:")
     if plain:
-        gauges(scene, settled)
+        gauges(readings)
     evaluation, classes = engine().evaluation, CLASSES
-    st.caption(provenance(scene, settled))
+    st.caption(provenance(scene, settled, readings))
     ink = RETRAINED_ON_DARK if st.context.theme.type == "dark" else RETRAINED
 
     if plain:
@@ -142,12 +145,14 @@ def details(scene: Scene, settled: Settled, plain: bool) -> None:
     with left:
         st.markdown("#### Who else was hurt?")
         st.caption("How to read this: bars to the left lost accuracy. ✖ is to be forgotten; black marks are the "
-                   "retrained models; the dashed line is the mean of the retained classes. 100 test images per class.")
-        lost = 100 * (settled.accuracy - scene.accuracy_before)
+                   "retrained models; the dashed line is the mean of the retained classes. "
+                   f"{readings.gauges['retain'].images // (len(classes) - len(wanted.forget)):,} test images of each "
+                   "class.")
+        lost = 100 * (readings.accuracy - readings.accuracy_before)
         worst = min((i for i in range(len(classes)) if i not in wanted.forget), key=lambda i: float(lost[i]))
         st.plotly_chart(
-            accuracy_change(classes, scene.accuracy_before, settled.accuracy, scene.accuracy_retrained, wanted.forget,
-                            ink),
+            accuracy_change(classes, readings.accuracy_before, readings.accuracy, readings.accuracy_retrained,
+                            wanted.forget, ink),
             key="change", config={"displayModeBar": False},
             alt=f"Accuracy change per class; the most affected retained class is {classes[worst]} with "
                 f"{lost[worst]:+.0f} points")
@@ -186,12 +191,12 @@ def playground(chosen: State) -> None:
         st.toggle("Plain view", key="plain", on_change=lambda: setattr(chosen, "plain", st.session_state["plain"]),
                   help="The same numbers and pictures in plain widgets: for screen readers, and where the canvas "
                        "cannot run.")
-    if shown.picture is None:
+    if shown.picture is None or shown.readings is None:
         return
     if not chosen.plain:
         live_view(shown, lambda: take_point(chosen, "live", ("alpha", "lambda")), lambda: None)
     with st.container(key="former" if shown.former else "picture"):
-        details(*shown.picture, chosen.plain)
+        details(*shown.picture, shown.readings, chosen.plain)
 
 
 visitor = state()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import cast
 
 import numpy as np
@@ -25,7 +26,7 @@ from unlearn_core.audit.risk import RetainedRisk, retained_risk
 from unlearn_core.engine import Choice, Scene, Settled
 from unlearn_core.figures.privacy import Curve, Strip, butterfly, risks, roc_curves, strips
 from unlearn_core.figures.style import RETRAINED, RETRAINED_ON_DARK
-from unlearn_core.judgement import yardstick
+from unlearn_core.judgement import request_outputs, yardstick
 from unlearn_core.methods import method
 from unlearn_core.methods.base import NotApplicable
 
@@ -84,23 +85,40 @@ def forgetful_shadows(wanted: Choice, scene: Scene, settled: Settled) -> Shadows
     return None
 
 
-def judge(wanted: Choice, scene: Scene, settled: Settled, logits: np.ndarray,
-          forgetful: Shadows | None) -> tuple[Report, RetainedRisk | None]:
-    """Everything the page says in numbers, computed once for all sessions; `logits` are of all audited images."""
+@dataclass(frozen=True, eq=False)
+class Judged:
+    """Everything the page says in numbers.
+
+    Attributes:
+        all: the attacks on all audited images of the class.
+        drawn: the same on those of the evaluation set, which are drawn one by one and which shadow models know.
+        risk: of the retained images; None without shadow models.
+    """
+
+    all: Report
+    drawn: Report
+    risk: RetainedRisk | None
+
+
+def judge(wanted: Choice, scene: Scene, settled: Settled, logits: np.ndarray, forgetful: Shadows | None) -> Judged:
+    """What was found, computed once for all sessions; `logits` are the outcome's on all audited images."""
     key = ("privacy", wanted, forgetful is not None)
     known = engine().pool.known(key)
     if known is None:
-        evaluation, plain = engine().evaluation, zoo.shadows(wanted.network)
-        beside = yardstick(engine(), wanted.network, scene.scenario)
+        plain, beside = zoo.shadows(wanted.network), yardstick(engine(), wanted.network, scene.scenario)
         models: dict[ShadowAttack, Shadows | None] = {"lira": plain, "u_lira": forgetful}
-        found = report(logits, beside.models[ORIGINAL].logits,
-                       np.stack([seed.logits for seed in beside.retrained]) if beside.retrained else None,
-                       beside.labels, beside.member, wanted.forget,
-                       {name: each for name, each in models.items() if each is not None})
-        known = engine().pool.keep(key, (found, None if plain is None else retained_risk(
-            settled.logits, engine().base(wanted.network).before.logits, scene.retrained_logits, evaluation.labels,
-            evaluation.member, wanted.forget, plain)))
-    return cast(tuple[Report, RetainedRisk | None], known)
+        seeds = np.stack([seed.logits for seed in beside.retrained]) if beside.retrained else None
+
+        def read(n: int) -> Report:
+            return report(logits[:n], beside.models[ORIGINAL].logits[:n], None if seeds is None else seeds[:, :n],
+                          beside.labels[:n], beside.member[:n], wanted.forget,
+                          {name: each for name, each in models.items() if each is not None})
+
+        first = len(settled.logits)
+        known = engine().pool.keep(key, Judged(read(len(logits)), read(first), None if plain is None else retained_risk(
+            settled.logits, beside.models[ORIGINAL].logits[:first], scene.retrained_logits, beside.labels[:first],
+            beside.member[:first], wanted.forget, plain)))
+    return cast(Judged, known)
 
 
 def missing(name: AttackName, network: str) -> str:
@@ -222,7 +240,7 @@ def retraining(found: Report, ink: str) -> None:
                 "said. What is shown above does not need them.", icon=":material/info:")
         return
     st.caption("How to read this: ticks are retrained networks, each judged against the others, the shade is where "
-               "one more would lie 95 % of the time. An orange dot on the ticks could be a retrained network's. The "
+               "one more would lie 99 % of the time. An orange dot on the ticks could be a retrained network's. The "
                "ticks of the lower line are the noise ceiling: not even retraining scores higher.")
     rows = {
         title: Strip(mine.value, original.value, mine.null, mine.expected, ends)
@@ -281,8 +299,7 @@ def boxes(found: Report) -> None:
             "- that no attacker could tell: LiRA is only as strong as its shadow models, a hundred and more would see "
             "more, and none of these attackers looks at the weights or asks about more than one image at a time\n"
             "- that nothing is left inside: only outputs are read, and hiding an output leaves all else in place\n"
-            f"- much about small differences: there are 100 images of each kind per class and {found.seeds or 'no'} "
-            "retrained networks\n"
+            f"- much about small differences: there are {found.seeds or 'no'} retrained networks\n"
             "- that nobody pays: the risk of retained images is judged on 100 of each class")
 
 
@@ -304,10 +321,15 @@ picture, offer = st.container(), st.container()
 try:
     with offer:
         forgetful = forgetful_shadows(wanted, scene, settled)
-    judged, risk = judge(wanted, scene, settled, forgetful)
-except AssetError as problem:
+    with picture:
+        logits = ready(request_outputs(engine(), scene, settled), 2.5, "Evaluating on all images", slot="outputs")
+    if logits is None:
+        st.stop()
+    found = judge(wanted, scene, settled, logits, forgetful)
+except (AssetError, ValueError, RuntimeError) as problem:
     st.error(str(problem), icon=":material/error:")
     st.stop()
+judged, drawn = found.all, found.drawn
 with summary:
     st.markdown(f"#### {judged.headline}")
     if judged.told is not None and not judged.informative:
@@ -318,7 +340,9 @@ with summary:
                 icon=":material/info:")
     st.caption(f"The playground's present choice: {method(wanted.method).title} on {zoo.TITLES[wanted.network]}, "
                f"forgetting {', '.join(CLASSES[c] for c in wanted.forget)}; its knobs are on the first page. Computed "
-               "now on 100 training and 100 unseen images per class. Retrained reference: "
+               f"now on {judged.attacks['margin'].unlearned.members:,} training and "
+               f"{judged.attacks['margin'].unlearned.others:,} unseen images of what was to be forgotten (LiRA, and "
+               "the dots in the picture: 100 and 100 of each class). Retrained reference: "
                + (f"{judged.seeds} networks, precomputed." if judged.seeds else "none is bundled for this choice."))
 
 with picture:
@@ -331,9 +355,9 @@ with picture:
         if visitor.plain:
             plain_attack(judged, name, wanted.key, ink, visitor)
         else:
-            attack_view(judged, name, wanted.key, domain(name, judged.attacks[name]), wanted.forget,
+            attack_view(drawn, name, wanted.key, domain(name, drawn.attacks[name]), wanted.forget,
                         engine().evaluation, engine().base(wanted.network).before, settled.logits,
-                        lambda: worst(judged, visitor))
+                        lambda: worst(drawn, visitor))
         attack_in_full(judged, name, ink)
 
 st.markdown("#### All statistics")
@@ -346,6 +370,6 @@ st.dataframe(table(judged), hide_index=True, column_config={
     "AUC unlearned": st.column_config.NumberColumn(format="%.3f"),
     "AUC original": st.column_config.NumberColumn(format="%.3f")})
 
-bystanders(risk, wanted.network, ink)
+bystanders(found.risk, wanted.network, ink)
 retraining(judged, ink)
 boxes(judged)

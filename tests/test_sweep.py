@@ -116,8 +116,8 @@ def test_a_run_has_the_numbers_of_the_app_and_is_charged_for_what_was_at_hand() 
     scene = here.prepare(chosen, silent)
     found = audit(here, scene, here.compute(scene, chosen, silent))
     for measure, gauge in run.GAUGE_MEASURES.items():
-        assert first[measure] == found.gauges[gauge].value
-        assert (first[f"{measure}_low"], first[f"{measure}_high"]) == found.gauges[gauge].interval
+        assert first[measure] == found.readings.gauges[gauge].value
+        assert (first[f"{measure}_low"], first[f"{measure}_high"]) == found.readings.gauges[gauge].interval
     assert (first["level"], first["verdict"]) == (str(found.verdict.level), str(found.verdict))
     assert first["key"] == chosen.key and set(MEASURES) <= set(first)
     assert second["seconds"] > 0.7 * first["seconds"]  # type: ignore[operator]

@@ -310,7 +310,7 @@ def test_head_zeroing_is_never_called_forgotten_not_even_for_a_moment() -> None:
 def test_the_first_answer_narrows_to_all_test_images() -> None:
     scene, outcome = settled("ssd", (7,), alpha=4)
     found = judgement.audit(engine(), scene, outcome)
-    for name, reading in found.gauges.items():
+    for name, reading in found.readings.gauges.items():
         first = outcome.gauges[name]
         assert reading.images > 5 * first.images
         assert np.subtract(*reading.interval[::-1]) < np.subtract(*first.interval[::-1])

@@ -11,6 +11,7 @@ from ui.runtime import publish
 from ui.scripts import read
 from ui.state import positions
 from unlearn_core.audit.gauges import KINDS
+from unlearn_core.engine import Scene, Settled
 from unlearn_core.figures import style
 from unlearn_core.methods import method
 from unlearn_core.methods.selective import ALPHA, LAMBDA
@@ -30,9 +31,9 @@ def live_view(shown: Shown, on_point: Callable[[], None], on_picked: Callable[[]
     image is clicked (state ``picked``: its number in the evaluation set). A former picture is dimmed and says whose it
     is. Where only alpha and lambda differ, the view goes to the point that is being computed, and interpolates.
     """
-    if shown.picture is None:
+    if shown.picture is None or shown.readings is None:
         raise ValueError("shown: a picture expected, got none")
-    scene, settled = shown.picture
+    (scene, settled), readings = shown.picture, shown.readings
     publish(scene, settled)
     knobs = {knob.name for knob in method(scene.choice.method).hyperparameters}
     live = scene.index is not None
@@ -51,15 +52,25 @@ def live_view(shown: Shown, on_point: Callable[[], None], on_picked: Callable[[]
             "lambda": {"ticks": positions(LAMBDA), "value": point["lambda"], "label": LAMBDA.label,
                        "meaning": LAMBDA.meaning, "locked": False} if live else None,
             "gauges": [{
-                "id": name, "label": kind.title, "about": kind.about, "better": kind.better,
-                "original": scene.original[name].value,
-                "retrained": [seed[name].value for seed in scene.retrained],
-                "settled": settled.gauges[name].value, "interval": settled.gauges[name].interval,
+                "id": name, "label": kind.title, "better": kind.better,
+                "about": f"{kind.about}: {readings.gauges[name].images:,} images",
+                "original": readings.original[name].value,
+                "retrained": [seed[name].value for seed in readings.band],
+                "settled": readings.gauges[name].value, "interval": readings.gauges[name].interval,
             } for name, kind in KINDS.items()],
             "settled": {"alpha": settled.alpha, "lambda": settled.lam},
+            "exact": exact_layers(scene, settled),
             "palette": {"original": style.ORIGINAL, "retrained": style.RETRAINED, "unlearned": style.UNLEARNED,
                         "classes": style.CLASSES},
         },
         on_point_change=on_point,
         on_picked_change=on_picked,
     )
+
+
+def exact_layers(scene: Scene, settled: Settled) -> dict[str, object] | None:
+    """What was selected in each layer, and how much of its weights is kept on average: not read off a histogram."""
+    found = settled.answers
+    return None if found is None else {
+        "share": (found.selected / scene.sizes).tolist(), "multiplier": found.mean_multiplier.tolist(),
+        "total": float(found.selected.sum() / scene.sizes.sum())}

@@ -9,10 +9,13 @@ import streamlit as st
 
 from ui.runtime import engine
 from ui.state import CLASSES, State, write_address
+from ui.verdict import AUDIT, REFERENCE, strip
 from ui.waiting import ANSWER, keep_only, progress, reached
 from unlearn_core import zoo
 from unlearn_core.assets import AssetError
+from unlearn_core.audit.verdict import Verdict
 from unlearn_core.engine import Choice, Scene, Settled
+from unlearn_core.judgement import Audit, Readings, first_readings, first_verdict, request
 from unlearn_core.methods import method
 from unlearn_core.methods.base import NotApplicable
 from unlearn_core.pool import Ticket
@@ -34,12 +37,23 @@ class Shown:
         wanted: what address and widgets name; None while that is invalid.
         picture: the scene and the outcome to draw; the outcome knows its own choice.
         message: the headline: a verdict, what is being computed, or the sentence that stands in for the answer.
+        verdict: on the present choice, once its answer is there: a first one, until `audit` is there too.
+        audit: the answer on all images, and the look inside.
     """
 
     state: Literal["current", "computing", "invalid", "refused", "failed"]
     wanted: Choice | None
     picture: tuple[Scene, Settled] | None
     message: str
+    verdict: Verdict | None = None
+    audit: Audit | None = None
+
+    @property
+    def readings(self) -> Readings | None:
+        """The picture's numbers: on all images where they are there."""
+        if self.audit is not None:
+            return self.audit.readings
+        return None if self.picture is None else first_readings(*self.picture)
 
     @property
     def former(self) -> str:
@@ -103,7 +117,21 @@ def present(visitor: State, *kept: str) -> Shown:
         return Shown("computing", wanted, _former(visitor), f"Computing {brief(wanted)} …")
     if not visitor.history or visitor.history[-1] != wanted:
         visitor.history = [*visitor.history[-50:], wanted]
-    return Shown("current", wanted, (scene, settled), settled.verdict)
+    audit = _audited(scene, settled)
+    verdict = first_verdict(engine(), scene, settled) if audit is None else audit.verdict
+    return Shown("current", wanted, (scene, settled), verdict.sentence, verdict, audit)
+
+
+def _audited(scene: Scene, settled: Settled) -> Audit | None:
+    """The audit if it is there; else the session waits for it, and the strip runs the page again."""
+    key = settled.choice.key
+    if st.session_state.get("unaudited", ("", ""))[0] == key:
+        return None
+    try:
+        return reached(request(engine(), scene, settled), 0.0, AUDIT)
+    except (AssetError, ValueError, RuntimeError) as problem:
+        st.session_state["unaudited"] = key, str(problem)  # told, not tried again and again
+        return None
 
 
 def headline(shown: Shown, visitor: State) -> None:
@@ -119,10 +147,14 @@ def headline(shown: Shown, visitor: State) -> None:
                 if shown.state == "failed" and st.button("Try again", icon=":material/restart_alt:"):
                     del st.session_state["failure"]
                     st.rerun()
+        elif shown.verdict is not None and shown.wanted is not None:
+            key, problem = st.session_state.get("unaudited", ("", ""))
+            if key == shown.wanted.key:
+                st.warning(f"The verdict could not be completed: {problem}", icon=":material/error:")
+            strip(shown.wanted, shown.verdict, shown.audit, key == shown.wanted.key)
         else:
             st.markdown(f"#### {shown.message}")
-            if shown.state == "computing":
-                progress(ANSWER, "Under way", visitor.step_back)
+            progress(ANSWER, "Under way", visitor.step_back)
 
 
 def whose(shown: Shown) -> None:
@@ -132,6 +164,7 @@ def whose(shown: Shown) -> None:
 
 
 def _arrive(key: str, kept: tuple[str, ...]) -> None:
+    kept = (*kept, REFERENCE)
     if st.session_state.get("presented") != key:
         st.session_state["presented"] = key
         st.session_state.pop("failure", None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -12,54 +13,45 @@ import streamlit as st
 from ui.runtime import engine
 from ui.waiting import ready
 from unlearn_core.assets import AssetError
-from unlearn_core.audit.distinguish import LEAST_SEEDS, Placement, further
-from unlearn_core.audit.gauges import Reading, damage
+from unlearn_core.audit.distinguish import LEVEL, Placement, further
+from unlearn_core.audit.evidence import HEAD_ZEROING, ORIGINAL, UNLEARNED, Check, passes
+from unlearn_core.audit.gauges import Reading
 from unlearn_core.audit.relearn import Relearning, anamnesis
 from unlearn_core.audit.remains import RELEARN, Remains, request, request_relearning
-from unlearn_core.audit.evidence import (
-    HEAD_ZEROING,
-    ORIGINAL,
-    UNLEARNED,
-    Check,
-    Model,
-    listed,
-    passes,
-    self_test,
-)
-from unlearn_core.audit.evidence import verdict as judge
+from unlearn_core.audit.verdict import listed
 from unlearn_core.engine import Scene, Settled
 from unlearn_core.figures.remains import Alike, Course, Dot, Row, layer_similarity, probes, relearning
 from unlearn_core.figures.style import RETRAINED, RETRAINED_ON_DARK
+from unlearn_core.judgement import Audit
 
 ARROWS = {"match": "→", "up": "↑", "down": "↓"}
 
 
-def remains(scene: Scene, settled: Settled) -> None:
-    """The whole section for an outcome."""
-    st.markdown("### Is it really gone?")
-    verdict, judged, probed, relearned, rest = (st.container() for _ in range(5))
+def remains(scene: Scene, settled: Settled, audit: Audit | None) -> None:
+    """The whole section for an outcome; the checks come with the audit."""
+    st.markdown("### What is left inside?")
+    summary, judged, probed, relearned, rest = (st.container() for _ in range(5))
     ink = RETRAINED_ON_DARK if st.context.theme.type == "dark" else RETRAINED
     try:
-        with verdict:
+        with summary:
             found = ready(request(engine(), scene, settled), 2.5, "Looking inside")
         if found is None:
             return
         with relearned:
-            course = relearn(scene, settled, found, ink)
+            relearn(scene, settled, found, ink)
     except (AssetError, ValueError, RuntimeError) as problem:
-        verdict.error(str(problem), icon=":material/error:")
+        summary.error(str(problem), icon=":material/error:")
         return
-    checks = tried(scene, settled, found, course)
-    lost = damage(settled.gauges["retain"], [seed["retain"] for seed in scene.retrained]) if checks else 0.0
-    verdict.markdown(f"#### {judge(checks, lost) if checks else probe_alone(found)}")
     seeds = len(found.reference.retrained)
-    verdict.caption("Computed now on 1,000 training and 1,000 unseen images; what the original, head zeroing and "
+    if not seeds:
+        summary.markdown(f"#### {probe_alone(found)}")
+    summary.caption("Computed now on 1,000 training and 1,000 unseen images; what the original, head zeroing and "
                     f"{seeds} retrained networks hold inside is precomputed." if seeds else
                     "Computed now. For this choice no retrained networks are bundled (they are for single classes), so "
-                    "what a network that never saw the classes would still know cannot be said.")
-    if checks:
+                    "what a network that never saw the classes would still know is not shown here.")
+    if audit is not None and audit.checks:
         with judged:
-            matrix(checks)
+            matrix(audit.checks)
     with probed:
         probe(found, ink)
     with rest:
@@ -75,31 +67,25 @@ def probe_alone(found: Remains) -> str:
     return f"A fresh head finds the classes less well than in the original (AUC {mine.value:.3f}, {before.value:.3f})."
 
 
-def tried(scene: Scene, settled: Settled, found: Remains, course: Relearning | None) -> list[Check]:
-    """Every check on the models at hand; empty if there are too few retrained networks."""
-    logits, evaluation = scene.retrained_logits, engine().evaluation
-    if logits is None or not LEAST_SEEDS <= len(logits) == len(found.reference.retrained):
-        return []
-    mine = Model(settled.logits, found.probe.auc.value, None if course is None else course.taken,
-                 float(found.similarity["forget"].original[-2]))
-    return self_test(engine().base(settled.choice.network).before.logits, found.head_zeroing, logits,
-                     evaluation.labels, evaluation.member, settled.choice.forget, found.reference, mine)
-
-
-def matrix(checks: list[Check]) -> None:
-    """Which model passes which check, and what passing is worth."""
+def matrix(checks: Sequence[Check]) -> None:
+    """Which network passes which check, and what passing is worth."""
     st.markdown("#### Do the checks work?")
     working = [check for check in checks if check.worth == "works"]
-    fooled = [check.title for check in working if passes(check.judged[HEAD_ZEROING])]
-    st.markdown(f"{len(working)} of {len(checks)} checks tell the untouched original from retrained networks for this "
-                "class. " + (f"Head zeroing, which forgets nothing, passes only {listed(fooled)}."
-                             if fooled else "Head zeroing, which forgets nothing, passes none of them."))
+    words = f"{len(working)} of {len(checks)} checks tell the untouched original from retrained networks here."
+    columns = {"Original": ORIGINAL, "Head zeroing": HEAD_ZEROING, "This outcome": UNLEARNED}
+    if all(HEAD_ZEROING in check.judged for check in working):
+        fooled = [check for check in working if check.status(HEAD_ZEROING) == "passes"]
+        words += " Head zeroing, which changes the last layer alone, passes " + (
+            f"only {listed(fooled)}." if fooled else "none of them.")
+    else:
+        del columns["Head zeroing"]
+    st.markdown(words)
     st.caption("How to read this: a row is a check, a column a network of which the truth is known, and the outcome at "
                "hand. A check works if the original fails and retrained networks pass, each held out and judged by "
                "the others. Grey rows prove nothing here. A network passes if its number could be one more retrained "
-               "network's (95 % prediction interval).")
-    rows = ["| Check | Retrained, held out | Original | Head zeroing | This outcome | What passing is worth here |",
-            "|:--|:--|:--|:--|:--|:--|"]
+               f"network's ({LEVEL:.0%} prediction interval).")
+    rows = [f"| Check | Retrained, held out | {' | '.join(columns)} | What passing is worth here |",
+            "|:--|:--|" + ":--|" * (len(columns) + 1)]
     worth = {"works": "It sees the original.",
              "uninformative": "Uninformative: it cannot see even the untouched original.",
              "strict": "Too strict: retrained networks fail, too."}
@@ -107,16 +93,20 @@ def matrix(checks: list[Check]) -> None:
         tried = len(check.held_out)
         held = "too few to hold one out" if not tried else _badge(
             check, check.passing >= tried - 1, f"{check.passing} of {tried} pass")
-        cells = [_cell(check, check.judged.get(name)) for name in (ORIGINAL, HEAD_ZEROING, UNLEARNED)]
+        cells = [_cell(check, check.judged.get(name)) for name in columns.values()]
         rows.append(" | ".join(["", f"**{check.title}**", held, *cells, worth[check.worth], ""]).strip())
     st.markdown("\n".join(rows))
     with st.expander("What each check reads"):
-        st.markdown("\n".join(f"- **{check.title}**: {check.about}." for check in checks))
+        st.markdown("\n".join(f"- **{check.title}**: {check.about}{SIDES[check.remembers]}" for check in checks))
+
+
+SIDES = {"high": "; higher than retrained is remembered, lower is more than retraining takes.",
+         "low": "; sooner than retrained is remembered, later is more than retraining takes.", None: "."}
 
 
 def _cell(check: Check, placement: Placement | None) -> str:
     if placement is None:
-        return "not run yet"
+        return "not made yet"
     right = passes(placement)
     return _badge(check, right, f"{'passes' if right else 'fails'}: {placement.value:.3g}")
 

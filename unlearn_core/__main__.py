@@ -189,7 +189,7 @@ def run_one(arguments: argparse.Namespace) -> int:
             **_concluded(found), "warnings": found.outcome.warnings, "measures": found.measures,
             "gauges": {name: {"value": reading.value, "interval": reading.interval, "original": original[name].value,
                               "retrained": [seed[name].value for seed in references], "images": reading.images}
-                       for name, reading in audited.gauges.items()},
+                       for name, reading in audited.readings.gauges.items()},
             "trace": found.outcome.trace, "saved": arguments.save and str(arguments.save)})
         return 0
     _print_heading(chosen)
@@ -197,7 +197,7 @@ def run_one(arguments: argparse.Namespace) -> int:
     _print_table([["", "Unlearned", "95 % interval", "Images", "Original", f"Retrained ({len(references)} seeds)"],
                   *([KINDS[name].title, f"{reading.value:.1%}", _span(reading.interval), f"{reading.images:,}",
                      f"{original[name].value:.1%}", _span([seed[name].value for seed in references])]
-                    for name, reading in audited.gauges.items())])
+                    for name, reading in audited.readings.gauges.items())])
     for warning in found.outcome.warnings:
         print(f"Note: {warning}")
     print(f"{found.measures['seconds']:.2f} s on one thread; "

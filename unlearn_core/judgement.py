@@ -69,20 +69,47 @@ class Yardstick:
 
 
 @dataclass(frozen=True, eq=False)
+class Readings:
+    """What gauges and bars show of an outcome, beside what it is compared with, all on the same images.
+
+    Attributes:
+        images: how many there are.
+        gauges: of the outcome.
+        original: before unlearning.
+        band: of each retrained network, possibly of none.
+        accuracy: (classes,) share of each class's test images that the outcome recognises.
+        accuracy_before: (classes,) of the original.
+        accuracy_retrained: (seeds, classes) of the retrained networks, or None.
+    """
+
+    images: int
+    gauges: dict[GaugeName, Reading]
+    original: dict[GaugeName, Reading]
+    band: tuple[dict[GaugeName, Reading], ...]
+    accuracy: Float64
+    accuracy_before: Float64
+    accuracy_retrained: Float64 | None
+
+
+@dataclass(frozen=True, eq=False)
 class Audit:
     """The outcome of a choice, judged on all audited images.
 
     Attributes:
-        gauges: readings, beside the yardstick's.
-        accuracy: (classes,) test accuracy.
+        readings: its gauges.
         checks: all, with what they say of the outcome; empty without retrained networks.
         verdict: the conclusion.
     """
 
-    gauges: dict[GaugeName, Reading]
-    accuracy: Float64
+    readings: Readings
     checks: tuple[Check, ...]
     verdict: Verdict
+
+
+def first_readings(scene: Scene, settled: Settled) -> Readings:
+    """What is read at the moment of a release, on the evaluation set."""
+    return Readings(len(settled.logits), settled.gauges, scene.original, scene.retrained, settled.accuracy,
+                    scene.accuracy_before, scene.accuracy_retrained)
 
 
 def first_verdict(engine: Engine, scene: Scene, settled: Settled) -> Verdict:
@@ -141,10 +168,12 @@ def judged(measure: Yardstick, scenario: Scenario, mine: Model) -> Audit:
     checks = joined(measure.checks, gather({UNLEARNED: mine}, measure.retrained, labels, member, forgotten,
                                            hold_out=False)) if measure.checks else []
     before, after = (model.logits.argmax(1) == labels for model in (measure.models[ORIGINAL], mine))
-    return Audit(gauges, per_class(mine.logits[~member].argmax(1), labels[~member], len(measure.classes)),
-                 tuple(checks),
-                 _conclude(measure.classes, scenario.forget_classes, checks, before, after, labels, ~member,
-                           measure.accuracy_retrained, gauges["forget"].value))
+    accuracy = per_class(mine.logits[~member].argmax(1), labels[~member], len(measure.classes))
+    return Audit(
+        Readings(len(labels), gauges, measure.original, measure.band, accuracy, measure.accuracy_before,
+                 measure.accuracy_retrained), tuple(checks),
+        _conclude(measure.classes, scenario.forget_classes, checks, before, after, labels, ~member,
+                  measure.accuracy_retrained, gauges["forget"].value))
 
 
 def request_outputs(engine: Engine, scene: Scene, settled: Settled) -> Ticket[Float32]:

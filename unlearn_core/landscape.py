@@ -254,12 +254,12 @@ def adaptive_alpha(engine: Engine, chosen: Choice, progress: Progress) -> float:
 
 
 def reference(engine: Engine, network: str, forget: tuple[int, ...]) -> Float64 | None:
-    """(seeds, 3) gauges of the bundled retrained networks, in the order of `KINDS`; None if there are none."""
+    """(seeds, 3) gauges of the retrained networks, in the order of `KINDS`; None if there are none."""
     key = ("reference", network, forget)
     known = engine.pool.known(key)
     if known is None:
         scenario, evaluation = Scenario(forget), engine.evaluation
-        logits = zoo.retrained_logits(network, scenario)
+        logits = engine.retrained_logits(network, scenario)
         if logits is None:
             return None
         read = [read_gauges(Outputs(seed, seed), evaluation.labels, evaluation.member, scenario) for seed in logits]

@@ -130,7 +130,7 @@ def record(chosen: Choice) -> Row:
         found = run(chosen)
         row |= dict(found.measures.items())
         for measure, gauge in GAUGE_MEASURES.items():
-            row[f"{measure}_low"], row[f"{measure}_high"] = found.audit.gauges[gauge].interval
+            row[f"{measure}_low"], row[f"{measure}_high"] = found.audit.readings.gauges[gauge].interval
         row |= {"level": str(found.audit.verdict.level), "verdict": str(found.audit.verdict)}
         row["warnings"] = " ".join(found.outcome.warnings)
     except NotApplicable as reason:

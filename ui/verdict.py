@@ -1,0 +1,69 @@
+"""The one strip at the top of every page: the verdict, its checks as small marks, and the way to a reference."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from ui.runtime import engine
+from ui.waiting import held, ready
+from unlearn_core import comparison
+from unlearn_core.audit.evidence import Page, Status
+from unlearn_core.audit.verdict import Level, Verdict
+from unlearn_core.engine import Choice
+from unlearn_core.judgement import REFERENCES, Audit, request_reference
+
+AUDIT, REFERENCE = "audit", "reference"
+"""Slots of what a verdict waits for: the look inside, and networks that are retrained for it."""
+LOOKS: dict[Status, tuple[str, str]] = {
+    "passes": (":material/check_circle:", "green"), "fails": (":material/cancel:", "red"),
+    "cannot tell here": (":material/help:", "gray"), "not made yet": (":material/radio_button_unchecked:", "gray")}
+PAGES: dict[Page, str] = {name: f"pages/{name}.py" for name in ("playground", "privacy", "embeddings")}
+
+
+def strip(chosen: Choice, verdict: Verdict, audit: Audit | None, final: bool = False) -> None:
+    """Level and sentence, what a person should know with it, and every check; `final` if no audit will come."""
+    st.markdown(f"#### {verdict.sentence}")
+    st.caption(f"{verdict.detail} {basis(audit)}")
+    with st.container(horizontal=True, gap="small", key="marks"):
+        for mark in verdict.marks:
+            icon, colour = LOOKS[mark.status]
+            st.page_link(PAGES[mark.page], label=f":{colour}[{mark.title}]", icon=icon, width="content",
+                         help=f"{mark.status.capitalize()}. {mark.said}")
+    if audit is None and not final:
+        _watch()
+    if audit is not None and verdict.level is Level.UNKNOWN:
+        reference(chosen)
+
+
+def basis(audit: Audit | None) -> str:
+    """What the verdict rests on so far."""
+    if audit is None:
+        return "A first answer from 2,000 images; all test images and the inside follow in a moment."
+    beside = f"beside {seeds} retrained networks; " if (seeds := len(audit.readings.band)) else ""
+    return (f"From all {audit.readings.images:,} images at hand, {beside}each mark leads to the page that explains it.")
+
+
+@st.fragment(run_every=0.4)
+def _watch() -> None:
+    # The page is run again once, when what it waits for is there.
+    ticket = held(AUDIT)
+    if ticket is None or ticket.wait(0):
+        st.rerun()
+
+
+def reference(chosen: Choice) -> None:
+    """The way to a reference for a request that has none: networks retrained now, kept for everybody."""
+    asked = chosen.network, chosen.forget
+    if st.session_state.get(REFERENCE) != asked:
+        shipped = comparison.load(chosen.network, (0,))
+        seconds = REFERENCES * float(shipped.entries["retrain"].values("seconds")[0]) if shipped else float("nan")
+        if st.button(f"Retrain {REFERENCES} networks to compare with, about {seconds / 60:.0f} minutes",
+                     icon=":material/model_training:", key="ask.reference",
+                     help="Without them nothing can be said. Real progress, can be cancelled, kept for everybody."):
+            st.session_state[REFERENCE] = asked
+            st.rerun()
+        return
+    if ready(request_reference(engine(), chosen), 0.3, "Retraining without these classes",
+             lambda: st.session_state.pop(REFERENCE, None), REFERENCE) is not None:
+        st.session_state.pop(REFERENCE, None)
+        st.rerun()
