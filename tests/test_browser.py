@@ -13,6 +13,10 @@ from tests.conftest import REPOSITORY, Serve, Visitor
 from ui.state import DEFAULT
 
 pytestmark = pytest.mark.browser
+OPACITIES = """() => { const all = (root, found) => { for (const e of root.querySelectorAll('*')) {
+    if (e.matches('.page.former, .st-key-former')) found.push(getComputedStyle(e).opacity);
+    if (e.shadowRoot) all(e.shadowRoot, found); } return found; };
+    return all(document, []); }"""
 
 
 def drag_pad(one: Visitor, to: tuple[float, float], release: bool = True) -> None:
@@ -176,21 +180,51 @@ def test_a_method_without_sliders_on_the_canvas_and_back(address: str, visitor: 
     assert not one.complaints
 
 
-def test_a_minute_of_training_keeps_the_picture_and_can_be_cancelled(
+def test_while_another_method_trains_the_last_picture_is_dimmed_and_says_whose_it_is(
         address: str, visitor: Callable[..., Visitor]) -> None:
     one = visitor()
     page = one.open(address)
-    before = one.gauge("forget")
+    before, pad = one.gauge("forget"), page.locator('[data-testid="pad"]')
+    at = pad.bounding_box()
     page.get_by_role("combobox", name="Method").click()
     page.keyboard.type("Retrain")
     page.keyboard.press("Enter")
-    page.wait_for_selector("text=epoch 1 of 18", timeout=30_000)
-    assert one.gauge("forget") == before, "the last picture stays"
+    page.wait_for_selector("text=/epoch \\d+ of 18/", timeout=60_000)
+    page.get_by_role("heading", name="Computing Retrain on T-shirt").wait_for()
+    page.wait_for_selector("text=The last picture, dimmed: SSD on T-shirt, Small ResNet, α 4, λ 1")
+    page.wait_for_selector(".page.former")
+    assert page.evaluate(OPACITIES) == ["0.45", "0.45"], "the live view and what stands below it"
+    assert one.gauge("forget") == before and page.locator("text=of SSD on T-shirt").count() == 2
+    assert page.locator("text=/^exact$/").count() == 0 and page.locator('[data-exact="true"]').count() == 0
+    assert page.locator("text=Forgotten at no").count() == 0, "its verdict is gone"
+    assert "method=retrain" in page.url
+    now = pad.bounding_box()
+    assert at and now and abs(now["y"] - at["y"]) < 4, "nothing jumps"
+    drag_pad(one, (0.25, 0.6))
+    assert page.get_attribute('[data-testid="alpha"]', "aria-valuetext") == "α 4.0", "it is no control any more"
     page.get_by_role("button", name="Cancel").click()
     page.get_by_role("button", name="Cancel").wait_for(state="detached")
     one.exact()
-    assert one.gauge("forget") == before and "method" not in page.url
+    assert one.gauge("forget") == before and "method" not in page.url and "alpha" not in page.url
+    assert page.get_by_role("combobox", name="Method").input_value() == "SSD · dampening"
+    page.wait_for_selector("text=The picture: SSD on T-shirt")
+    assert page.locator(".page.former, [class*=st-key-former]").count() == 0
     assert not one.complaints
+
+
+def test_a_method_that_cannot_serve_leaves_no_other_ones_picture(
+        address: str, visitor: Callable[..., Visitor]) -> None:
+    one = visitor()
+    page = one.open(f"{address}/?network=small-vit")
+    page.get_by_role("combobox", name="Method").click()
+    page.keyboard.type("Amnesiac")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("text=cannot be used here")
+    page.locator('[data-testid="pad"]').wait_for(state="detached")
+    assert "method=amnesiac" in page.url
+    page.get_by_role("button", name="Back to SSD on T-shirt").click()
+    one.exact()
+    assert "method" not in page.url and not one.complaints
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

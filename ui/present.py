@@ -103,16 +103,17 @@ def present(visitor: State, *kept: str) -> Shown:
         return Shown("invalid", None, _former(visitor), f"{str(problem).capitalize()}.")
     _arrive(wanted.key, kept)
     write_address(wanted, visitor)
-    if (failure := st.session_state.get("failure")) is not None:
-        return Shown(failure[0], wanted, None, failure[1])
+    failure: Shown | None = st.session_state.get("failure")
+    if failure is not None:
+        return failure
     try:
         scene = reached(engine().scene(wanted), 0.4, ANSWER)
         settled = None if scene is None else reached(engine().settle(scene, wanted), 1.5, ANSWER)
     except (AssetError, ValueError, RuntimeError) as problem:
-        failure = ("refused", f"{method(wanted.method).title} cannot be used here. {problem}") \
-            if isinstance(problem, NotApplicable) else ("failed", str(problem))
-        st.session_state["failure"] = failure  # told until something else is chosen, not run again and again
-        return Shown(failure[0], wanted, None, failure[1])
+        shown = Shown("refused", wanted, None, f"{method(wanted.method).title} cannot be used here. {problem}") \
+            if isinstance(problem, NotApplicable) else Shown("failed", wanted, None, str(problem))
+        st.session_state["failure"] = shown  # told until something else is chosen, not run again and again
+        return shown
     if scene is None or settled is None:
         return Shown("computing", wanted, _former(visitor), f"Computing {brief(wanted)} …")
     if not visitor.history or visitor.history[-1] != wanted:
