@@ -67,7 +67,8 @@ for family in dict.fromkeys(found.family for found in METHODS.values()):
                 "source": knob.source} for knob in found.hyperparameters]).set_index("knob"))
             if found.presets:
                 st.markdown("\n".join(f"- **{name}**: {preset.about}" for name, preset in found.presets.items()))
-                st.caption("As the method declares them; a single class is offered what these names say of it.")
+                st.caption("As the method declares them. On a single class, names that promise something are given by "
+                           "what happened there.")
             if tried := assets.tuning(found.name):
                 st.markdown("How the general default was chosen: the smallest mean gap to retraining, in points, over "
                             "three classes and both networks, among settings of at most 5 seconds. No test image was "

@@ -81,12 +81,13 @@ def origin(state: State) -> str:
     if not opens.serves:
         faults = [f"leaves {100 * best.forget:.0f} % recognised"] if best.recognised else []
         faults += [f"costs {CLASSES[best.worst_class]} {100 * best.worst_loss:.0f} points"] if best.costly else []
-        return (f"None of {opens.candidates} settings tried serves here. It opens on the best trade-off, which "
-                f"{' and '.join(faults)}.")
+        tried = (f"None of {opens.candidates} settings tried serves here. Shown is the best trade-off: it"
+                 if opens.candidates > 1 else "The one setting that was tried does not serve here: it")
+        return f"{tried} {' and '.join(faults)}."
     moved = [f"{knob.label} = {f'{v:g}' if isinstance(v, float) else v}{knob.unit}" for knob in found.hyperparameters
              if (v := best.settings[knob.name]) != knob.default]
-    return (f"Opens on {', '.join(moved) or 'the general default'}, the best of {opens.candidates} settings on "
-            "validation images.")
+    best_of = f"the best of {opens.candidates} settings on" if opens.candidates > 1 else "which serves on"
+    return f"Opens on {', '.join(moved) or 'the general default'}, {best_of} validation images."
 
 
 def presets(state: State) -> None:

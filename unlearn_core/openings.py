@@ -241,7 +241,7 @@ def presets(network: str, forget: tuple[int, ...], name: str) -> tuple[Named, ..
     Names that say what a setting does are given by what it did to this request: the opening is the sweet spot, or the
     best trade-off where none serves; each other name is the method's preset of that name if it is true of it, else
     another preset or, for too weak and catastrophic, the candidate that shows it most clearly, else left out. Other
-    names are kept. Without an opening all are as the method declares them.
+    names are kept, unless the opening already does the same. Without an opening all are as the method declares them.
 
     Raises:
         assets.AssetError: if the file was altered.
@@ -254,12 +254,15 @@ def presets(network: str, forget: tuple[int, ...], name: str) -> tuple[Named, ..
         return next((one for one in tried if one.settings == settings), None)
 
     made: list[Named] = []
+    taken = [opens.settings, *(one.settings for one in kept if one.name not in CLAIMS)]
     for claim in CLAIMS:
         if claim == "sweet spot":
-            about = next((one.about for one in kept if one.settings == opens.settings), "")
-            made.append(Named(claim if opens.serves else "best trade-off", opens.settings, about, opens.best))
+            title = claim if opens.serves else "best trade-off"
+            about = next((one.about for one in kept
+                          if one.settings == opens.settings and (one.name == title or one.name not in CLAIMS)), "")
+            made.append(Named(title, opens.settings, about, opens.best))
             continue
-        others = [one for one in tried if one.name == claim and one.settings != opens.settings]
+        others = [one for one in tried if one.name == claim and one.settings not in taken]
         fitting = [one for one in kept if one.name in CLAIMS and effect(one.settings) in others]
         if fitting:
             one = min(fitting, key=lambda one: one.name != claim)
@@ -267,7 +270,8 @@ def presets(network: str, forget: tuple[int, ...], name: str) -> tuple[Named, ..
         elif others and claim != "too costly":
             clearest = max(others, key=lambda one: one.forget if claim == "too weak" else one.worst_loss)
             made.append(Named(claim, dict(clearest.settings), "", clearest))
-    return (*made, *(replace(one, effect=effect(one.settings)) for one in kept if one.name not in CLAIMS))
+    return (*made, *(replace(one, effect=effect(one.settings)) for one in kept if one.name in PUBLISHED
+                     or (one.name not in CLAIMS and one.settings != opens.settings)))
 
 
 def declared(found: Method) -> tuple[Named, ...]:
