@@ -455,6 +455,25 @@ def test_describes_itself(method: Method) -> None:
 
 
 @EVERY_METHOD
+def test_run_checks_its_settings_and_fills_them_in(method: Method) -> None:
+    seen: list[Settings] = []
+
+    def work(task: Task, settings: Settings, progress: Progress) -> Outcome:
+        seen.append(settings)
+        raise Cancelled
+
+    fake, task = replace(method, work=work), make_task()
+    knob = method.hyperparameters[-1]
+    with pytest.raises(Cancelled):
+        fake.run(task, {knob.name: knob.default}, silent)
+    assert seen == [method.settings()]
+    for wrong in ({"no_such_knob": 1}, {knob.name: "a lot"}):
+        with pytest.raises(ValueError, match="expected, got"):
+            fake.run(task, wrong, silent)
+    assert len(seen) == 1, "said before any work"
+
+
+@EVERY_METHOD
 def test_refuses_unknown_hyperparameters(method: Method) -> None:
     with pytest.raises(ValueError, match=rf"^{method.name}: hyper-parameters .* expected, got no_such_knob$"):
         method.settings({"no_such_knob": 1})

@@ -195,14 +195,15 @@ class Method:
 
         Args:
             task: network, data and request; left as it was.
-            settings: from `settings`.
+            settings: those that are not at their default; checked and filled in.
             progress: told how far the work is; may cancel it.
 
         Raises:
             NotApplicable: if the method cannot serve the request; said before any work.
             Diverged: if the weights left the finite numbers.
-            ValueError: if nothing or everything is to be forgotten.
+            ValueError: for settings that are not allowed, or if nothing or everything is to be forgotten.
         """
+        settings = self.settings(settings)
         forget, retain = task.split
         # A method that never looks at what it forgets can do without it, if it is told which class it was.
         unseen = task.scenario.forget_classes and "forget images" not in self.needs
