@@ -16,8 +16,6 @@ from unlearn_core.models import seeded
 from unlearn_core.progress import Progress, silent, stage
 from unlearn_core.task import Task
 
-OFFICIAL_IMAGES = 3
-"""Noise images per class that the notebook uses: its loop runs over the colour channels instead of the images."""
 SHOWN = 8
 """Noise images per class among the exhibits."""
 
@@ -74,15 +72,16 @@ def _unlearn(task: Task, settings: Settings, progress: Progress) -> Outcome:
     classes, official = task.scenario.forget_classes, settings["form"] == "official"
     batch, steps, copies = (int(settings[name]) for name in ("noise_batch", "noise_steps", "noise_copies"))
     kept = some_retained(task, settings["retain_images"])
-    used = min(OFFICIAL_IMAGES, batch) if official else batch
+    model = trainable_copy(task.model).train(official)
+    example = _pixels(task, model, kept[:1])
+    # The notebook's loop over the noise images runs over the colour channels instead.
+    used = min(example.shape[1], batch) if official else batch
     # Noise image i stands among the positions of training images as -1 - i.
     impaired = torch.cat([kept, -1 - torch.arange(used * len(classes)).repeat(copies)])
     works = (batch * steps * len(classes), len(impaired) * int(settings["impair_epochs"]),
              len(kept) * int(settings["repair_epochs"]))
     to_noise, to_impair = works[0] / sum(works), (works[0] + works[1]) / sum(works)  # shares of the images to process
 
-    model = trainable_copy(task.model).train(official)
-    example = _pixels(task, model, kept[:1])
     learned, labels, curves = [], [], {}
     for i, label in enumerate(classes):
         start = torch.randn((batch, *example.shape[1:]), generator=task.generator("unsir", "noise", str(label)))
@@ -193,7 +192,8 @@ METHOD = Method(
         Hyperparameter("noise_batch", "Noise images", "Noise images learned for each class.",
                        f"{TUNED}; {_NOTEBOOK}: 256", default=64, scale="choice", choices=_SIZES),
         Hyperparameter("form", "Form", "Corrected uses all noise images under their own labels; official repeats the "
-                       "notebook's slips: three images per class, label 0 for all noise, batch norms that drift.",
+                       "notebook's slips: one image per class and colour channel, label 0 for all noise, batch norms "
+                       "that drift.",
                        "not from the paper: how the official notebook differs from the description",
                        default="corrected", scale="choice", choices=("corrected", "official")),
         Hyperparameter("noise_lr", "Noise rate", "Learning rate of Adam for the noise, in standardised pixels.",
