@@ -6,8 +6,11 @@ The contract is parametrised over the registry, so a new method is tested the mo
 from __future__ import annotations
 
 import copy
+import hashlib
 import math
 import re
+import threading
+import time
 from dataclasses import dataclass, replace
 from typing import cast
 
@@ -23,7 +26,7 @@ from unlearn_core.evaluate import outputs
 from unlearn_core.history import Step, StepHistory
 from unlearn_core.importance import Estimator, Importance, importance
 from unlearn_core.methods import METHODS, assd
-from unlearn_core.methods.base import Diverged, Hyperparameter, Method, NotApplicable, Outcome, Settings, Value
+from unlearn_core.methods.base import Cost, Diverged, Hyperparameter, Method, NotApplicable, Outcome, Settings, Value
 from unlearn_core.methods.selective import ImportancePair, ceiling, measurements
 from unlearn_core.progress import Cancelled, Progress, silent
 from unlearn_core.scenario import Scenario, forget_classes, forget_samples
@@ -309,6 +312,9 @@ def test_works_on_both_networks(
     for exhibit in outcome.exhibits:
         assert exhibit.title and exhibit.caption.endswith(".")
     exact = outputs(task.model, task.train.pixels(), outcome.weights)
+    fresh = models.build(architecture, channels=channels, classes=4, size=size, generator=torch.Generator())
+    fresh.load_state_dict(outcome.state_dict(task.model), strict=True)
+    assert np.array_equal(outputs(fresh.eval(), task.train.pixels()).logits, exact.logits)
     with torch.autocast("cpu", torch.bfloat16):
         rough = outputs(task.model, task.train.pixels(), outcome.weights)
     assert np.isfinite(rough.logits).all()
@@ -318,6 +324,13 @@ def test_works_on_both_networks(
     assert 0 < outcome.cost.seconds < 60
     assert outcome.cost.stored_bytes >= 0
     assert all(text.strip().endswith(".") for text in outcome.warnings)
+
+
+def test_weights_under_two_names_change_under_both() -> None:
+    model = nn.Sequential(nn.Linear(2, 2, bias=False), nn.Linear(2, 2, bias=False))
+    model[1].weight = model[0].weight
+    state = Outcome({"0.weight": torch.ones(2, 2)}, {}, (), Cost()).state_dict(model)
+    assert list(state) == ["0.weight", "1.weight"] and (state["1.weight"] == 1).all() and (model[1].weight != 1).all()
 
 
 @EVERY_METHOD
@@ -452,6 +465,52 @@ def test_describes_itself(method: Method) -> None:
     assert method.title and method.paper and method.about.endswith(".")
     names = [knob.name for knob in method.hyperparameters]
     assert len(set(names)) == len(names)
+
+
+def test_seconds_are_those_of_the_processor_on_this_run_alone() -> None:
+    over = threading.Event()
+
+    def others() -> None:
+        while not over.is_set():
+            hashlib.sha256(bytes(10**6)).digest()
+
+    def work(task: Task, settings: Settings, progress: Progress) -> Outcome:
+        time.sleep(0.4)  # as if the processor were taken
+        helpers.append(torch.get_num_threads())
+        start = time.thread_time()
+        while time.thread_time() < start + 0.05:
+            torch.rand(100, 100).mm(torch.rand(100, 100))
+        return METHODS["head_zeroing"].work(task, METHODS["head_zeroing"].settings(), progress)
+
+    helpers: list[int] = []
+    busy = threading.Thread(target=others)
+    busy.start()
+    torch.set_num_threads(2)
+    try:
+        cost = replace(METHODS["head_zeroing"], work=work).run(make_task(), {}, silent).cost
+    finally:
+        over.set()
+        busy.join()
+    assert 0.05 <= cost.seconds < 0.3 and helpers == [1] and torch.get_num_threads() == 2
+
+
+@EVERY_METHOD
+def test_run_checks_its_settings_and_fills_them_in(method: Method) -> None:
+    seen: list[Settings] = []
+
+    def work(task: Task, settings: Settings, progress: Progress) -> Outcome:
+        seen.append(settings)
+        raise Cancelled
+
+    fake, task = replace(method, work=work), make_task()
+    knob = method.hyperparameters[-1]
+    with pytest.raises(Cancelled):
+        fake.run(task, {knob.name: knob.default}, silent)
+    assert seen == [method.settings()]
+    for wrong in ({"no_such_knob": 1}, {knob.name: "a lot"}):
+        with pytest.raises(ValueError, match="expected, got"):
+            fake.run(task, wrong, silent)
+    assert len(seen) == 1, "said before any work"
 
 
 @EVERY_METHOD

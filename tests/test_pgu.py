@@ -19,7 +19,7 @@ from unlearn_core.data import ImageSet
 from unlearn_core.exhibits import Curves, LayerBars
 from unlearn_core.gram import Gram, Patches, measure_grams
 from unlearn_core.methods.base import NotApplicable, Outcome, Value
-from unlearn_core.methods.pgu import METHOD, forget_loss, project, protect, rank
+from unlearn_core.methods.pgu import METHOD, forget_loss, project, protect, rank, rates
 from unlearn_core.progress import Progress, silent
 from unlearn_core.scenario import Scenario, forget_samples
 from unlearn_core.task import Task
@@ -430,6 +430,17 @@ def test_order_of_the_forget_images() -> None:
 
     assert torch.equal(moved("given", 0), moved("given", 1))
     assert not torch.equal(moved("shuffled", 0), moved("shuffled", 1))
+
+
+@pytest.mark.parametrize("preset", ["official", "official, single images"])
+def test_the_official_presets_leave_out_the_epoch_that_only_lets_the_rate_decay(preset: str) -> None:
+    official, rate = [], 0.05
+    for epoch in range(100):
+        if epoch:
+            official.append(rate)
+        rate *= (0.01 / 0.05) ** (1 / 100)
+    assert rates(METHOD.settings(METHOD.presets[preset].settings)) == pytest.approx(official, rel=2e-3)
+    assert rates(METHOD.settings({"epochs": 2}))[0] == METHOD.settings()["learning_rate"], "not by default"
 
 
 # --- the loss -------------------------------------------------------------------------------------

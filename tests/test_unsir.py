@@ -147,7 +147,7 @@ def watched(task: Task, monkeypatch: pytest.MonkeyPatch) -> Seen:
 
 @pytest.mark.parametrize(
     ("form", "per_class", "distinct", "labelled"),
-    [("corrected", 5120, 256, {0: 5120, 2: 5120}), ("official", 60, 3, {0: 120})],
+    [("corrected", 5120, 256, {0: 5120, 2: 5120}), ("official", 40, 2, {0: 80})],
 )
 def test_impair_sees_the_noise_of_its_form(
     form: str, per_class: int, distinct: int, labelled: dict[int, int], monkeypatch: pytest.MonkeyPatch
@@ -191,7 +191,7 @@ def test_official_noise_bears_label_0_whatever_it_was_made_for(monkeypatch: pyte
     seen = watched(task, monkeypatch)
     (warning,) = run(task, **{**OFFICIAL, "noise_steps": 5, "repair_epochs": 0}).warnings
     assert "class 0" in warning
-    assert (torch.cat(seen.labels[5:]) == 3).sum() == 0 and (torch.cat(seen.labels[5:]) == 0).sum() == 90
+    assert (torch.cat(seen.labels[5:]) == 3).sum() == 0 and (torch.cat(seen.labels[5:]) == 0).sum() == 70
 
 
 @pytest.mark.parametrize("form", ["corrected", "official"])
@@ -203,7 +203,7 @@ def test_stages_are_plain_training_on_what_they_saw(form: str, monkeypatch: pyte
     given = METHOD.settings({"form": form, "noise_steps": 10, "noise_batch": 16, "batch_size": 64, "impair_epochs": 2,
                              "repair_batch_size": 32, "repair_epochs": 3, "impair_lr": 0.02, "repair_lr": 0.005})
     outcome = METHOD.run(task, given, silent)
-    noise_images = (16 if form == "corrected" else 3) * given["noise_copies"]
+    noise_images = (16 if form == "corrected" else 2) * given["noise_copies"]
     steps = [10, 2 * math.ceil((90 + noise_images) / 64), 3 * math.ceil(90 / 32)]
     assert [outcome.trace[f"{name}_steps"] for name in ("noise", "impair", "repair")] == steps
     assert len(seen.inputs) == sum(steps)
@@ -389,6 +389,14 @@ def test_exhibits_show_noise_and_losses(form: str, shown: int) -> None:
     assert [w for w in outcome.warnings if "labels all noise as class 0" in w] == (
         list(outcome.warnings) if form == "official" else [])
     assert len(outcome.warnings) == (form == "official")
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_the_official_form_uses_one_noise_image_for_each_colour_channel(channels: int) -> None:
+    task = make_task(channels=channels, size=28, classes=(0, 2))
+    outcome = run(task, form="official", noise_batch=16, noise_steps=5, repair_epochs=0)
+    assert outcome.trace["noise_images"] == 2 * channels
+    assert outcome.trace["noise_samples"] == 2 * channels * METHOD.settings()["noise_copies"]
 
 
 def test_progress_names_the_stages_in_order() -> None:

@@ -4,7 +4,7 @@
 >>> train, test = zoo.image_sets()
 >>> task = Task(zoo.original("small-resnet"), train, forget_classes([0], 10))
 >>> ssd = METHODS["ssd"]
->>> outcome = ssd.run(task, ssd.settings({"alpha": 4}), lambda share, note: None)
+>>> outcome = ssd.run(task, {"alpha": 4}, lambda share, note: None)
 """
 
 from unlearn_core.audit.gauges import read_gauges
@@ -17,4 +17,4 @@ from unlearn_core.scenario import forget_classes
 from unlearn_core.task import Task
 
 __all__ = ["METHODS", "Cancelled", "Estimator", "Task", "build_index", "dampen", "evaluation_set", "forget_classes",
-           "method", "outputs", "read_gauges", "verdict"]
+           "method", "outputs", "read_gauges"]

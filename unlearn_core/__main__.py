@@ -180,7 +180,7 @@ def run_one(arguments: argparse.Namespace) -> int:
         if file is not None:
             from safetensors.torch import save
 
-            weights = engine().base(chosen.network).model.state_dict() | found.outcome.weights
+            weights = found.outcome.state_dict(engine().base(chosen.network).model)
             file.write_bytes(save({name: value.contiguous() for name, value in weights.items()},
                                   {"choice": chosen.key}))
     audited, original, references = found.audit, found.yardstick.original, found.yardstick.band
@@ -200,7 +200,7 @@ def run_one(arguments: argparse.Namespace) -> int:
                     for name, reading in audited.readings.gauges.items())])
     for warning in found.outcome.warnings:
         print(f"Note: {warning}")
-    print(f"{found.measures['seconds']:.2f} s on one thread; "
+    print(f"{found.measures['seconds']:.2f} processor seconds; "
           f"{found.measures['stored_bytes'] / 1e6:.1f} MB kept from training.")
     if arguments.save:
         print(f"Weights: {arguments.save}")

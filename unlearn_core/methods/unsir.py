@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import time
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from unlearn_core.exhibits import Curves, Exhibit, Pictures
-from unlearn_core.methods.base import TUNED, Hyperparameter, Method, Outcome, Preset, Settings
+from unlearn_core.methods.base import CHOSEN, TUNED, Hyperparameter, Method, Outcome, Preset, Settings
 from unlearn_core.methods.loop import some_retained
 from unlearn_core.methods.training import batches, finite, trainable_copy, trained
 from unlearn_core.models import seeded
 from unlearn_core.progress import Progress, silent, stage
 from unlearn_core.task import Task
 
-OFFICIAL_IMAGES = 3
-"""Noise images per class that the notebook uses: its loop runs over the colour channels instead of the images."""
 SHOWN = 8
 """Noise images per class among the exhibits."""
 
@@ -70,19 +66,19 @@ def run(task: Task, settings: Settings, progress: Progress) -> Outcome:
 
 
 def _unlearn(task: Task, settings: Settings, progress: Progress) -> Outcome:
-    begun = time.perf_counter()
     classes, official = task.scenario.forget_classes, settings["form"] == "official"
     batch, steps, copies = (int(settings[name]) for name in ("noise_batch", "noise_steps", "noise_copies"))
     kept = some_retained(task, settings["retain_images"])
-    used = min(OFFICIAL_IMAGES, batch) if official else batch
+    model = trainable_copy(task.model).train(official)
+    example = _pixels(task, model, kept[:1])
+    # The notebook's loop over the noise images runs over the colour channels instead.
+    used = min(example.shape[1], batch) if official else batch
     # Noise image i stands among the positions of training images as -1 - i.
     impaired = torch.cat([kept, -1 - torch.arange(used * len(classes)).repeat(copies)])
     works = (batch * steps * len(classes), len(impaired) * int(settings["impair_epochs"]),
              len(kept) * int(settings["repair_epochs"]))
     to_noise, to_impair = works[0] / sum(works), (works[0] + works[1]) / sum(works)  # shares of the images to process
 
-    model = trainable_copy(task.model).train(official)
-    example = _pixels(task, model, kept[:1])
     learned, labels, curves = [], [], {}
     for i, label in enumerate(classes):
         start = torch.randn((batch, *example.shape[1:]), generator=task.generator("unsir", "noise", str(label)))
@@ -109,7 +105,7 @@ def _unlearn(task: Task, settings: Settings, progress: Progress) -> Outcome:
     warnings = []
     if official and classes != (0,):
         warnings.append("The official form labels all noise as class 0, whatever it was made for.")
-    return trained(task, model, begun, trace, warnings=warnings,
+    return trained(task, model, trace, warnings=warnings,
                    exhibits=_exhibits(classes, noise, curves, impair, repair))
 
 
@@ -182,18 +178,19 @@ METHOD = Method(
         Hyperparameter("repair_lr", "Repair rate", "Learning rate of Adam while the retained images are learned "
                        "again.", f"{TUNED}; {_NOTEBOOK}: 0.01", default=0.002, scale="log", low=1e-5, high=0.1),
         Hyperparameter("retain_images", "Images per class", "Retained images of each class that impair and repair "
-                       "see.", f"{TUNED}; {_NOTEBOOK}: 1000", default=500, scale="choice",
+                       "see.", f"{CHOSEN}; {_NOTEBOOK}: 1000", default=500, scale="choice",
                        choices=(50, 100, 250, 500, 1000)),
         Hyperparameter("noise_copies", "Noise copies", "How often each noise image is seen in an epoch of impair, "
-                       "beside the retained images.", f"{TUNED}; {_NOTEBOOK}: 20", default=10, scale="choice",
+                       "beside the retained images.", f"{CHOSEN}; {_NOTEBOOK}: 20", default=10, scale="choice",
                        choices=(1, 2, 5, 10, 20, 40, 80)),
         Hyperparameter("noise_steps", "Noise steps", "Steps that the noise of each class is learned for.",
                        f"{_NOTEBOOK}: 40 (5 epochs of 8 steps)", default=40, scale="choice",
                        choices=(5, 10, 25, 40, 100, 250)),
         Hyperparameter("noise_batch", "Noise images", "Noise images learned for each class.",
-                       f"{TUNED}; {_NOTEBOOK}: 256", default=64, scale="choice", choices=_SIZES),
+                       f"{CHOSEN}; {_NOTEBOOK}: 256", default=64, scale="choice", choices=_SIZES),
         Hyperparameter("form", "Form", "Corrected uses all noise images under their own labels; official repeats the "
-                       "notebook's slips: three images per class, label 0 for all noise, batch norms that drift.",
+                       "notebook's slips: one image per class and colour channel, label 0 for all noise, batch norms "
+                       "that drift.",
                        "not from the paper: how the official notebook differs from the description",
                        default="corrected", scale="choice", choices=("corrected", "official")),
         Hyperparameter("noise_lr", "Noise rate", "Learning rate of Adam for the noise, in standardised pixels.",
@@ -204,10 +201,10 @@ METHOD = Method(
                        f"{_NOTEBOOK}: 1", default=1, scale="choice", choices=_EPOCHS, advanced=True),
         Hyperparameter("repair_epochs", "Repair epochs", "Passes over the retained images.",
                        f"{_NOTEBOOK}: 1", default=1, scale="choice", choices=_EPOCHS, advanced=True),
-        Hyperparameter("batch_size", "Impair batch", "Images per step of impair.", f"{TUNED}; {_NOTEBOOK}: 256",
+        Hyperparameter("batch_size", "Impair batch", "Images per step of impair.", f"{CHOSEN}; {_NOTEBOOK}: 256",
                        default=128, scale="choice", choices=_SIZES, advanced=True),
         Hyperparameter("repair_batch_size", "Repair batch", "Images per step of repair.",
-                       f"{TUNED}; {_NOTEBOOK}: 256", default=128, scale="choice", choices=_SIZES, advanced=True),
+                       f"{CHOSEN}; {_NOTEBOOK}: 256", default=128, scale="choice", choices=_SIZES, advanced=True),
     ),
     work=run,
     obstacle=obstacle,
