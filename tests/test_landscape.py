@@ -247,3 +247,15 @@ def test_a_clicked_cell_becomes_the_choice(page: object) -> None:
     test.run()
     assert test.session_state["lacuna"].settings["ssd"] | {"alpha": ALPHAS[3], "lambda": LAMBDAS[2]} == \
         test.session_state["lacuna"].settings["ssd"]
+
+
+def test_what_the_address_got_wrong_stays_told_until_something_else_is_chosen() -> None:
+    test = AppTest.from_file(str(REPOSITORY / "app.py"), default_timeout=120)
+    test.query_params["y"] = "_bar_"
+    test.run()
+    test.switch_page("pages/landscape.py").run()
+    for _ in range(3):
+        assert ["y: one of" in w.value and "`_bar_`" in w.value for w in test.warning] == [True]
+        test.run()
+    test.session_state["lacuna"].forget = (1,)
+    assert not test.run().warning

@@ -140,8 +140,10 @@ def headline(shown: Shown, visitor: State) -> None:
     with st.container(key="headline", gap="small"):
         if shown.state in BOXES:
             box, icon = BOXES[shown.state]
-            with st.container(horizontal=True, vertical_alignment="center"):
+            left, right = st.columns([0.75, 0.25], vertical_alignment="center")
+            with left:
                 box(shown.message, icon=icon)
+            with right:
                 if st.button(f"Back to {brief(visitor.before)}", icon=":material/undo:"):
                     visitor.step_back()
                     st.rerun()
@@ -161,7 +163,9 @@ def headline(shown: Shown, visitor: State) -> None:
 def whose(shown: Shown) -> None:
     """Whose picture stands below, on pages that leave a former one standing."""
     if shown.picture is not None:
-        st.caption(f"{'The last picture, dimmed' if shown.former else 'The picture'}: {named(shown.picture[1].choice)}")
+        title = "The last exact picture" if shown.moving else "The last picture, dimmed" if shown.former else \
+            "The picture"
+        st.caption(f"{title}: {named(shown.picture[1].choice)}")
 
 
 def _arrive(key: str, kept: tuple[str, ...]) -> None:
