@@ -411,7 +411,9 @@ class Engine:
 
     def settle(self, scene: Scene, chosen: Choice) -> Ticket[Settled]:
         """The exact outcome of a choice: ahead of everything else if it is a matter of milliseconds."""
-        trains = method(chosen.method).seeded  # all that draw random numbers do
+        found = method(chosen.method)
+        # All that draw random numbers train; a refusal takes no time and must not wait behind anybody's training.
+        trains = found.seeded and not found.obstacle(scene.task, dict(chosen.settings))
         return self.pool.submit(("settled", chosen), lambda progress: self.compute(scene, chosen, progress),
                                 Lane.LONG if trains else Lane.RELEASE)
 
