@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import get_args
 
 import numpy as np
@@ -9,13 +10,15 @@ import pandas as pd
 import streamlit as st
 
 from ui import pictures
+from ui.present import headline, present
 from ui.runtime import engine
-from ui.state import CLASSES, State, state, tell_notes, write_address
+from ui.state import CLASSES, State, state, tell_notes
 from ui.waiting import ready
 from unlearn_core import comparison
 from unlearn_core.assets import AssetError
 from unlearn_core.audit.gauges import KINDS
 from unlearn_core.audit.measures import MEASURES
+from unlearn_core.audit.verdict import Level
 from unlearn_core.comparison import Comparison, Entry
 from unlearn_core.figures.bullets import Bullet, bullets
 from unlearn_core.figures.embedding import embedding
@@ -28,7 +31,7 @@ from unlearn_core.methods.base import Need
 from unlearn_core.zoo import TITLES
 
 SEEDS = 3
-TRIVIAL = "head_zeroing"  # the baseline that any class method must beat
+LEVELS = list(map(str, Level))
 ARROWS = {"match": "→", "up": "↑", "down": "↓"}
 NEEDS = get_args(Need)
 FORMATS = {"share": "percent", "s": "%.2f s", "bytes": "bytes", "": "%.3f"}
@@ -78,8 +81,16 @@ def table(found: Comparison) -> pd.DataFrame:
     """One row per model: means over seeds, half of the range beside them, and what the method needs."""
     rows = []
     entries = {**found.entries, **{name: Entry(name) for name in found.missing}}
-    for name, entry in entries.items():
-        row: dict[str, object] = {"method": title(name),
+    wanted = {name: found.entries["retrain"].values(name).mean() for name in ("forget_train", "retain_test")}
+
+    def rank(entry: Entry) -> tuple[float, ...]:
+        gap = sum(abs(entry.values(name).mean() - mean) for name, mean in wanted.items()) if len(
+            entry.measures) else np.inf
+        return entry.name in METHODS, -standing(entry), gap
+
+    for entry in sorted(entries.values(), key=rank):
+        name = entry.name
+        row: dict[str, object] = {"method": title(name), "verdict": entry.level or "–",
                                   "family": METHODS[name].family if name in METHODS else "before forgetting",
                                   "seeds": len(entry.measures)}
         for key, kind in MEASURES.items():
@@ -95,7 +106,10 @@ def table(found: Comparison) -> pd.DataFrame:
 
 def table_columns() -> dict[str, object]:
     """How each column of the table is written, and what it means."""
-    columns: dict[str, object] = {"method": st.column_config.TextColumn(pinned=True, width=210)}
+    columns: dict[str, object] = {
+        "method": st.column_config.TextColumn(pinned=True, width=210),
+        "verdict": st.column_config.TextColumn(width=170, help="Of the first seed. The table is ranked by it, then by "
+                                               "the gap in accuracy to the retrained networks.")}
     for kind in MEASURES.values():
         columns[f"{kind.title} {ARROWS[kind.better]}"] = st.column_config.NumberColumn(
             format=FORMATS[kind.unit], help=f"{kind.about.capitalize()}. Mean over seeds.")
@@ -105,17 +119,23 @@ def table_columns() -> dict[str, object]:
     return columns | {need: st.column_config.CheckboxColumn(help=f"Needs {need} when forgetting.") for need in NEEDS}
 
 
-def finding(points: list[Spot], retrain_seconds: float) -> str:
-    """One sentence that follows from the numbers."""
-    gaps = {p: abs(p.forget_gap) + abs(p.retain_gap) for p in points}
-    best = min((p for p in points if p.name in METHODS and p.name != TRIVIAL), key=gaps.__getitem__)
-    said = (f"Nearest to retraining: {best.title}, {best.forget_gap:+.1f} points in forget and "
-            f"{best.retain_gap:+.1f} in retain accuracy, {retrain_seconds / best.seconds:,.0f} times faster.")
-    trivial = next((p for p in points if p.name == TRIVIAL), None)
-    if trivial is not None and gaps[trivial] <= gaps[best] + 0.5:
-        said += (f" But so is {METHODS[TRIVIAL].title.lower()}, which only removes a row of the last layer: these two "
-                 "accuracies alone do not prove that anything was forgotten.")
-    return said
+def standing(entry: Entry) -> int:
+    """Where its verdict stands: the higher, the better; below all others if it is not known."""
+    return LEVELS.index(entry.level) if entry.level in LEVELS else -1
+
+
+def finding(found: Comparison, points: list[Spot], retrain_seconds: float) -> str:
+    """What the verdicts are, and which method of the best of them is nearest in accuracy."""
+    runs = [point for point in points if point.name in METHODS]
+    levels = Counter(found.entries[point.name].level or "not judged" for point in runs)
+    counted = ", ".join(f"{number} “{level}”" for level, number in sorted(
+        levels.items(), key=lambda item: LEVELS.index(item[0]) if item[0] in LEVELS else -1, reverse=True))
+    top = max(standing(found.entries[point.name]) for point in runs)
+    best = min((point for point in runs if standing(found.entries[point.name]) == top),
+               key=lambda point: abs(point.forget_gap) + abs(point.retain_gap))
+    return (f"Verdicts on {len(runs)} methods at their general defaults: {counted}. Of the best of these, nearest to "
+            f"the retrained networks in accuracy is {best.title}: {best.forget_gap:+.1f} points in forget and "
+            f"{best.retain_gap:+.1f} in retain accuracy, {retrain_seconds / best.seconds:,.0f} times faster than they.")
 
 
 def in_full(found: Comparison, name: str, side: int, ink: str) -> None:
@@ -181,8 +201,11 @@ def matrix(network: str, name: str) -> np.ndarray:
 
 visitor = state()
 tell_notes(visitor)
+now = present(visitor, "work")
+headline(now, visitor)
+if now.wanted is None:
+    st.stop()
 try:
-    write_address(visitor.choice(), visitor)
     shown = comparison_now(visitor)
 except (AssetError, ValueError, RuntimeError) as problem:
     st.error(str(problem), icon=":material/error:")
@@ -200,12 +223,13 @@ ink = RETRAINED_ON_DARK if st.context.theme.type == "dark" else RETRAINED
 reference = shown.entries["retrain"]
 seeds_run = max(len(entry.measures) for name, entry in shown.entries.items() if name != "retrain")
 points = spots(shown)
-st.markdown(f"#### {finding(points, float(reference.values('seconds').mean()))}")
+st.markdown(f"#### {finding(shown, points, float(reference.values('seconds').mean()))}")
 with st.container(horizontal=True, vertical_alignment="center"):
     st.caption(
         f"{'Precomputed' if shown.precomputed else 'Computed now'} for {TITLES[shown.network]} forgetting "
-        f"{', '.join(CLASSES[c] for c in shown.forget)}: every method at its defaults, {seeds_run} seeds of each that "
-        f"has any randomness, on 2,000 fixed images; time in processor seconds. Reference: "
+        f"{', '.join(CLASSES[c] for c in shown.forget)}: every method at its general defaults, the same for "
+        f"all classes ({seeds_run} seeds of each that has any randomness), on 2,000 fixed images; time in processor "
+        "seconds; the playground opens each class on a setting of its own. Reference: "
         f"{len(reference.measures)} retrained networks.")
     if st.button("Recompute now", icon=":material/refresh:", help="Runs every method again on this machine; true "
                  "retraining stays the bundled one. Takes a minute or two and can be cancelled."):
@@ -233,8 +257,8 @@ st.plotly_chart(tradeoff([*methods, *original], np.array([*front, *(False for _ 
                 config={"displayModeBar": False})
 
 st.markdown("#### All numbers")
-st.caption("How to read this: click a column to sort. → the nearer to the row of true retraining the better, ↑ higher "
-           "is better, ↓ lower is better; ± is half of the range over the seeds.")
+st.caption("How to read this: the best verdict first; click a column to sort otherwise. → the nearer to the row of "
+           "true retraining the better, ↑ higher is better, ↓ lower is better; ± is half of the range over the seeds.")
 numbers = table(shown)
 st.dataframe(numbers, hide_index=True, column_config=table_columns(), height=35 * (len(numbers) + 1) + 3)
 st.download_button("Table as CSV", lambda: numbers.to_csv(index=False), "lacuna-compare.csv", "text/csv",

@@ -39,7 +39,7 @@ def knobs(state: State, limit: float | None) -> None:
 def _widget(state: State, knob: Hyperparameter) -> None:
     settings = state.settings[state.method]
     key = f"{state.method}.{knob.name}"
-    said = f"{knob.meaning} Default: {knob.source}."
+    said = f"{knob.meaning} General default: {knob.source}."
     if knob.scale == "choice":
         st.session_state[key] = settings[knob.name]
         st.selectbox(knob.label, knob.choices, key=key, help=said, on_change=_take,

@@ -12,11 +12,13 @@ from typing import cast
 import numpy as np
 import numpy.typing as npt
 
-from unlearn_core import assets, zoo
+from unlearn_core import assets, confusion, zoo
+from unlearn_core.audit.evidence import ORIGINAL
 from unlearn_core.audit.measures import MEASURES, MeasureName, output_measures
 from unlearn_core.audit.weights import relative_change
 from unlearn_core.engine import Engine, Scene, Settled, choice
 from unlearn_core.evaluate import outputs, softmax
+from unlearn_core.judgement import audit
 from unlearn_core.methods import METHODS
 from unlearn_core.methods.base import Diverged, NotApplicable, Value
 from unlearn_core.pool import Lane, Ticket
@@ -42,6 +44,8 @@ class Entry:
         predicted: (N,) most likely class of each evaluation image in the first run.
         confidence: (N,) its probability, 0 to 255.
         xy: (N, 2) map positions, 0 to 255.
+        level: of the first run's verdict; empty if it is not known.
+        verdict: of the first run, in full.
     """
 
     name: str
@@ -54,6 +58,8 @@ class Entry:
     predicted: UInt8 = field(default_factory=lambda: np.zeros(0, np.uint8))
     confidence: UInt8 = field(default_factory=lambda: np.zeros(0, np.uint8))
     xy: UInt8 = field(default_factory=lambda: np.zeros((0, 2), np.uint8))
+    level: str = ""
+    verdict: str = ""
 
     def values(self, name: MeasureName) -> Float64:
         """(seeds,) values of a measure."""
@@ -173,8 +179,10 @@ def _entry(engine: Engine, scene: Scene, runs: list[Settled], reference: Float32
     others = [np.delete(reference, i, 0) if name == "retrain" else reference for i in range(len(runs))]
     measures = [_measures(engine, scene, run.probabilities, other, run.cost.seconds, run.cost.stored_bytes)
                 for run, other in zip(runs, others, strict=True)]
+    verdict = audit(engine, scene, first).verdict
     return Entry(name, dict(first.choice.settings), "", first.warnings, np.concatenate(measures),
-                 np.stack([run.accuracy for run in runs]), first.change, *_view(first.probabilities, first.xy))
+                 np.stack([run.accuracy for run in runs]), first.change, *_view(first.probabilities, first.xy),
+                 level=str(verdict.level), verdict=str(verdict))
 
 
 def _bundled_retraining(engine: Engine, scene: Scene, reference: Float32, seconds: float) -> Entry:
@@ -233,12 +241,15 @@ def load(network: str, forget: tuple[int, ...]) -> Comparison | None:
         return None
     table = assets.arrays(file)
     about = json.loads(table["about"].astype(np.uint8).tobytes())
+    judged = {(row.what, row.settings): row for row in confusion.load(network) if (row.forget,) == forget}
     entries = {}
     for name, said in about.items():
         measures, accuracy, change = (table[f"{name}/{field}"].astype(np.float64) for field in STORED[:3])
         predicted, confidence, xy = (table[f"{name}/{field}"].astype(np.uint8) for field in STORED[3:])
+        row = judged.get({"original": (ORIGINAL, ""), "retrain": (confusion.HELD_OUT, "0")}.get(
+            name, (name, confusion.DEFAULT)))
         entries[name] = Entry(name, said["settings"], said["obstacle"], tuple(said["warnings"]), measures, accuracy,
-                              change, predicted, confidence, xy)
+                              change, predicted, confidence, xy, *((row.level, row.verdict) if row else ("", "")))
     return Comparison(network, forget, entries, precomputed=True)
 
 

@@ -21,7 +21,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from tqdm import tqdm
 
-from unlearn_core import assets, zoo
+from unlearn_core import assets, openings, zoo
 from unlearn_core.audit.evidence import HEAD_ZEROING, ORIGINAL, gather
 from unlearn_core.audit.verdict import DAMAGED, Level, Verdict
 from unlearn_core.engine import Choice, Engine, choice, unlearn
@@ -33,8 +33,9 @@ from unlearn_core.scenario import Scenario
 
 KEPT = assets.ROOT.parent / "build" / "outcomes"
 DOCUMENT = assets.ROOT.parent / "docs" / "verdict.md"
-REFERENCES = (ORIGINAL, "retrained, held out", f"{HEAD_ZEROING}, control")
-DEFAULT = "default"
+HELD_OUT, CONTROL = "retrained, held out", f"{HEAD_ZEROING}, control"
+REFERENCES = (ORIGINAL, HELD_OUT, CONTROL)
+DEFAULT, OPENING = "general default", "as it opens"
 SEVERE = 0.20
 """A retained class that lost so much must be named, whatever else is said."""
 CLASSES = 10
@@ -48,7 +49,7 @@ class Row:
         network: name of a bundled network.
         forget: the class.
         what: one of `REFERENCES`, or the name of a method.
-        settings: ``default``, the name of a preset, or the number of a retrained seed.
+        settings: `DEFAULT`, `OPENING`, the name of a preset, or the number of a retrained seed.
         key: of the choice; empty for reference networks.
         level: of the verdict; empty if there is no outcome.
         verdict: in full, or why there is no outcome.
@@ -75,12 +76,16 @@ def _engine() -> Engine:
 
 
 def choices(network: str, label: int) -> Iterator[tuple[str, Choice]]:
-    """Every method at its defaults and presets, but for true retraining: the held-out networks stand for it."""
+    """Every method at its general defaults, as the request opens, and at each preset that the request is offered.
+
+    True retraining is left out: the held-out networks stand for it.
+    """
     for name, found in METHODS.items():
         if name != "retrain":
-            for preset in (DEFAULT, *found.presets):
-                settings = found.presets[preset].settings if preset != DEFAULT else {}
-                yield preset, choice(network, (label,), name, settings)
+            yield DEFAULT, choice(network, (label,), name, {})
+            yield OPENING, choice(network, (label,), name, openings.start(network, (label,), name))
+            for preset in openings.presets(network, (label,), name):
+                yield preset.name, choice(network, (label,), name, found.settings(preset.settings))
 
 
 def run(chosen: Choice) -> str:
@@ -112,33 +117,40 @@ def judge_request(network: str, label: int, presets: bool) -> list[Row]:
                    "" if worst is None else worst.group, 0.0 if worst is None else round(worst.value, 4))
 
     rows = [row(what, "", judged(measure, scenario, replace(measure.models[name], steps=None)).verdict)
-            for what, name in ((ORIGINAL, ORIGINAL), (REFERENCES[2], HEAD_ZEROING))]
+            for what, name in ((ORIGINAL, ORIGINAL), (CONTROL, HEAD_ZEROING))]
     assert measure.accuracy_retrained is not None
     for seed, held in enumerate(measure.retrained):
         others = (*measure.retrained[:seed], *measure.retrained[seed + 1:])
         without = replace(measure, retrained=others, checks=tuple(gather(
             measure.models, others, measure.labels, measure.member, measure.forgotten)),
             accuracy_retrained=measure.accuracy_retrained[[i for i in range(len(measure.retrained)) if i != seed]])
-        rows.append(row(REFERENCES[1], str(seed), judged(without, scenario, replace(held, steps=None)).verdict))
+        rows.append(row(HELD_OUT, str(seed), judged(without, scenario, replace(held, steps=None)).verdict))
+    known: dict[str, Verdict] = {}
     for preset, chosen in choices(network, label):
-        if preset != DEFAULT and not presets:
+        if preset not in (DEFAULT, OPENING) and not presets:
             continue
         if reason := run(chosen):
             rows.append(Row(network, label, chosen.method, preset, chosen.key, "", reason))
             continue
-        weights = {name: value for name, value in load_file(KEPT / f"{chosen.key}.safetensors").items() if name}
-        found = inside(engine, network, scenario, everything(engine, network, scenario, weights))
-        rows.append(row(chosen.method, preset, judged(measure, scenario, found).verdict, chosen.key))
+        if chosen.key not in known:  # a preset may be what the request opens with
+            weights = {name: value for name, value in load_file(KEPT / f"{chosen.key}.safetensors").items() if name}
+            found = inside(engine, network, scenario, everything(engine, network, scenario, weights))
+            known[chosen.key] = judged(measure, scenario, found).verdict
+        rows.append(row(chosen.method, preset, known[chosen.key], chosen.key))
     return rows
 
 
+@cache
 def load(network: str) -> tuple[Row, ...]:
-    """The shipped table of a network.
+    """The shipped table of a network; empty if there is none.
 
     Raises:
         assets.AssetError: if its file is missing or altered.
     """
-    return tuple(Row(**row) for row in json.loads(assets.path(f"verdicts/{network}.json").read_text("utf-8")))
+    name = f"verdicts/{network}.json"
+    if name not in assets.manifest().files:
+        return ()
+    return tuple(Row(**row) for row in json.loads(assets.path(name).read_text("utf-8")))
 
 
 def document(rows: Sequence[Row]) -> str:
@@ -162,14 +174,14 @@ def document(rows: Sequence[Row]) -> str:
     halves = {half: [row for row in rows if row.forget % 2 == part and row.what in REFERENCES]
               for half, part in (("odd", 1), ("even", 0))}
     wrong = [row for row in rows if (row.what == ORIGINAL and row.level != Level.NOT_FORGOTTEN)
-             or (row.what == REFERENCES[1] and row.level != Level.NOT_TOLD)
-             or (row.what in ("head_zeroing", REFERENCES[2]) and row.settings in (DEFAULT, "")
+             or (row.what == HELD_OUT and row.level != Level.NOT_TOLD)
+             or (row.what in ("head_zeroing", CONTROL) and row.settings in (DEFAULT, OPENING, "")
                  and row.level != Level.HIDDEN)]
     severe = [row for row in rows if row.level and row.lost >= SEVERE and row.what not in REFERENCES]
     unnamed = [row for row in severe if f"{row.worst} lost" not in row.verdict]
-    seeds = Counter(row.network for row in rows if row.what == REFERENCES[1] and row.forget == 0)
+    seeds = Counter(row.network for row in rows if row.what == HELD_OUT and row.forget == 0)
     outcomes = [row for row in rows if row.what not in REFERENCES]
-    by_setting = grouped([row for row in outcomes if row.settings != DEFAULT], "what", "settings")
+    by_setting = grouped([row for row in outcomes if row.settings not in (DEFAULT, OPENING)], "what", "settings")
     return "\n".join([
         "# The verdict, audited",
         "",
@@ -210,6 +222,10 @@ def document(rows: Sequence[Row]) -> str:
         "## Every method at its general defaults, all classes",
         "",
         *table("Method", grouped([row for row in outcomes if row.settings == DEFAULT], "what")),
+        "",
+        "## Every method as the request opens, all classes",
+        "",
+        *table("Method", grouped([row for row in outcomes if row.settings == OPENING], "what")),
         "",
         "## Every preset" + ("" if len({len(found) for found in by_setting.values()}) < 2 else
                              " (as many requests as stand in the last column)"),
