@@ -200,8 +200,8 @@ with st.container(horizontal=True, vertical_alignment="center"):
     st.caption(
         f"{'Precomputed' if shown.precomputed else 'Computed now'} for {TITLES[shown.network]} forgetting "
         f"{', '.join(CLASSES[c] for c in shown.forget)}: every method at its defaults, {seeds_run} seeds of each that "
-        f"has any randomness, on 2,000 fixed images, one thread. Reference: {len(reference.measures)} retrained "
-        "networks.")
+        f"has any randomness, on 2,000 fixed images; time in processor seconds. Reference: "
+        f"{len(reference.measures)} retrained networks.")
     if st.button("Recompute now", icon=":material/refresh:", help="Runs every method again on this machine; true "
                  "retraining stays the bundled one. Takes a minute or two and can be cancelled."):
         st.session_state["recompute"] = (visitor.network, visitor.forget)

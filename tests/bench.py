@@ -37,6 +37,7 @@ from unlearn_core.engine import ALPHAS, LAMBDAS, Engine, choice
 from unlearn_core.evaluate import outputs
 from unlearn_core.importance import Estimator, batch_indices, importance
 from unlearn_core.methods import METHODS, method
+from unlearn_core.methods.base import one_thread
 from unlearn_core.progress import silent
 from unlearn_core.scenario import Scenario
 from unlearn_core.task import Task, measure
@@ -190,9 +191,10 @@ def ssd(engine: Engine, network: str, repeats: int) -> None:
     official = found.settings({**found.presets["official"].settings, "alpha": 3.0})
 
     def run(side: str) -> None:
-        kept[side] = plain_ssd(copied, train, scenario, 3.0, 1.0) if side == "plain" else found.run(
-            Task(model, train, scenario, zoo.importances(network) if side == "shipped" else measure),
-            official if side == "official" else default, silent).parameters
+        with one_thread():  # as methods run
+            kept[side] = plain_ssd(copied, train, scenario, 3.0, 1.0) if side == "plain" else found.run(
+                Task(model, train, scenario, zoo.importances(network) if side == "shipped" else measure),
+                official if side == "official" else default, silent).parameters
 
     sides = ("plain", "official", "default", "shipped")
     times = in_turns(repeats, {side: partial(run, side) for side in sides}, warm=False)

@@ -6,8 +6,11 @@ The contract is parametrised over the registry, so a new method is tested the mo
 from __future__ import annotations
 
 import copy
+import hashlib
 import math
 import re
+import threading
+import time
 from dataclasses import dataclass, replace
 from typing import cast
 
@@ -452,6 +455,33 @@ def test_describes_itself(method: Method) -> None:
     assert method.title and method.paper and method.about.endswith(".")
     names = [knob.name for knob in method.hyperparameters]
     assert len(set(names)) == len(names)
+
+
+def test_seconds_are_those_of_the_processor_on_this_run_alone() -> None:
+    over = threading.Event()
+
+    def others() -> None:
+        while not over.is_set():
+            hashlib.sha256(bytes(10**6)).digest()
+
+    def work(task: Task, settings: Settings, progress: Progress) -> Outcome:
+        time.sleep(0.4)  # as if the processor were taken
+        helpers.append(torch.get_num_threads())
+        start = time.thread_time()
+        while time.thread_time() < start + 0.05:
+            torch.rand(100, 100).mm(torch.rand(100, 100))
+        return METHODS["head_zeroing"].work(task, METHODS["head_zeroing"].settings(), progress)
+
+    helpers: list[int] = []
+    busy = threading.Thread(target=others)
+    busy.start()
+    torch.set_num_threads(2)
+    try:
+        cost = replace(METHODS["head_zeroing"], work=work).run(make_task(), {}, silent).cost
+    finally:
+        over.set()
+        busy.join()
+    assert 0.05 <= cost.seconds < 0.3 and helpers == [1] and torch.get_num_threads() == 2
 
 
 @EVERY_METHOD

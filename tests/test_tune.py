@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from unlearn_core import assets, make_assets
-from unlearn_core.methods import METHODS
+from unlearn_core.methods import METHODS, loop
 from unlearn_core.tune import GRIDS, LIMIT_SECONDS, _row
 
 NAN = float("nan")
@@ -25,6 +25,18 @@ def test_defaults_are_the_best_of_the_settings_that_were_tried(name: str) -> Non
     quick = [row["cost"] for row in tried if row["seconds"] <= LIMIT_SECONDS]
     assert chosen["cost"] <= min(quick)
     assert [row["cost"] for row in tried] == sorted(row["cost"] for row in tried)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_only_knobs_that_were_tuned_say_so(name: str) -> None:
+    claims = {knob.name for knob in METHODS[name].hyperparameters if "tuned" in knob.source}
+    assert claims <= set(GRIDS.get(name, {}))
+
+
+def test_the_knobs_of_a_stranger_claim_nothing_of_this_project() -> None:
+    theirs = (loop.learning_rate("Far.", 0.1), loop.epochs(1, "Passes."), loop.retain_images(50), loop.clip("Short."),
+              loop.batch_size(64))
+    assert {knob.source for knob in theirs} == {"chosen by the method's author"}
 
 
 def test_a_diverged_run_counts_fully_and_one_that_cannot_run_does_not() -> None:

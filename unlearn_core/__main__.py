@@ -195,7 +195,7 @@ def run_one(arguments: argparse.Namespace) -> int:
                     for name, reading in audited.gauges.items())])
     for warning in found.outcome.warnings:
         print(f"Note: {warning}")
-    print(f"{found.measures['seconds']:.2f} s on one thread; "
+    print(f"{found.measures['seconds']:.2f} processor seconds; "
           f"{found.measures['stored_bytes'] / 1e6:.1f} MB kept from training.")
     if arguments.save:
         print(f"Weights: {arguments.save}")

@@ -37,8 +37,8 @@ COLUMNS: dict[str, str] = {
 
 ``key`` is `Choice.key`; ``forget`` holds class numbers separated by commas; ``settings`` is JSON; ``level`` and
 ``verdict`` are those of `audit.verdict`; ``*_low`` and ``*_high`` end the 95 % interval over images; ``started`` is in
-UTC; ``elapsed`` the worker's wall-clock seconds, evaluation included, while ``seconds`` is the method's own time,
-statistics at hand included.
+UTC; ``elapsed`` the worker's wall-clock seconds, evaluation included, while ``seconds`` is the processor time of the
+method alone, statistics at hand included.
 """
 
 

@@ -33,7 +33,7 @@ MEASURES: dict[MeasureName, MeasureKind] = {
     "membership": MeasureKind("Membership", "forgotten images the entropy attack calls members", "share", "match"),
     "distance": MeasureKind("Distance", "mean Euclidean distance of the probabilities to those of the retrained "
                             "models, on the training images to be forgotten; 0 to 1.41", "", "down"),
-    "seconds": MeasureKind("Time", "wall-clock seconds of the method on one thread", "s", "down"),
+    "seconds": MeasureKind("Time", "processor seconds of the method", "s", "down"),
     "stored_bytes": MeasureKind("Stored", "what must be kept from training", "bytes", "down"),
 }
 

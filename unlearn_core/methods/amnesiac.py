@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import time
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from unlearn_core.exhibits import Exhibit, LayerBars, LayerMap
 from unlearn_core.history import Pruning
-from unlearn_core.methods.base import TUNED, Hyperparameter, Method, NotApplicable, Outcome, Preset, Settings
-from unlearn_core.methods.loop import descend, logits, loss_curves, some_retained, training_norms
+from unlearn_core.methods.base import CHOSEN, Hyperparameter, Method, NotApplicable, Outcome, Preset, Settings
+from unlearn_core.methods.loop import CROSS_ENTROPY, descend, logits, loss_curves, some_retained, training_norms
 from unlearn_core.methods.training import batches, trainable_copy, trained
 from unlearn_core.progress import Progress, stage
 from unlearn_core.task import Task
@@ -31,7 +29,7 @@ def repair_knobs(epochs: int, source: str) -> tuple[Hyperparameter, ...]:
             scale="log", low=1e-5, high=1e-1),
         Hyperparameter(
             "retain_images", "Images per class", "Retained images of each class that the repair sees.",
-            f"{TUNED}; official code: all", default=1000, scale="choice", choices=(50, 100, 200, 500, 1000, 2000)),
+            f"{CHOSEN}; official code: all", default=1000, scale="choice", choices=(50, 100, 200, 500, 1000, 2000)),
         Hyperparameter(
             "batch_size", "Batch size", "Images per step of the repair.", "official code: 64", default=64,
             scale="choice", choices=(16, 32, 64, 128, 256), advanced=True),
@@ -57,7 +55,6 @@ def subtract_and_repair(task: Task, pruning: Pruning, settings: Settings, progre
     """
     if task.history is None:
         raise NotApplicable(no_history(task, pruning))
-    start = time.perf_counter()
     progress(0.0, "reading the history")
     found = task.history.caused_by(task.scenario, task.train.labels, pruning, task.generator("amnesiac", "pruning"))
     model = trainable_copy(task.model)
@@ -83,7 +80,7 @@ def subtract_and_repair(task: Task, pruning: Pruning, settings: Settings, progre
         warnings.append("Nothing of the recorded updates was kept, so nothing was subtracted.")
     if pruning.epochs is not None and pruning.epochs > found.epochs:
         warnings.append(f"The history holds fewer epochs than asked for, {found.epochs}; all of it was used.")
-    return trained(task, model, start, trace, warnings=warnings, stored_bytes=found.stored_bytes,
+    return trained(task, model, trace, warnings=warnings, stored_bytes=found.stored_bytes,
                    exhibits=_exhibits(task.model, removed, found.kept_share, losses))
 
 
@@ -119,7 +116,7 @@ def _exhibits(original: nn.Module, removed: dict[str, Tensor], kept_share: float
             "slice of the layer, first weight to last"))
     if losses:
         found.append(loss_curves("It should fall back to about the level of ordinary training: the retained images are "
-                                 "learned again.", repair=losses))
+                                 "learned again.", CROSS_ENTROPY, repair=losses))
     return found
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -11,7 +9,7 @@ from torch.nn import functional as F
 from unlearn_core import models
 from unlearn_core.exhibits import Curves
 from unlearn_core.methods import loop
-from unlearn_core.methods.base import TUNED, Hyperparameter, Method, Outcome, Preset, Settings
+from unlearn_core.methods.base import CHOSEN, TUNED, Hyperparameter, Method, Outcome, Preset, Settings
 from unlearn_core.methods.training import batches, trainable_copy, trained
 from unlearn_core.progress import Progress, stage
 from unlearn_core.task import Task
@@ -45,7 +43,6 @@ def lesson(teacher: nn.Module, task: Task, positions: Tensor, progress: Progress
 
 def run(task: Task, settings: Settings, progress: Progress) -> Outcome:
     """Distil a fresh network's answers on the forget set and the original's on a share of the retain set."""
-    start = time.perf_counter()
     temperature, epochs = float(settings["temperature"]), int(settings["epochs"])
     forget, retain = task.split
     shuffled = retain[torch.randperm(len(retain), generator=task.generator("bad teacher", "retained images"))]
@@ -89,7 +86,7 @@ def run(task: Task, settings: Settings, progress: Progress) -> Outcome:
         "original.", "step", "KL(teacher ‖ student) per image (nats)",
         {name: (tuple(float(x) for x, _ in values), tuple(y for _, y in values))
          for name, values in followed.items() if values})
-    return trained(task, student, start, trace, exhibits=(curves,))
+    return trained(task, student, trace, exhibits=(curves,))
 
 
 def obstacle(task: Task, settings: Settings) -> str:
@@ -114,7 +111,7 @@ METHOD = Method(
                        "official code: 1", default=1, scale="choice", choices=(0, 1, 2, 3, 5)),
         Hyperparameter("retain_share", "Retained share", "Share of the retained images that the original teaches.",
                        "official code: 0.3", default=0.3, scale="linear", low=0.01, high=1.0),
-        Hyperparameter("batch_size", "Batch size", "Images per step.", f"{TUNED}; official code: 256",
+        Hyperparameter("batch_size", "Batch size", "Images per step.", f"{CHOSEN}; official code: 256",
                        default=128, scale="choice", choices=(16, 32, 64, 128, 256), advanced=True),
         Hyperparameter("temperature", "T", "What logits are divided by before they are compared: higher weighs "
                        "unlikely classes more.", "official code: 1", default=1.0, scale="log", low=0.5, high=16.0,

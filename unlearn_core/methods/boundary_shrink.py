@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -11,7 +9,7 @@ from torch.nn import functional as F
 from unlearn_core import models
 from unlearn_core.exhibits import Exhibit, Pictures
 from unlearn_core.methods import loop
-from unlearn_core.methods.base import TUNED, Hyperparameter, Method, Outcome, Preset, Settings
+from unlearn_core.methods.base import CHOSEN, TUNED, Hyperparameter, Method, Outcome, Preset, Settings
 from unlearn_core.methods.training import batches, finite, trainable_copy, trained
 from unlearn_core.progress import Progress, stage
 from unlearn_core.task import Task
@@ -48,7 +46,6 @@ def pushed(model: nn.Module, images: Tensor, labels: Tensor, epsilon: float, mea
 
 def run(task: Task, settings: Settings, progress: Progress) -> Outcome:
     """Give each forget image the label that the original gives it after a small push, and learn that."""
-    start = time.perf_counter()
     forget, _ = task.split
     original, model = trainable_copy(task.model), trainable_copy(task.model).train(settings["statistics"] == "updated")
     precision = next(model.parameters()).dtype
@@ -87,14 +84,14 @@ def run(task: Task, settings: Settings, progress: Progress) -> Outcome:
     trace |= {"final_loss": losses[-1]} if losses else {}
     exhibits: list[Exhibit] = [loop.loss_curves(
         "It falls as the network learns to give forget images the label of their nearest class.",
-        forget_images=losses)]
+        loop.CROSS_ENTROPY, forget_images=losses)]
     shown = torch.cat(moved)[:_SHOWN]
     if shown.dim() == 4:
         exhibits.append(Pictures(
             "Pushed across the boundary", "Forget images after the push; the name is the class that each joins.",
             shown.float().numpy(), tuple(task.train.classes[label] for label in nearest[:_SHOWN].tolist())))
     unchanged = trace["kept_label_share"]
-    return trained(task, model, start, trace, exhibits=exhibits, warnings=(
+    return trained(task, model, trace, exhibits=exhibits, warnings=(
         f"The push left {unchanged:.0%} of the forget images in their class: they are trained to stay there.",
     ) if unchanged else ())
 
@@ -117,7 +114,7 @@ METHOD = Method(
     hyperparameters=(
         Hyperparameter("lr", "Learning rate", "Step size of SGD with momentum 0.9: higher forgets more and harms more.",
                        f"{TUNED}; official code: 1e-5", default=1e-4, scale="log", low=1e-6, high=0.1),
-        Hyperparameter("epochs", "Epochs", "Passes over the forget images.", f"{TUNED}; official code: 10", default=5,
+        Hyperparameter("epochs", "Epochs", "Passes over the forget images.", f"{CHOSEN}; official code: 10", default=5,
                        scale="choice", choices=(0, 1, 2, 3, 5, 10, 20)),
         Hyperparameter("epsilon", "ε", "How far every pixel is pushed to find the nearest class; pixels lie between "
                        "0 and 1.", "official code: 0.1", default=0.1, scale="linear", low=0.0, high=0.5),

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import time
-
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from unlearn_core.methods.base import Method, Outcome, Preset, Settings
+from unlearn_core.methods.base import CHOSEN, TUNED, Method, Outcome, Preset, Settings
 from unlearn_core.methods.loop import (
+    CROSS_ENTROPY,
     batch_size,
     descend,
     epochs,
@@ -29,7 +28,6 @@ from unlearn_core.train import one_cycle
 
 def run(task: Task, settings: Settings, progress: Progress) -> Outcome:
     """Descend on retained images alone: SGD with momentum 0.9, one-cycle schedule, no augmentation."""
-    start = time.perf_counter()
     kept = some_retained(task, settings["retain_images"])
     size, passes, rate = int(settings["batch_size"]), int(settings["epochs"]), float(settings["lr"])
     model = training_norms(trainable_copy(task.model))
@@ -43,11 +41,11 @@ def run(task: Task, settings: Settings, progress: Progress) -> Outcome:
     losses = descend(model, optimiser, plan.__getitem__, loss, passes, progress, "fine-tuning",
                      one_cycle(optimiser, rate, sum(map(len, plan))))
     return trained(
-        task, model.eval(), start,
+        task, model.eval(),
         {"steps": float(len(losses)), "retain_images": float(len(kept)), "first_loss": losses[0],
          "final_loss": losses[-1]},
         exhibits=[loss_curves("A rise in the middle is the high learning rate shaking the network; what is not "
-                              "relearnt afterwards stays forgotten.", retained_images=losses)])
+                              "relearnt afterwards stays forgotten.", CROSS_ENTROPY, retained_images=losses)])
 
 
 METHOD = Method(
@@ -59,10 +57,11 @@ METHOD = Method(
     family="baseline",
     needs=frozenset({"retain images", "labels"}),
     hyperparameters=(
-        learning_rate("The highest learning rate of the run; the higher, the more is forgotten.", 0.2, "SSD: 0.02"),
-        epochs(3, "Passes over the retained images.", "SSD: 5"),
-        retain_images(500, "SSD: all"),
-        batch_size(64),
+        learning_rate("The highest learning rate of the run; the higher, the more is forgotten.", 0.2,
+                      f"{TUNED}; SSD: 0.02"),
+        epochs(3, "Passes over the retained images.", f"{TUNED}; SSD: 5"),
+        retain_images(500, f"{CHOSEN}; SSD: all"),
+        batch_size(64, source=CHOSEN),
     ),
     work=run,
     obstacle=frozen_entirely,

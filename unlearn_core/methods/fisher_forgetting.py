@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 
 import torch
@@ -12,7 +11,7 @@ from unlearn_core import models
 from unlearn_core.exhibits import LayerBars
 from unlearn_core.importance import Estimator, Importance, importance
 from unlearn_core.methods import loop
-from unlearn_core.methods.base import TUNED, Hyperparameter, Method, Outcome, Preset, Settings
+from unlearn_core.methods.base import CHOSEN, Hyperparameter, Method, Outcome, Preset, Settings
 from unlearn_core.methods.training import trainable_copy, trained
 from unlearn_core.models import private_copy
 from unlearn_core.progress import Progress, stage
@@ -76,7 +75,6 @@ def noise_variance(information: Importance, kinds: dict[str, str], scale: float,
 
 def run(task: Task, settings: Settings, progress: Progress) -> Outcome:
     """Add noise to every weight, the more the less the retained images need it."""
-    start = time.perf_counter()
     model, kinds = trainable_copy(task.model), models.parameter_kinds(task.model)
     kept = loop.some_retained(task, settings["retain_images"])
     information = fisher(task, kept, stage(progress, 0.0, 0.95, "Fisher information"))
@@ -106,7 +104,7 @@ def run(task: Task, settings: Settings, progress: Progress) -> Outcome:
     bars = LayerBars(
         "How much of each layer is noise", "The noise's share of the layer's sum of squares: at 0.5 there is as much "
         "noise as weight.", tuple(shares), tuple(shares.values()), (1.0,) * len(shares), "share")
-    return trained(task, model, start, trace, exhibits=(bars,))
+    return trained(task, model, trace, exhibits=(bars,))
 
 
 METHOD = Method(
@@ -121,7 +119,7 @@ METHOD = Method(
         Hyperparameter("noise_scale", "α", "The noise's variance is α over the Fisher information: higher forgets "
                        "more and harms more.", "released code: 1e-6", default=1e-6, scale="log", low=1e-9, high=1e-3),
         Hyperparameter("retain_images", "Retained images", "How many images of each retained class the Fisher "
-                       "information is measured on.", f"{TUNED}; released code: all", default=50, scale="choice",
+                       "information is measured on.", f"{CHOSEN}; released code: all", default=50, scale="choice",
                        choices=(10, 25, 50, 100, 250, 500, "all")),
         Hyperparameter("forgotten_rows", "Forgotten rows", "Reset also puts small noise in place of the last layer's "
                        "rows of the forgotten classes.", "released code: reset", default="reset", scale="choice",

@@ -8,10 +8,13 @@ import torch
 from torch import Tensor, nn
 
 from unlearn_core.exhibits import Curves
-from unlearn_core.methods.base import TUNED, Hyperparameter, Settings, Value
+from unlearn_core.methods.base import AUTHOR, Hyperparameter, Settings, Value
 from unlearn_core.methods.training import finite
 from unlearn_core.progress import Progress
 from unlearn_core.task import Task
+
+CROSS_ENTROPY = "cross-entropy (nats)"
+"""What `loss_curves` draws for most methods."""
 
 
 def descend(model: nn.Module, optimiser: torch.optim.Optimizer, groups: Callable[[int], list[Tensor]],
@@ -97,9 +100,15 @@ def logits(model: nn.Module, task: Task, positions: Tensor) -> Tensor:
     return outputs
 
 
-def loss_curves(caption: str, **series: Sequence[float]) -> Curves:
-    """A picture of cross-entropies over the steps of a run, one line per name; `_` in a name is shown as a space."""
-    return Curves("Training loss", caption, "step", "cross-entropy (nats)", {
+def loss_curves(caption: str, loss: str, /, **series: Sequence[float]) -> Curves:
+    """A picture of a loss over the steps of a run, one line per name; `_` in a name is shown as a space.
+
+    Args:
+        caption: how to read it.
+        loss: what is drawn, with its unit, such as `CROSS_ENTROPY`.
+        series: the values of each line, from the first step on.
+    """
+    return Curves("Training loss", caption, "step", loss, {
         name.replace("_", " "): (tuple(map(float, range(1, len(values) + 1))), tuple(values))
         for name, values in series.items()})
 
@@ -118,34 +127,29 @@ def training_norms(model: nn.Module) -> nn.Module:
     return model
 
 
-def _source(elsewhere: str) -> str:
-    return f"{TUNED}; {elsewhere}" if elsewhere else TUNED
+def learning_rate(meaning: str, default: float, source: str = AUTHOR) -> Hyperparameter:
+    """The knob ``lr``; `source` says where the default comes from."""
+    return Hyperparameter("lr", "Learning rate", meaning, source, default, "log", low=1e-5, high=1.0)
 
 
-def learning_rate(meaning: str, default: float, elsewhere: str = "") -> Hyperparameter:
-    """The knob ``lr``; `elsewhere` says which value others use."""
-    return Hyperparameter("lr", "Learning rate", meaning, _source(elsewhere), default, "log", low=1e-5, high=1.0)
+def epochs(default: int, meaning: str, source: str = AUTHOR) -> Hyperparameter:
+    """The knob ``epochs``; `source` says where the default comes from."""
+    return Hyperparameter("epochs", "Epochs", meaning, source, default, "choice", choices=(1, 2, 3, 5, 8, 10, 20))
 
 
-def epochs(default: int, meaning: str, elsewhere: str = "") -> Hyperparameter:
-    """The knob ``epochs``; `elsewhere` says which value others use."""
-    return Hyperparameter("epochs", "Epochs", meaning, _source(elsewhere), default, "choice",
-                          choices=(1, 2, 3, 5, 8, 10, 20))
-
-
-def retain_images(default: int, elsewhere: str = "") -> Hyperparameter:
-    """The knob ``retain_images``, for `some_retained`; `elsewhere` says which value others use."""
+def retain_images(default: int, source: str = AUTHOR) -> Hyperparameter:
+    """The knob ``retain_images``, for `some_retained`; `source` says where the default comes from."""
     return Hyperparameter("retain_images", "Retained images", "How many images of each retained class are trained on, "
-                          "if there are as many.", _source(elsewhere), default, "choice",
+                          "if there are as many.", source, default, "choice",
                           choices=(50, 100, 200, 300, 500, 1000, 2000, "all"))
 
 
-def batch_size(default: int, meaning: str = "Images per step.", elsewhere: str = "") -> Hyperparameter:
-    """The knob ``batch_size``; `elsewhere` says which value others use."""
-    return Hyperparameter("batch_size", "Batch size", meaning, _source(elsewhere), default, "choice",
+def batch_size(default: int, meaning: str = "Images per step.", source: str = AUTHOR) -> Hyperparameter:
+    """The knob ``batch_size``; `source` says where the default comes from."""
+    return Hyperparameter("batch_size", "Batch size", meaning, source, default, "choice",
                           choices=(16, 32, 64, 128, 256), advanced=True)
 
 
-def clip(meaning: str) -> Hyperparameter:
-    """The knob ``clip``: the largest norm of the whole gradient."""
-    return Hyperparameter("clip", "Clip", meaning, TUNED, 1.0, "log", low=0.01, high=100.0, advanced=True)
+def clip(meaning: str, source: str = AUTHOR) -> Hyperparameter:
+    """The knob ``clip``: the largest norm of the whole gradient; `source` says where the default comes from."""
+    return Hyperparameter("clip", "Clip", meaning, source, 1.0, "log", low=0.01, high=100.0, advanced=True)

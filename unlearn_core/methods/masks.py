@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping
 
 import torch
@@ -13,7 +12,7 @@ from unlearn_core import models
 from unlearn_core.exhibits import LayerMap
 from unlearn_core.history import share_size
 from unlearn_core.methods import loop
-from unlearn_core.methods.base import TUNED, Hyperparameter, Outcome, Settings
+from unlearn_core.methods.base import CHOSEN, Hyperparameter, Outcome, Settings
 from unlearn_core.methods.training import finite, trainable_copy, trained
 from unlearn_core.progress import Progress
 from unlearn_core.task import Task
@@ -28,10 +27,10 @@ SLICES = 64
 # The class is read off the head, features come from the body: two shares are the fewest that let layers differ.
 BODY_SHARE = Hyperparameter(
     "body_share", "Body share", "How much of every layer but the last learns at a step; 1 is ordinary training.",
-    TUNED, default=0.3, scale="linear", low=0.0, high=1.0)
+    CHOSEN, default=0.3, scale="linear", low=0.0, high=1.0)
 HEAD_SHARE = Hyperparameter(
     "head_share", "Head share", "How much of the last layer, which has a row for each class, learns at a step.",
-    TUNED, default=0.3, scale="linear", low=0.0, high=1.0)
+    CHOSEN, default=0.3, scale="linear", low=0.0, high=1.0)
 RULE = Hyperparameter(
     "rule", "Mask", "Which weights of a layer learn at a step: a window that moves on and wraps around, a fresh random "
     "choice, or those with the largest gradients.", "not from the paper: unpublished; the first of the rules in the "
@@ -43,7 +42,7 @@ SCOPE = Hyperparameter(
     choices=("all", "weights"), advanced=True)
 BATCH_SIZE = Hyperparameter(
     "batch_size", "Batch size", "Images per step; where retained images have batches of their own, as many of them.",
-    TUNED, default=64, scale="choice", choices=(16, 32, 64, 128, 256), advanced=True)
+    CHOSEN, default=64, scale="choice", choices=(16, 32, 64, 128, 256), advanced=True)
 
 
 def mask(rule: str, size: int, gradient: Tensor, step: int, generator: torch.Generator) -> Tensor:
@@ -109,7 +108,6 @@ def partial_updates(task: Task, settings: Settings, progress: Progress,
     Raises:
         Diverged: if a term of the loss is not finite.
     """
-    start = time.perf_counter()
     progress(0.0, "choosing the images")
     model = trainable_copy(task.model)
     sizes = mask_sizes(model, settings)
@@ -153,7 +151,7 @@ def partial_updates(task: Task, settings: Settings, progress: Progress,
     }
     rows = [F.adaptive_avg_pool1d(count.view(1, 1, -1), SLICES).view(SLICES) for count in counts.values()]
     return trained(
-        task, model, start, trace,
+        task, model, trace,
         warnings=() if updated else ("No weight was updated: every share is 0, or the loss began above its limit.",),
         exhibits=(
             LayerMap(
@@ -161,4 +159,5 @@ def partial_updates(task: Task, settings: Settings, progress: Progress,
                 f"Each row is a layer cut into {SLICES} equal slices; the colour is the share of steps at which a "
                 "weight there was updated.",
                 tuple(counts), (torch.stack(rows) / max(steps, 1)).numpy(), "slice of the layer"),
-            loop.loss_curves("Each point is the loss on the images of one step, before its update.", **curves)))
+            loop.loss_curves("Each point is the loss on the images of one step, before its update.", loop.CROSS_ENTROPY,
+                             **curves)))

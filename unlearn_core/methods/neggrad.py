@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import time
-
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from unlearn_core.methods.base import Method, Outcome, Preset, Settings
+from unlearn_core.methods.base import CHOSEN, TUNED, Method, Outcome, Preset, Settings
 from unlearn_core.methods.loop import (
+    CROSS_ENTROPY,
     batch_size,
     clip,
     descend,
@@ -26,7 +25,6 @@ from unlearn_core.task import Task
 
 def run(task: Task, settings: Settings, progress: Progress) -> Outcome:
     """Ascend the cross-entropy of the forget set by plain SGD; running statistics stay as they were."""
-    start = time.perf_counter()
     forget, _ = task.split
     model = trainable_copy(task.model)
     order = task.generator("neggrad", "order")
@@ -39,9 +37,9 @@ def run(task: Task, settings: Settings, progress: Progress) -> Outcome:
                     progress, "ascent", clip=float(settings["clip"]))
     losses = [-value for value in rises]
     return trained(
-        task, model, start, {"steps": float(len(losses)), "first_loss": losses[0], "final_loss": losses[-1]},
+        task, model, {"steps": float(len(losses)), "first_loss": losses[0], "final_loss": losses[-1]},
         exhibits=[loss_curves("It is meant to rise: far above the logarithm of the number of classes, the network "
-                              "is surer of wrong answers than by chance.", forgotten_images=losses)])
+                              "is surer of wrong answers than by chance.", CROSS_ENTROPY, forgotten_images=losses)])
 
 
 METHOD = Method(
@@ -52,10 +50,10 @@ METHOD = Method(
     family="baseline",
     needs=frozenset({"forget images", "labels"}),
     hyperparameters=(
-        learning_rate("How far a step goes up the gradient.", 0.005),
-        epochs(1, "Passes over the forget set."),
-        clip("Longer gradients are shortened to this length, without which the climb runs away."),
-        batch_size(64),
+        learning_rate("How far a step goes up the gradient.", 0.005, TUNED),
+        epochs(1, "Passes over the forget set.", CHOSEN),
+        clip("Longer gradients are shortened to this length, without which the climb runs away.", CHOSEN),
+        batch_size(64, source=CHOSEN),
     ),
     work=run,
     obstacle=frozen_entirely,

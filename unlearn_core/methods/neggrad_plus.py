@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import time
-
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from unlearn_core.methods.base import TUNED, Hyperparameter, Method, Outcome, Preset, Settings
+from unlearn_core.methods.base import CHOSEN, TUNED, Hyperparameter, Method, Outcome, Preset, Settings
 from unlearn_core.methods.loop import (
+    CROSS_ENTROPY,
     batch_size,
     clip,
     descend,
@@ -32,7 +31,6 @@ def run(task: Task, settings: Settings, progress: Progress) -> Outcome:
 
     Both batches go through the network together. The forget set's batches begin again when they are used up.
     """
-    start = time.perf_counter()
     forget, _ = task.split
     kept = some_retained(task, settings["retain_images"])
     forgotten = torch.zeros(len(task.train), dtype=torch.bool).index_fill(0, forget, True)
@@ -57,11 +55,11 @@ def run(task: Task, settings: Settings, progress: Progress) -> Outcome:
     descend(model, optimiser, pairs, loss, int(settings["epochs"]), progress, "descent and ascent",
             clip=float(settings["clip"]))
     return trained(
-        task, model.eval(), start,
+        task, model.eval(),
         {"steps": float(len(losses[True])), "retain_images": float(len(kept)), "final_loss": losses[False][-1],
          "final_forget_loss": losses[True][-1]},
         exhibits=[loss_curves("The forgotten images' loss is meant to rise while that of the retained ones stays low.",
-                              retained_images=losses[False], forgotten_images=losses[True])])
+                              CROSS_ENTROPY, retained_images=losses[False], forgotten_images=losses[True])])
 
 
 METHOD = Method(
@@ -74,11 +72,11 @@ METHOD = Method(
     hyperparameters=(
         Hyperparameter("weight", "Ascent weight", "Weight of the forget set's rising loss beside the falling one.",
                        TUNED, default=0.1, scale="log", low=0.001, high=1.0),
-        learning_rate("How far a step goes.", 0.02),
-        epochs(1, "Passes over the retained images."),
-        retain_images(300),
-        clip("Longer gradients are shortened to this length, so that the climb cannot run away."),
-        batch_size(64, "Retained images per step, and as many forgotten ones."),
+        learning_rate("How far a step goes.", 0.02, TUNED),
+        epochs(1, "Passes over the retained images.", CHOSEN),
+        retain_images(300, CHOSEN),
+        clip("Longer gradients are shortened to this length, so that the climb cannot run away.", CHOSEN),
+        batch_size(64, "Retained images per step, and as many forgotten ones.", CHOSEN),
     ),
     work=run,
     obstacle=frozen_entirely,

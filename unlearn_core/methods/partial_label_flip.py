@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from unlearn_core import models
 from unlearn_core.methods import loop
-from unlearn_core.methods.base import TUNED, Hyperparameter, Method, Outcome, Preset, Settings
+from unlearn_core.methods.base import CHOSEN, TUNED, Hyperparameter, Method, Outcome, Preset, Settings
 from unlearn_core.methods.masks import BATCH_SIZE, BODY_SHARE, HEAD_SHARE, RULE, SCOPE, Terms, partial_updates
 from unlearn_core.methods.training import batches
 from unlearn_core.progress import Progress
@@ -48,7 +48,7 @@ METHOD = Method(
             default=2, scale="choice", choices=(1, 2, 3, 5, 10, 20)),
         Hyperparameter(
             "retain_images", "Retained images", "Images of each retained class, trained on with their true labels; "
-            "0 trains on the forget set only.", TUNED, default=200, scale="choice",
+            "0 trains on the forget set only.", CHOSEN, default=200, scale="choice",
             choices=(0, 50, 100, 200, 500, 1000)),
         BATCH_SIZE, SCOPE,
     ),

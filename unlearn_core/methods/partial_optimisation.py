@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from unlearn_core.methods import loop
-from unlearn_core.methods.base import TUNED, Hyperparameter, Method, Outcome, Preset, Settings
+from unlearn_core.methods.base import CHOSEN, TUNED, Hyperparameter, Method, Outcome, Preset, Settings
 from unlearn_core.methods.masks import BATCH_SIZE, BODY_SHARE, HEAD_SHARE, RULE, SCOPE, Terms, partial_updates
 from unlearn_core.methods.training import batches
 from unlearn_core.progress import Progress
@@ -59,14 +59,14 @@ METHOD = Method(
             "lr", "Learning rate", "How far a step goes, without momentum.", TUNED,
             default=0.01, scale="log", low=1e-5, high=1.0),
         Hyperparameter(
-            "epochs", "Epochs", "Passes over the forget images, unless the loss limit ends the run earlier.", TUNED,
+            "epochs", "Epochs", "Passes over the forget images, unless the loss limit ends the run earlier.", CHOSEN,
             default=3, scale="choice", choices=(1, 2, 3, 5, 10, 20)),
         Hyperparameter(
             "retain_weight", "Retain weight", "How much the loss of the retained images counts, that of the forget "
-            "images counting 1; 0 only climbs.", TUNED, default=3.0, scale="linear", low=0.0, high=10.0),
+            "images counting 1; 0 only climbs.", CHOSEN, default=3.0, scale="linear", low=0.0, high=10.0),
         Hyperparameter(
             "loss_limit", "Loss limit", "The cross entropy in nats at which a forget image counts as forgotten: "
-            "without a limit the climb would speed up for ever.", TUNED, default=4.0, scale="log", low=1.0,
+            "without a limit the climb would speed up for ever.", CHOSEN, default=4.0, scale="log", low=1.0,
             high=1000.0),
         Hyperparameter(
             "at_limit", "At the limit", "Stop: the run ends once the forget images of a step exceed the limit on "
@@ -75,7 +75,7 @@ METHOD = Method(
             choices=("stop", "pause")),
         Hyperparameter(
             "retain_images", "Retained images", "How many images of each retained class the descent may use; with 0 "
-            "the method only climbs.", TUNED, default=200, scale="choice", choices=(0, 50, 100, 200, 500, 1000)),
+            "the method only climbs.", CHOSEN, default=200, scale="choice", choices=(0, 50, 100, 200, 500, 1000)),
         BATCH_SIZE, SCOPE,
     ),
     work=run,

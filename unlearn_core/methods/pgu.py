@@ -8,7 +8,6 @@ held-out ones; no stopping rule sees a test image.
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 
 import torch
@@ -16,7 +15,17 @@ from torch import Tensor, nn
 
 from unlearn_core.exhibits import Curves, LayerBars
 from unlearn_core.gram import Patches, layers
-from unlearn_core.methods.base import TUNED, Hyperparameter, Method, NotApplicable, Outcome, Preset, Settings, Value
+from unlearn_core.methods.base import (
+    CHOSEN,
+    TUNED,
+    Hyperparameter,
+    Method,
+    NotApplicable,
+    Outcome,
+    Preset,
+    Settings,
+    Value,
+)
 from unlearn_core.methods.loop import logits, some_retained
 from unlearn_core.methods.training import batches, finite, trainable_copy, trained
 from unlearn_core.progress import Progress, stage
@@ -218,7 +227,6 @@ def obstacle(task: Task, settings: Settings) -> str:
 
 def run(task: Task, settings: Settings, progress: Progress) -> Outcome:
     """Ascend on the forget set, in the directions that the retained images do not use."""
-    start = time.perf_counter()
     gamma, rule = float(settings["gamma"]), str(settings["rank_rule"])
     forget, _ = task.split
     patches: Patches = "exact" if settings["patches"] == "exact" else "stride_one"
@@ -239,7 +247,7 @@ def run(task: Task, settings: Settings, progress: Progress) -> Outcome:
     progress(1.0, "done")
     warnings = _warnings(protections, torch.finfo(dtype).eps)
     return trained(
-        task, model, start,
+        task, model,
         {"kept_dimensions": float(sum(sum(p.kept) for p in protections.values())),
          "dimensions": float(sum(p.of for p in protections.values())),
          "smallest_eigenvalue": min(p.smallest for p in protections.values()),
@@ -275,8 +283,8 @@ METHOD = Method(
             default=0.2, scale="log", low=0.001, high=3.0),
         Hyperparameter(
             "epochs", "Epochs", "Passes over the forget set at most; the stopping rule may end the run sooner.",
-            "not from the paper: chosen by this project; official code: 100, the first of which trains nothing",
-            default=10, scale="choice", choices=(1, 2, 3, 5, 10, 20, 50, 99, 100)),
+            f"{CHOSEN}; official code: 100, the first of which trains nothing", default=10,
+            scale="choice", choices=(1, 2, 3, 5, 10, 20, 50, 99, 100)),
         Hyperparameter(
             "rank_rule", "Share of", "What γ is a share of. Energy: squared singular values, reached (GPM). At most: "
             "singular values, not exceeded, so possibly no direction. At most + 1: one direction more.",
@@ -289,7 +297,7 @@ METHOD = Method(
             "not from the paper: forgotten; official code: drop for classes, gap (with test images) for single images",
             default="forgotten", scale="choice", choices=("forgotten", "drop", "gap", "never"), advanced=True),
         Hyperparameter(
-            "target", "Forget target", "Forget accuracy at which the class counts as forgotten.", TUNED, default=1.0,
+            "target", "Forget target", "Forget accuracy at which the class counts as forgotten.", CHOSEN, default=1.0,
             scale="linear", low=0.0, high=100.0, unit="%", advanced=True),
         Hyperparameter(
             "max_drop", "Largest drop", "Loss of accuracy on retained training images at which the run stops.",
@@ -297,7 +305,7 @@ METHOD = Method(
             advanced=True),
         Hyperparameter(
             "retain_images", "Retained images", "Retained training images per class on which the accuracy is watched; "
-            "none of them is trained on.", TUNED, default=100, scale="choice", choices=(25, 50, 100, 200, 500, "all"),
+            "none of them is trained on.", CHOSEN, default=100, scale="choice", choices=(25, 50, 100, 200, 500, "all"),
             advanced=True),
         Hyperparameter(
             "offset", "Offset", "Bounds the loss: its gradient is at most one over the offset.",

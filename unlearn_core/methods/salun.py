@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -11,7 +9,7 @@ from torch.nn import functional as F
 from unlearn_core import models
 from unlearn_core.exhibits import LayerBars
 from unlearn_core.methods import loop
-from unlearn_core.methods.base import TUNED, Hyperparameter, Method, Outcome, Preset, Settings
+from unlearn_core.methods.base import CHOSEN, TUNED, Hyperparameter, Method, Outcome, Preset, Settings
 from unlearn_core.methods.training import batches, finite, trainable_copy, trained
 from unlearn_core.progress import Progress, stage
 from unlearn_core.task import Task
@@ -61,7 +59,6 @@ def salient(gradient: dict[str, Tensor], share: float) -> dict[str, Tensor]:
 
 def run(task: Task, settings: Settings, progress: Progress) -> Outcome:
     """Find the weights that matter to the forget set, then let only those learn wrong labels for it."""
-    start = time.perf_counter()
     model, classes = trainable_copy(task.model), models.head(task.model).out_features
     forget, kept = task.split[0], loop.some_retained(task, settings["retain_images"])
     gradient = forget_gradient(model, task, stage(progress, 0.0, 0.2, "saliency"))
@@ -98,8 +95,9 @@ def run(task: Task, settings: Settings, progress: Progress) -> Outcome:
         "were allowed to move.", tuple(masks), tuple(counts.values()),
         tuple(float(mask.numel()) for mask in masks.values()), "weights")
     curves = loop.loss_curves("It falls as the network learns the wrong labels of the forget images and keeps the "
-                              "true ones of the others.", relabelled_and_retained_images=losses)
-    return trained(task, model, start, trace, exhibits=(bars, curves),
+                              "true ones of the others.", loop.CROSS_ENTROPY,
+                              relabelled_and_retained_images=losses)
+    return trained(task, model, trace, exhibits=(bars, curves),
                    warnings=() if chosen else ("No weight is salient at this share: no weight was changed.",))
 
 
@@ -126,16 +124,16 @@ METHOD = Method(
                        f"{TUNED}; {_README}: 0.1 for random images", default=0.005, scale="log",
                        low=1e-4, high=0.5),
         Hyperparameter("epochs", "Epochs", "Passes over the relabelled and the retained images.",
-                       f"{TUNED}; {_README}: 10", default=2, scale="choice",
+                       f"{CHOSEN}; {_README}: 10", default=2, scale="choice",
                        choices=(0, 1, 2, 3, 5, 10)),
         Hyperparameter("retain_images", "Retained images", "How many images of each retained class are trained on "
-                       "with their true labels.", f"{TUNED}; released code: all", default=500,
+                       "with their true labels.", f"{CHOSEN}; released code: all", default=500,
                        scale="choice", choices=(50, 100, 250, 500, 1000, "all")),
         Hyperparameter("relabel", "Random labels", "Wrong draws a label that is neither the image's own nor "
                        "forgotten; any draws among all classes.", "not from the paper: corrected; released code: any",
                        default="wrong", scale="choice", choices=("wrong", "any"), advanced=True),
         Hyperparameter("batch_size", "Batch size", "Images per step.",
-                       f"{TUNED}; released code: 256", default=128, scale="choice",
+                       f"{CHOSEN}; released code: 256", default=128, scale="choice",
                        choices=(16, 32, 64, 128, 256), advanced=True),
     ),
     work=run,

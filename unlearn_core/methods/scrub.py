@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -14,7 +13,7 @@ from unlearn_core import models
 from unlearn_core.exhibits import Curves
 from unlearn_core.methods import loop
 from unlearn_core.methods.bad_teacher import divergence, lesson
-from unlearn_core.methods.base import TUNED, Hyperparameter, Method, Outcome, Preset, Settings
+from unlearn_core.methods.base import CHOSEN, TUNED, Hyperparameter, Method, Outcome, Preset, Settings
 from unlearn_core.methods.training import batches, trainable_copy, trained
 from unlearn_core.progress import Progress, stage
 from unlearn_core.task import Task
@@ -33,7 +32,6 @@ class _Phase:
 
 def run(task: Task, settings: Settings, progress: Progress) -> Outcome:
     """Alternate max-steps on the forget set, in the first epochs only, and min-steps on retained images."""
-    start = time.perf_counter()
     temperature = float(settings["temperature"])
     forget, kept = task.split[0], loop.some_retained(task, settings["retain_images"])
     student, dropout = trainable_copy(task.model).train(), task.generator("scrub", "dropout")
@@ -86,7 +84,7 @@ def run(task: Task, settings: Settings, progress: Progress) -> Outcome:
         "Away and back", "Max-steps raise the distance from the original on forget images; min-steps then lower the "
         "loss on retained images.", "step", "loss (nats)",
         {name: (tuple(x for x, _ in line), tuple(y for _, y in line)) for name, line in lines.items() if line})
-    return trained(task, student, start, trace, exhibits=(curves,))
+    return trained(task, student, trace, exhibits=(curves,))
 
 
 METHOD = Method(
@@ -109,7 +107,7 @@ METHOD = Method(
         Hyperparameter("ce_weight", "γ", "Weight of the cross-entropy with the true labels on retained images.",
                        "official code, large scale: 0.99", default=0.99, scale="linear", low=0.0, high=1.0),
         Hyperparameter("retain_images", "Retained images", "How many images of each retained class the min-steps see.",
-                       f"{TUNED}; official code: all", default=500, scale="choice",
+                       f"{CHOSEN}; official code: all", default=500, scale="choice",
                        choices=(50, 100, 250, 500, 1000, "all")),
         Hyperparameter("temperature", "T", "What logits are divided by before they are compared: higher weighs "
                        "unlikely classes more.", "official code, large scale: 4", default=4.0, scale="log", low=0.5,
@@ -122,7 +120,7 @@ METHOD = Method(
         Hyperparameter("batch_size", "Batch size", "Retained images per step.", "official code, large scale: 128",
                        default=128, scale="choice", choices=(16, 32, 64, 128, 256), advanced=True),
         Hyperparameter("forget_batch_size", "Forget batch", "Forget images per step.",
-                       f"{TUNED}; official code, large scale: 32", default=256, scale="choice",
+                       f"{CHOSEN}; official code, large scale: 32", default=256, scale="choice",
                        choices=(16, 32, 64, 128, 256), advanced=True),
     ),
     work=run,

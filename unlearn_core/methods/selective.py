@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -97,7 +96,6 @@ def ceiling(task: Task, settings: Settings) -> float | None:
 def run_selective(task: Task, loss: Loss, settings: Settings, progress: Progress,
                   threshold: Callable[[ImportancePair], float]) -> Outcome:
     """Dampen with the given lambda and the alpha that `threshold` finds."""
-    start = time.perf_counter()
     pair = importance_pair(task, loss, settings, progress)
     alpha, lam = threshold(pair), float(settings["lambda"])
     parameters = dict(task.model.named_parameters())
@@ -116,7 +114,7 @@ def run_selective(task: Task, loss: Loss, settings: Settings, progress: Progress
         {"alpha": alpha, "lambda": lam, "selected": float(selected), "selected_share": selected / weights,
          "ceiling": float("inf") if limit is None else limit},
         tuple(warnings),
-        Cost(time.perf_counter() - start, sum(_bytes(v) for v in pair.reference.values())),
+        Cost(stored_bytes=sum(_bytes(v) for v in pair.reference.values())),
     )
 
 

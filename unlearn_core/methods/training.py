@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import time
 from collections.abc import Sequence
 
 import torch
@@ -41,12 +40,12 @@ def finite(loss: Tensor, where: str) -> float:
     return value
 
 
-def trained(task: Task, model: nn.Module, start: float, trace: dict[str, float], *, warnings: Sequence[str] = (),
+def trained(task: Task, model: nn.Module, trace: dict[str, float], *, warnings: Sequence[str] = (),
             exhibits: Sequence[Exhibit] = (), stored_bytes: int = 0) -> Outcome:
-    """The outcome of a run that trained `model`, begun at `start` (``time.perf_counter``)."""
+    """The outcome of a run that trained `model`."""
     before = dict(task.model.named_buffers())
     return Outcome(
         {name: value.detach().clone() for name, value in model.named_parameters()},
-        trace, tuple(warnings), Cost(time.perf_counter() - start, stored_bytes),
+        trace, tuple(warnings), Cost(stored_bytes=stored_bytes),
         {name: value.clone() for name, value in model.named_buffers() if not torch.equal(value, before[name])},
         tuple(exhibits))

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import time
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from unlearn_core.exhibits import Curves, Exhibit, Pictures
-from unlearn_core.methods.base import TUNED, Hyperparameter, Method, Outcome, Preset, Settings
+from unlearn_core.methods.base import CHOSEN, TUNED, Hyperparameter, Method, Outcome, Preset, Settings
 from unlearn_core.methods.loop import some_retained
 from unlearn_core.methods.training import batches, finite, trainable_copy, trained
 from unlearn_core.models import seeded
@@ -68,7 +66,6 @@ def run(task: Task, settings: Settings, progress: Progress) -> Outcome:
 
 
 def _unlearn(task: Task, settings: Settings, progress: Progress) -> Outcome:
-    begun = time.perf_counter()
     classes, official = task.scenario.forget_classes, settings["form"] == "official"
     batch, steps, copies = (int(settings[name]) for name in ("noise_batch", "noise_steps", "noise_copies"))
     kept = some_retained(task, settings["retain_images"])
@@ -108,7 +105,7 @@ def _unlearn(task: Task, settings: Settings, progress: Progress) -> Outcome:
     warnings = []
     if official and classes != (0,):
         warnings.append("The official form labels all noise as class 0, whatever it was made for.")
-    return trained(task, model, begun, trace, warnings=warnings,
+    return trained(task, model, trace, warnings=warnings,
                    exhibits=_exhibits(classes, noise, curves, impair, repair))
 
 
@@ -181,16 +178,16 @@ METHOD = Method(
         Hyperparameter("repair_lr", "Repair rate", "Learning rate of Adam while the retained images are learned "
                        "again.", f"{TUNED}; {_NOTEBOOK}: 0.01", default=0.002, scale="log", low=1e-5, high=0.1),
         Hyperparameter("retain_images", "Images per class", "Retained images of each class that impair and repair "
-                       "see.", f"{TUNED}; {_NOTEBOOK}: 1000", default=500, scale="choice",
+                       "see.", f"{CHOSEN}; {_NOTEBOOK}: 1000", default=500, scale="choice",
                        choices=(50, 100, 250, 500, 1000)),
         Hyperparameter("noise_copies", "Noise copies", "How often each noise image is seen in an epoch of impair, "
-                       "beside the retained images.", f"{TUNED}; {_NOTEBOOK}: 20", default=10, scale="choice",
+                       "beside the retained images.", f"{CHOSEN}; {_NOTEBOOK}: 20", default=10, scale="choice",
                        choices=(1, 2, 5, 10, 20, 40, 80)),
         Hyperparameter("noise_steps", "Noise steps", "Steps that the noise of each class is learned for.",
                        f"{_NOTEBOOK}: 40 (5 epochs of 8 steps)", default=40, scale="choice",
                        choices=(5, 10, 25, 40, 100, 250)),
         Hyperparameter("noise_batch", "Noise images", "Noise images learned for each class.",
-                       f"{TUNED}; {_NOTEBOOK}: 256", default=64, scale="choice", choices=_SIZES),
+                       f"{CHOSEN}; {_NOTEBOOK}: 256", default=64, scale="choice", choices=_SIZES),
         Hyperparameter("form", "Form", "Corrected uses all noise images under their own labels; official repeats the "
                        "notebook's slips: one image per class and colour channel, label 0 for all noise, batch norms "
                        "that drift.",
@@ -204,10 +201,10 @@ METHOD = Method(
                        f"{_NOTEBOOK}: 1", default=1, scale="choice", choices=_EPOCHS, advanced=True),
         Hyperparameter("repair_epochs", "Repair epochs", "Passes over the retained images.",
                        f"{_NOTEBOOK}: 1", default=1, scale="choice", choices=_EPOCHS, advanced=True),
-        Hyperparameter("batch_size", "Impair batch", "Images per step of impair.", f"{TUNED}; {_NOTEBOOK}: 256",
+        Hyperparameter("batch_size", "Impair batch", "Images per step of impair.", f"{CHOSEN}; {_NOTEBOOK}: 256",
                        default=128, scale="choice", choices=_SIZES, advanced=True),
         Hyperparameter("repair_batch_size", "Repair batch", "Images per step of repair.",
-                       f"{TUNED}; {_NOTEBOOK}: 256", default=128, scale="choice", choices=_SIZES, advanced=True),
+                       f"{CHOSEN}; {_NOTEBOOK}: 256", default=128, scale="choice", choices=_SIZES, advanced=True),
     ),
     work=run,
     obstacle=obstacle,
