@@ -23,7 +23,7 @@ from unlearn_core.__main__ import main
 from unlearn_core.data import fashion_mnist
 from unlearn_core.engine import choice
 from unlearn_core.methods import METHODS
-from unlearn_core.methods.base import Diverged
+from unlearn_core.methods.base import Cost, Diverged, Outcome
 
 
 def answer(capsys: pytest.CaptureFixture[str], *command: str) -> dict[str, object]:
@@ -91,7 +91,7 @@ def test_a_saved_network_is_replaced_whole_or_not_at_all(
 
     monkeypatch.setattr(command_line, "run", diverge)
     assert main(["run", "ssd", "--save", str(file)]) == 1
-    monkeypatch.setattr(command_line, "run", lambda *_: SimpleNamespace(outcome=SimpleNamespace(weights={})))
+    monkeypatch.setattr(command_line, "run", lambda *_: SimpleNamespace(outcome=Outcome({}, {}, (), Cost())))
     monkeypatch.setattr(Path, "write_bytes", cut_short)
     assert main(["run", "ssd", "--save", str(file)]) == 2 and "No space left" in capsys.readouterr().err
     assert [(found, found.read_bytes()) for found in tmp_path.iterdir()] == [(file, b"before")]

@@ -26,7 +26,7 @@ from unlearn_core.evaluate import outputs
 from unlearn_core.history import Step, StepHistory
 from unlearn_core.importance import Estimator, Importance, importance
 from unlearn_core.methods import METHODS, assd
-from unlearn_core.methods.base import Diverged, Hyperparameter, Method, NotApplicable, Outcome, Settings, Value
+from unlearn_core.methods.base import Cost, Diverged, Hyperparameter, Method, NotApplicable, Outcome, Settings, Value
 from unlearn_core.methods.selective import ImportancePair, ceiling, measurements
 from unlearn_core.progress import Cancelled, Progress, silent
 from unlearn_core.scenario import Scenario, forget_classes, forget_samples
@@ -312,6 +312,9 @@ def test_works_on_both_networks(
     for exhibit in outcome.exhibits:
         assert exhibit.title and exhibit.caption.endswith(".")
     exact = outputs(task.model, task.train.pixels(), outcome.weights)
+    fresh = models.build(architecture, channels=channels, classes=4, size=size, generator=torch.Generator())
+    fresh.load_state_dict(outcome.state_dict(task.model), strict=True)
+    assert np.array_equal(outputs(fresh.eval(), task.train.pixels()).logits, exact.logits)
     with torch.autocast("cpu", torch.bfloat16):
         rough = outputs(task.model, task.train.pixels(), outcome.weights)
     assert np.isfinite(rough.logits).all()
@@ -321,6 +324,13 @@ def test_works_on_both_networks(
     assert 0 < outcome.cost.seconds < 60
     assert outcome.cost.stored_bytes >= 0
     assert all(text.strip().endswith(".") for text in outcome.warnings)
+
+
+def test_weights_under_two_names_change_under_both() -> None:
+    model = nn.Sequential(nn.Linear(2, 2, bias=False), nn.Linear(2, 2, bias=False))
+    model[1].weight = model[0].weight
+    state = Outcome({"0.weight": torch.ones(2, 2)}, {}, (), Cost()).state_dict(model)
+    assert list(state) == ["0.weight", "1.weight"] and (state["1.weight"] == 1).all() and (model[1].weight != 1).all()
 
 
 @EVERY_METHOD

@@ -17,4 +17,4 @@ from unlearn_core.scenario import forget_classes
 from unlearn_core.task import Task
 
 __all__ = ["METHODS", "Cancelled", "Estimator", "Task", "build_index", "dampen", "evaluation_set", "forget_classes",
-           "method", "outputs", "read_gauges", "verdict"]
+           "method", "outputs", "read_gauges"]

@@ -175,7 +175,7 @@ def run_one(arguments: argparse.Namespace) -> int:
         if file is not None:
             from safetensors.torch import save
 
-            weights = engine().base(chosen.network).model.state_dict() | found.outcome.weights
+            weights = found.outcome.state_dict(engine().base(chosen.network).model)
             file.write_bytes(save({name: value.contiguous() for name, value in weights.items()},
                                   {"choice": chosen.key}))
     audited, original, references = found.audit, found.yardstick.original, found.yardstick.band

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -11,7 +12,7 @@ from typing import Literal
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from unlearn_core.exhibits import Exhibit
 from unlearn_core.importance import Loss
@@ -136,8 +137,21 @@ class Outcome:
 
     @property
     def weights(self) -> dict[str, Tensor]:
-        """Parameters and changed buffers together: what stands in for the original's when evaluating."""
+        """Parameters and changed buffers together: what stands in for the original's when evaluating.
+
+        Buffers that did not change are left out; `state_dict` has everything.
+        """
         return {**self.parameters, **self.buffers}
+
+    def state_dict(self, model: nn.Module) -> dict[str, Tensor]:
+        """What `model.load_state_dict` takes: the whole state of the original with what changed in its place.
+
+        Args:
+            model: the original; left as it was.
+        """
+        changed = copy.deepcopy(model)
+        changed.load_state_dict(self.weights, strict=False)  # weights that stand under two names change under both
+        return changed.state_dict()
 
 
 @dataclass(frozen=True)

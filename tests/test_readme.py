@@ -1,0 +1,31 @@
+"""The README: its example runs, and says what it promises."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+import unlearn_core
+from tests.conftest import REPOSITORY
+from unlearn_core import zoo
+from unlearn_core.evaluate import outputs
+
+README = (REPOSITORY / "README.md").read_text("utf-8")
+
+
+def test_the_example_of_the_core_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    (example,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    found: dict[str, object] = {}
+    exec(example, found)
+    told = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in told] == ["original", "unlearned", "retrained", "retrained", "retrained"]
+    assert all(f"'{name}'" in told[0] and f"`{name}`" in README for name in ("forget", "retain", "membership"))
+    pixels = zoo.image_sets()[1].pixels(range(50))  # type: ignore[arg-type]
+    one, other = (outputs(model, pixels, weights).logits for model, weights in (
+        (found["forgetful"], None), (found["task"].model, found["outcome"].weights)))  # type: ignore[attr-defined,arg-type]
+    assert (one == other).all()
+
+
+def test_everything_that_the_core_names_is_there() -> None:
+    assert all(hasattr(unlearn_core, name) for name in unlearn_core.__all__)
