@@ -9,9 +9,12 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 
+import pandas as pd
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -21,9 +24,10 @@ from unlearn_core import __main__ as command_line
 from unlearn_core import results, zoo
 from unlearn_core.__main__ import main
 from unlearn_core.data import fashion_mnist
-from unlearn_core.engine import choice
+from unlearn_core.engine import Choice, choice
 from unlearn_core.methods import METHODS
 from unlearn_core.methods.base import Cost, Diverged, Outcome
+from unlearn_core.run import Row, failure
 
 
 def answer(capsys: pytest.CaptureFixture[str], *command: str) -> dict[str, object]:
@@ -110,7 +114,10 @@ def test_audit_says_whether_it_can_be_told(capsys: pytest.CaptureFixture[str]) -
 @pytest.mark.parametrize("command, code, said", [
     ("run magic", 2, "method: one of"), ("run ssd --forget 10", 2, "0..9"),
     ("run ssd --network big", 2, "network: one"),
-    ("run ssd --set alpha=0", 2, "alpha: a number in [0.1, 100] expected, got 0.0"),
+    ("run ssd --set alpha=0", 2, "alpha: a number in [0.1, 100] expected, got 0"),
+    ("run ssd --set batch_size=4", 2, "batch_size: one of 16, 32, 64, 128, 250 expected, got 4\n"),
+    ("run ssd --forget all", 2, "forget: class numbers separated by commas expected, got 'all'\n"),
+    ("sweep --methods ssd --out x --forget all", 2, "forget: class numbers separated by commas expected, got 'all'\n"),
     ("run ssd --set alpha=nan", 2, "alpha: a number"), ("run ssd --set alpha", 2, "set: name=value expected"),
     ("run ssd --set alpha=1 alpha=2", 2, "alpha twice"), ("run ssd --set order=odd", 2, "order: one of class_sorted"),
     ("run ssd --seed -1", 2, "seed: a whole number"), ("run ssd --save /nowhere/w", 2, "save: a file in an existing"),
@@ -128,12 +135,38 @@ def test_what_cannot_be_done_is_said_in_one_line_with_a_code(
     assert not Path("x").exists()
 
 
-@pytest.mark.parametrize("command", ["", "fly", "run", "run ssd --forget x", "sweep --methods ssd"])
+@pytest.mark.parametrize("command", ["", "fly", "run", "run ssd --seed x", "sweep --methods ssd"])
 def test_what_cannot_be_understood_is_answered_with_the_usage(
         capsys: pytest.CaptureFixture[str], command: str) -> None:
     with pytest.raises(SystemExit) as stopped:
         main(command.split())
     assert stopped.value.code == 2 and "usage:" in capsys.readouterr().err
+
+
+def test_a_sweep_into_a_log_says_how_far_it_is_and_refuses_what_is_not_its_own(
+        capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(command_line, "LOG_SECONDS", 0.0)
+    monkeypatch.setattr(command_line, "connect", lambda *_: nullcontext())
+
+    def batches(todo: Iterator[Choice], *_: object) -> Iterator[tuple[list[Row], bool]]:
+        for chosen in todo:
+            yield [failure(chosen, "done", "")], False
+
+    monkeypatch.setattr("unlearn_core.sweep._batches", batches)
+    command = ["sweep", "--methods", "head_zeroing", "--forget", "0", "1", "--out", str(tmp_path)]
+    assert main(command) == 0
+    assert capsys.readouterr().err.splitlines() == [" 50%, 1 of 2 runs", "100%, 2 of 2 runs"]
+    assert main([*command, "--quiet"]) == 0 and not capsys.readouterr().err
+    monkeypatch.setattr(command_line, "LOG_SECONDS", 60.0)
+    assert main(command) == 0 and capsys.readouterr().err == " 50%, 1 of 2 runs\n"
+
+    foreign = tmp_path / "results.parquet"
+    pd.DataFrame({"mine": [1, 2]}).to_parquet(foreign)
+    raw = foreign.read_bytes()
+    assert main(command) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("folder: results of sweeps") and str(foreign) in said and said.count("\n") == 1
+    assert "damaged" not in said and foreign.read_bytes() == raw and not list(tmp_path.glob("*.corrupt"))
 
 
 def test_a_sweep_on_this_machine_is_interrupted_tidily(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import math
 import os
 import signal
 import sys
+import time
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
@@ -34,6 +35,9 @@ from unlearn_core.progress import Progress
 from unlearn_core.results import WHOLE, SweepError, load
 from unlearn_core.run import Run, engine, run
 from unlearn_core.sweep import Range, Space, Tally, connect, sweep
+
+LOG_SECONDS = 10.0
+"""Between two lines of progress where there is no terminal to draw a bar on."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -77,7 +81,7 @@ def _parser() -> argparse.ArgumentParser:
         one = command(name, function, about)
         one.add_argument("method")
         one.add_argument("--network", default="small-resnet")
-        one.add_argument("--forget", type=_classes, default=(0,), metavar="0,3", help="class numbers (default: 0)")
+        one.add_argument("--forget", default="0", metavar="0,3", help="class numbers (default: 0)")
         one.add_argument("--seed", type=int, default=0)
         one.add_argument("--set", nargs="+", action="extend", default=[], metavar="name=value")
         one.add_argument("--quiet", action="store_true", help="no progress bar")
@@ -95,7 +99,7 @@ def _parser() -> argparse.ArgumentParser:
     many.add_argument("--scheduler", default="", metavar="ADDRESS",
                       help="of a running Dask scheduler, such as tcp://10.0.0.1:8786 (default: this machine)")
     many.add_argument("--workers", type=int, default=2, help="processes on this machine (default: 2)")
-    many.add_argument("--quiet", action="store_true", help="no progress bar")
+    many.add_argument("--quiet", action="store_true", help="no progress")
     return parser
 
 
@@ -106,7 +110,7 @@ def _classes(text: str) -> tuple[int, ...]:
     try:
         return tuple(map(int, text.split(",")))
     except ValueError:
-        raise argparse.ArgumentTypeError(f"class numbers separated by commas expected, got {text!r}") from None
+        raise ValueError(f"forget: class numbers separated by commas expected, got {text!r}") from None
 
 
 def _pairs(option: str, given: Sequence[str]) -> dict[str, str]:
@@ -123,10 +127,10 @@ def _pairs(option: str, given: Sequence[str]) -> dict[str, str]:
 
 def _value(text: str) -> Value:
     """A number if it is one, else the word; the knob's declaration says whether it is allowed."""
-    try:
-        return float(text)
-    except ValueError:
-        return text
+    for kind in (int, float):
+        with suppress(ValueError):
+            return kind(text)
+    return text
 
 
 def _values(text: str) -> Range | tuple[Value, ...]:
@@ -141,7 +145,7 @@ def _values(text: str) -> Range | tuple[Value, ...]:
 
 def _choice(arguments: argparse.Namespace) -> Choice:
     settings = {name: _value(text) for name, text in _pairs("set", arguments.set).items()}
-    return choice(arguments.network, arguments.forget, arguments.method, settings, arguments.seed)
+    return choice(arguments.network, _classes(arguments.forget), arguments.method, settings, arguments.seed)
 
 
 # -- the commands ---------------------------------------------------------------------------------------------
@@ -268,12 +272,8 @@ def sweep_many(arguments: argparse.Namespace) -> int:
     Whether anybody can read that, and whether there is room for it, changes neither the runs nor the exit code.
     """
     forget = [str(label) for label in range(10)] if arguments.forget == ["each"] else arguments.forget
-    try:
-        requests = tuple(map(_classes, forget))
-    except argparse.ArgumentTypeError as error:
-        raise ValueError(f"forget: {error}") from None
     space = Space(tuple(METHODS) if arguments.methods == ["all"] else tuple(arguments.methods),
-                  tuple(arguments.networks), requests, arguments.seeds,
+                  tuple(arguments.networks), tuple(map(_classes, forget)), arguments.seeds,
                   {name: _values(text) for name, text in _pairs("grid", arguments.grid).items()})
 
     def tell(said: str) -> None:
@@ -285,7 +285,11 @@ def sweep_many(arguments: argparse.Namespace) -> int:
 
     try:
         with connect(arguments.scheduler, arguments.workers) as client, _bar(arguments) as progress:
-            tally = sweep(space, arguments.out, client, _lines() if arguments.json else progress, tell)
+            if arguments.json:
+                progress = _lines()
+            elif not (arguments.quiet or sys.stderr.isatty()):
+                progress = _log()
+            tally = sweep(space, arguments.out, client, progress, tell)
         _conclude(arguments, tally)
     except KeyboardInterrupt:
         tell(f"What has finished is in {arguments.out}; the same sweep goes on from there.")
@@ -333,6 +337,19 @@ def _lines() -> Progress:
         if note != said:
             said = note
             _say_json({"share": share, "note": note})
+
+    return progress
+
+
+def _log() -> Progress:
+    """Progress as a line now and then, for a file that is read later."""
+    last = -math.inf
+
+    def progress(share: float, note: str) -> None:
+        nonlocal last
+        if time.monotonic() >= last + LOG_SECONDS:
+            last = time.monotonic()
+            _say(f"{share:4.0%}, {note}", sys.stderr)
 
     return progress
 

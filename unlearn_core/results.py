@@ -57,7 +57,7 @@ def load(folder: Path, tell: Callable[[str], None] = lambda said: None, rename: 
         rename: whether to set damaged files aside for good, which is for who has the folder `locked`.
 
     Raises:
-        SweepError: if a file cannot be read now, though it may be sound.
+        SweepError: if a file cannot be read now, though it may be sound, or is sound and no result of a sweep.
     """
     import pyarrow as pa
 
@@ -142,9 +142,6 @@ def _read(file: Path, tell: Callable[[str], None], rename: bool) -> pa.Table | N
     try:  # bytes first: whatever goes wrong with them at hand is their own fault
         raw = file.read_bytes()
         table = pq.read_table(pa.BufferReader(raw), page_checksum_verification=True)
-        if table.schema.equals(_schema()):
-            return table
-        reason = "its columns are not those of a sweep"
     except FileNotFoundError:
         raise
     except (pa.ArrowException, OSError, MemoryError) as error:
@@ -153,6 +150,11 @@ def _read(file: Path, tell: Callable[[str], None], rename: bool) -> pa.Table | N
             raise SweepError(f"folder: files that can be read expected, got {file} ({why}); nothing was changed: see "
                              "to that and try again") from error
         reason = str(error).splitlines()[0]
+    else:
+        if table.schema.equals(_schema()):
+            return table
+        raise SweepError(f"folder: results of sweeps of this version expected, got {file}, which is sound but has "
+                         "other columns; move it elsewhere or name another folder")
     kept = "left out"
     if rename:
         aside = file.with_name(f"{file.name}.{uuid.uuid4().hex[:6]}.corrupt")
