@@ -41,14 +41,19 @@ def title(name: str) -> str:
 
 
 def comparison_now(chosen: State) -> Comparison | None:
-    """The comparison to show: recomputed if that was asked for, else shipped; None while there is none."""
+    """The comparison to show: recomputed or completed if that was asked for, else shipped; None while there is none."""
     key = (chosen.network, chosen.forget)
     if st.session_state.get("recompute") == key:
         ticket = comparison.request(engine(), chosen.network, chosen.forget, SEEDS)
         found = ready(ticket, 0.5, "Running every method", lambda: st.session_state.pop("recompute", None))
         if found is not None:
             return found
-    return comparison.load(chosen.network, chosen.forget)
+    known = comparison.at_hand(engine(), chosen.network, chosen.forget, SEEDS)
+    if known is not None and known.missing and st.session_state.get("complete") == key:
+        ticket = comparison.request_missing(engine(), known, SEEDS)
+        found = ready(ticket, 0.5, "Running what is missing", lambda: st.session_state.pop("complete", None))
+        return found or known
+    return known
 
 
 def spots(found: Comparison) -> list[Spot]:
@@ -72,7 +77,8 @@ def spots(found: Comparison) -> list[Spot]:
 def table(found: Comparison) -> pd.DataFrame:
     """One row per model: means over seeds, half of the range beside them, and what the method needs."""
     rows = []
-    for name, entry in found.entries.items():
+    entries = {**found.entries, **{name: Entry(name) for name in found.missing}}
+    for name, entry in entries.items():
         row: dict[str, object] = {"method": title(name),
                                   "family": METHODS[name].family if name in METHODS else "before forgetting",
                                   "seeds": len(entry.measures)}
@@ -82,8 +88,8 @@ def table(found: Comparison) -> pd.DataFrame:
             if kind.unit in ("share", ""):
                 row[f"± {kind.title}"] = np.ptp(values) / 2 if len(values) else None
         row |= {need: name in METHODS and need in METHODS[name].needs for need in NEEDS}
-        rows.append(row | {"remark": f"Not applicable. {entry.obstacle}" if entry.obstacle
-                           else " ".join(entry.warnings)})
+        rows.append(row | {"remark": "Not run yet." if name in found.missing else f"Not applicable. {entry.obstacle}"
+                           if entry.obstacle else " ".join(entry.warnings)})
     return pd.DataFrame(rows)
 
 
@@ -116,8 +122,7 @@ def in_full(found: Comparison, name: str, side: int, ink: str) -> None:
     """One method's gauges, map and images."""
     entry = found.entries.get(name)
     if entry is None:
-        st.info(f"{title(name)} is newer than the shipped comparison; “Recompute now” runs it too.",
-                icon=":material/info:")
+        st.info(f"{title(name)} has not been run yet: it is newer than the shipped comparison.", icon=":material/info:")
         return
     if entry.obstacle:
         st.info(f"Not applicable. {entry.obstacle}", icon=":material/block:")
@@ -206,6 +211,14 @@ with st.container(horizontal=True, vertical_alignment="center"):
                  "retraining stays the bundled one. Takes a minute or two and can be cancelled."):
         st.session_state["recompute"] = (visitor.network, visitor.forget)
         st.rerun()
+
+if shown.missing:
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.caption(f"Not run yet: {', '.join(map(title, shown.missing))}, newer than the shipped comparison.")
+        if st.button("Run what is missing", icon=":material/play_arrow:", help="Runs only the methods that have no "
+                     "numbers yet, and keeps them for everybody. Can be cancelled."):
+            st.session_state["complete"] = (visitor.network, visitor.forget)
+            st.rerun()
 
 st.caption("How to read this: a mark is a method, the target in the middle is what retrained networks do. To the right "
            "it still knows the forgotten class, below it has hurt the others; the brighter, the longer it took. The "

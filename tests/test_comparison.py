@@ -77,6 +77,25 @@ def test_a_comparison_can_be_cancelled(engine: Engine, few: None) -> None:
         compare(engine, "small-vit", (5,), 1, cancel, retrain_seconds=60.0)
 
 
+def test_a_method_that_is_newer_than_the_shipped_comparison_is_run_alone_and_kept_for_everybody(
+        engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    shipped = comparison.at_hand(engine, "small-vit", (5,), 2)
+    assert shipped is not None and shipped.missing == () and shipped is comparison.load("small-vit", (5,))
+    ran: list[str] = []
+
+    def work(task: Task, settings: Settings, progress: Progress) -> Outcome:
+        ran.append("fake")
+        return METHODS["head_zeroing"].work(task, settings, progress)
+
+    monkeypatch.setitem(METHODS, "fake", replace(METHODS["head_zeroing"], name="fake", title="Fake", work=work))
+    assert shipped.missing == ("fake",) and comparison.at_hand(engine, "small-vit", (5,), 2) is shipped
+    found = comparison.request_missing(engine, shipped, 2).result()
+    assert ran == ["fake"] and found.missing == () and found.precomputed
+    assert list(found.entries) == [*shipped.entries, "fake"]
+    assert np.allclose(found.entries["fake"].accuracy, found.entries["head_zeroing"].accuracy)
+    assert comparison.at_hand(engine, "small-vit", (5,), 2) is found
+
+
 def test_a_saved_comparison_comes_back(engine: Engine, few: None, tmp_path: Path,
                                        monkeypatch: pytest.MonkeyPatch) -> None:
     found = compare(engine, "small-vit", (5,), 1, silent, retrain_seconds=60.0)

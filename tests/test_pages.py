@@ -222,6 +222,25 @@ def test_the_compare_page_shows_every_method(no_exception: list[AppTest], networ
     assert len(test.get("plotly_chart")) == 8  # trade-off, gauges and map twice, layers, two matrices
 
 
+def test_a_method_that_was_just_added_stands_in_the_table_and_is_run_on_request(
+        no_exception: list[AppTest], monkeypatch: pytest.MonkeyPatch) -> None:
+    def work(task: Task, settings: Settings, progress: Progress) -> Outcome:
+        return METHODS["head_zeroing"].work(task, settings, progress)
+
+    monkeypatch.setitem(METHODS, "fake", replace(METHODS["head_zeroing"], name="fake", title="Fake", work=work))
+    test = compare_page(forget="6", pair="fake,ssd")
+    no_exception.append(test)
+    row = test.dataframe[0].value.set_index("method").loc["Fake"]
+    assert row["remark"] == "Not run yet." and row["seeds"] == 0
+    assert any("Fake has not been run yet" in said.value for said in test.info)
+    next(b for b in test.button if b.label == "Run what is missing").click().run()
+    settle(test)
+    for visit in (test, compare_page(forget="6")):  # whoever comes later finds it done
+        table = visit.dataframe[0].value.set_index("method")
+        assert table.loc["Fake"]["seeds"] == 1 and not table.loc["Fake"]["remark"].startswith("Not run")
+        assert not any(b.label == "Run what is missing" for b in visit.button)
+
+
 def test_several_classes_can_be_compared_on_request_only(no_exception: list[AppTest]) -> None:
     test = compare_page(forget="0,6")
     no_exception.append(test)

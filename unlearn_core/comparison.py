@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
@@ -75,6 +76,11 @@ class Comparison:
     entries: Mapping[str, Entry]
     precomputed: bool = False
 
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """The registered methods that it lacks, such as one that was added after it was shipped."""
+        return tuple(name for name in METHODS if name not in self.entries)
+
 
 def compare(engine: Engine, network: str, forget: tuple[int, ...], seeds: int, progress: Progress,
             retrain_seconds: float | None = None) -> Comparison:
@@ -96,7 +102,6 @@ def compare(engine: Engine, network: str, forget: tuple[int, ...], seeds: int, p
     """
     scene = engine.prepare(choice(network, forget, "retrain", {}), silent)
     reference = None if scene.retrained_logits is None else softmax(scene.retrained_logits)
-    todo = [name for name in METHODS if name != "retrain"]
     entries: dict[str, Entry] = {}
     if reference is not None:
         if retrain_seconds is None:
@@ -113,15 +118,39 @@ def compare(engine: Engine, network: str, forget: tuple[int, ...], seeds: int, p
     entries["original"] = Entry(
         "original", {}, "", (), _measures(engine, scene, base.before.probabilities, reference),
         scene.accuracy_before[None], np.zeros(len(scene.layers)), *_view(base.before.probabilities, base.positions))
-    for i, name in enumerate(todo):
-        low, high = (begin + (1 - begin) * n / len(todo) for n in (i, i + 1))
-        try:
-            runs = _runs(engine, network, forget, name, seeds, stage(progress, low, high, f"{i + 1} of {len(todo)}"))
-            entries[name] = _entry(engine, scene, runs, reference)
-        except (NotApplicable, Diverged) as reason:
-            entries[name] = Entry(name, METHODS[name].settings(), str(reason))
+    entries |= _entries(engine, scene, reference, [name for name in METHODS if name != "retrain"], seeds,
+                        stage(progress, begin, 1))
     progress(1.0, "done")
     return Comparison(network, forget, {name: entries[name] for name in ("original", *METHODS)})
+
+
+def complete(engine: Engine, found: Comparison, seeds: int, progress: Progress) -> Comparison:
+    """Run the methods that a shipped comparison lacks, and nothing else.
+
+    Args:
+        engine: holds the network and the caches.
+        found: of a request with bundled retrained networks.
+        seeds: runs of each method that has any randomness.
+        progress: told all the time; may cancel.
+    """
+    scene = engine.prepare(choice(found.network, found.forget, "retrain", {}), silent)
+    assert scene.retrained_logits is not None
+    added = _entries(engine, scene, softmax(scene.retrained_logits), found.missing, seeds, progress)
+    progress(1.0, "done")
+    return replace(found, entries={**found.entries, **added})
+
+
+def _entries(engine: Engine, scene: Scene, reference: Float32, names: Sequence[str], seeds: int,
+             progress: Progress) -> dict[str, Entry]:
+    entries: dict[str, Entry] = {}
+    network, forget = scene.choice.network, scene.choice.forget
+    for i, name in enumerate(names):
+        part = stage(progress, i / len(names), (i + 1) / len(names), f"{i + 1} of {len(names)}")
+        try:
+            entries[name] = _entry(engine, scene, _runs(engine, network, forget, name, seeds, part), reference)
+        except (NotApplicable, Diverged) as reason:
+            entries[name] = Entry(name, METHODS[name].settings(), str(reason))
+    return entries
 
 
 def _runs(engine: Engine, network: str, forget: tuple[int, ...], name: str, seeds: int,
@@ -217,3 +246,21 @@ def request(engine: Engine, network: str, forget: tuple[int, ...], seeds: int) -
     """Compare behind a progress bar; what one visitor has computed is at hand for the next."""
     return engine.pool.submit(("comparison", network, forget, seeds),
                               lambda progress: compare(engine, network, forget, seeds, progress), Lane.LONG)
+
+
+def at_hand(engine: Engine, network: str, forget: tuple[int, ...], seeds: int) -> Comparison | None:
+    """The shipped comparison, completed if anybody has asked for that; None if there is none."""
+    shipped = load(network, forget)
+    if shipped is None or not shipped.missing:
+        return shipped
+    return cast("Comparison | None", engine.pool.known(_completed(shipped, seeds))) or shipped
+
+
+def request_missing(engine: Engine, shipped: Comparison, seeds: int) -> Ticket[Comparison]:
+    """Complete a shipped comparison behind a progress bar; what one visitor has computed is at hand for all."""
+    return engine.pool.submit(_completed(shipped, seeds),
+                              lambda progress: complete(engine, shipped, seeds, progress), Lane.LONG)
+
+
+def _completed(shipped: Comparison, seeds: int) -> Hashable:
+    return "completed comparison", shipped.network, shipped.forget, seeds, shipped.missing
