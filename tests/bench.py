@@ -44,6 +44,9 @@ from unlearn_core.task import Task, measure
 
 ROOT = Path(__file__).parent.parent
 UNITS = {"ms": 1e3, "s": 1.0}
+NETWORKS = tuple(zoo.TITLES)
+SIZES = (10**5, 10**6, 10**7)  # weights
+LARGEST = "vit_b_16"
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -152,7 +155,7 @@ def plain_ssd(model: nn.Module, train: ImageSet, scenario: Scenario, alpha: floa
 def core(repeats: int) -> None:
     """Evaluation, importances, SSD and the engine, for both bundled networks; then warm-up."""
     engine, few = Engine(), max(1, repeats // 5)
-    for network in zoo.TITLES:
+    for network in NETWORKS:
         passes(engine, network, repeats)
         ssd(engine, network, few)
         answers(engine, network, repeats)
@@ -312,7 +315,7 @@ def large(repeats: int, huge: bool) -> None:
         found: dict[str, list[float]] = json.loads(result.stdout.splitlines()[-1])
         return found
 
-    sizes = [10**5, 10**6, 10**7] + [10**8] * huge
+    sizes = [*SIZES] + [10**8] * huge
     found = {size: child(str(size)) for size in sizes}
     for what, unit, expected, label in (
             ("build", "ms", "1 and a little: n log n", "build the ratio index"),
@@ -325,7 +328,7 @@ def large(repeats: int, huge: bool) -> None:
         logs = np.log10([[size, median(found[size][what])] for size in sizes])
         slope, last = np.polyfit(logs[:, 0], logs[:, 1], 1)[0], np.diff(logs[-2:, 1])[0]
         row(f"{label}: exponent", [float(slope)], "", remark=f"fit; last decade {last:.2f}; expected {expected}")
-    vit = child("vit_b_16")
+    vit = child(LARGEST)
     row("vit_b_16: build the ratio index", vit["build"], "s", remark=f"peak memory {vit['memory'][0]:.0f} MB")
     row("vit_b_16: query all layers", vit["query"], target=10)
     row("vit_b_16: dampen all weights", vit["dampen"], against=vit["clone"], name="clone()", remark="read 1, write 1")
@@ -460,7 +463,8 @@ def warm_server(chromium: Browser, address: str, repeats: int) -> None:
     row("warm server, Compare page: all charts and the table", compared, "s", target=2)
     drags(new_page(chromium), address, max(1, repeats // 5))
     for network, known, fresh in (("small-resnet", 100, 300), ("small-vit", 100, 600)):
-        releases(new_page(chromium), address, network, {"fresh": fresh, "known": known}, max(8, repeats))
+        if network in NETWORKS:
+            releases(new_page(chromium), address, network, {"fresh": fresh, "known": known}, repeats)
 
 
 def at_rest(pid: int) -> None:
@@ -510,9 +514,9 @@ def drags(page: Page, address: str, repeats: int) -> None:
     visit(page, address)
     frames: list[float] = []
     gaps: list[float] = []
-    path = [on_pad(page, 0.5 + 0.4 * math.sin(k / 12), 0.42 + 0.3 * math.sin(k / 7)) for k in range(150)]
     for _ in range(repeats):
         page.wait_for_timeout(1500)
+        path = [on_pad(page, 0.5 + 0.4 * math.sin(k / 12), 0.42 + 0.3 * math.sin(k / 7)) for k in range(150)]
         page.mouse.move(*path[0])
         page.mouse.down()
         page.evaluate("bench.drag()")
@@ -534,13 +538,13 @@ def releases(page: Page, address: str, network: str, targets: dict[str, int], re
     """From the release of the pad to exact gauges, at fresh points, then at the same points again."""
     visit(page, f"{address}/?network={network}")
     # Where weights are selected (alpha from 0.3 to 8); an additive recurrence keeps neighbours in time apart.
-    places = [on_pad(page, 0.22 + 0.38 * (0.755 * k % 1), 0.12 + 0.65 * (0.57 * k % 1)) for k in range(repeats + 1)]
+    places = [(0.22 + 0.38 * (0.755 * k % 1), 0.12 + 0.65 * (0.57 * k % 1)) for k in range(repeats + 1)]
     for kind, target in targets.items():
         found = []
         for place in places:
             page.wait_for_timeout(1500)  # the page has come to rest
             page.evaluate("bench.arm()")
-            page.mouse.click(*place)
+            page.mouse.click(*on_pad(page, *place))  # the verdict above the pad may have moved it by a line
             page.wait_for_function("bench.done['gauge-forget'] && bench.done.after", timeout=60_000)
             found.append(page.evaluate("bench.done"))
         del found[0]  # the page's first release also meets code that was never run

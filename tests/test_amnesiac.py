@@ -53,7 +53,7 @@ def partial(task: Task, share: float, **given: Value) -> Outcome:
     """Any share, though the knobs offer only those of the bundled history."""
     method = METHODS["partial_amnesiac"]
     plain: dict[str, Value] = {"body_share": share, "head_share": share, "repair_epochs": 0}
-    return method.run(task, method.settings() | plain | given, silent)
+    return method.work(task, method.settings() | plain | given, silent)
 
 
 # --- golden values --------------------------------------------------------------------------------
