@@ -299,7 +299,7 @@ const SLIDER = (name) => `<label class="slider"><b class="symbol"></b><output da
 const PANEL = (name, title, how) => `<section class="panel ${name}"><header><h3>${title}</h3><span class="aside"></span></header>
   <p class="how">${how}</p><canvas role="img" data-testid="${name}"></canvas></section>`;
 const PAGE = `<div class="page">
-  ${PANEL("pad", "How hard should it forget?", "Drag the ring. Lighter: nearer to retraining. Dots: evaluated points.")}
+  ${PANEL("pad", "How hard should it forget?", "")}
   <section class="panel gauges"><header><h3>Did it forget, and at what cost?</h3><span class="aside" data-testid="status" role="status"></span></header>
     <p class="how"><i class="mark original"></i>original <i class="mark retrained"></i>retrained, all seeds <i class="mark unlearned"></i>unlearned. Tracks: 0 to 100 %.</p><div class="list"></div></section>
   ${PANEL("heat", "", "")}
@@ -485,7 +485,7 @@ function take(state, data) {
     state.gauges[g].dataset.testid = `gauge-${gauge.id}`;
     state.gauges[g].title = gauge.about ?? "";
     state.gauges[g].querySelector("b").textContent = gauge.label;
-    state.gauges[g].querySelector(".way").textContent = WAYS[gauge.better] ?? "";
+    state.gauges[g].querySelector(".way").textContent = (gauge.better === "match" && !gauge.retrained.length ? "" : WAYS[gauge.better]) ?? "";
     if (data.settled && gauge.settled !== null) state.lastExact[g] = gauge.settled;
   });
   fetchInto(state, "scene", data.scene, (blob) => {
@@ -726,6 +726,7 @@ function tell(state, readings, exact, interpolated) {
   const settledWord = data.former ? `of ${data.former}` : "exact";
   $("[data-testid=status]").textContent = exact ? settledWord : interpolated ? `≈ ${waiting}` : "last exact values, settling…";
   const partly = landscape?.held && !landscape.complete;
+  $(".pad .how").textContent = `Drag the ring. ${data.gauges.some((gauge) => gauge.retrained.length) ? "Lighter: the smaller gap to retrained networks. " : ""}Dots: evaluated points.`;
   $(".pad .aside").textContent = partly ? `${landscape.held} of ${landscape.cells.length} evaluated` : "";
   const sure = !!scene && hasOutcome(state);
   canvases.after.dataset.exact = sure && !data.former;

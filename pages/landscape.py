@@ -177,9 +177,10 @@ def two_knobs(visitor: State, chosen: Choice, shown: Plane, rule: bool, ink: str
     st.markdown(f"#### {sentence}")
     st.caption(
         "How to read this: a cell is one setting, run and measured on 2,000 fixed images; the brighter, the larger the "
-        "share, or the nearer to retraining (|forget gap| + |retain gap| to the mean of the retrained networks). "
-        "Outlined: the 95 % interval of every gauge meets the band of the retrained networks. Click a cell to open it "
-        f"in the playground. {'Precomputed' if found.shipped else 'Computed on this machine'}, seed {chosen.seed}.")
+        + ("share, or the smaller the gap to retrained networks (|forget gap| + |retain gap| to their mean). Outlined: "
+           "the 95 % interval of every gauge meets their band. " if retrained is not None else "share. ")
+        + "Click a cell to open it in the playground. "
+        f"{'Precomputed' if found.shipped else 'Computed on this machine'}, seed {chosen.seed}.")
     filling(found, "plane")
     panels = {title: values[..., n] for n, title in enumerate(TITLES)}
     if retrained is not None:

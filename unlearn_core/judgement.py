@@ -291,5 +291,5 @@ def request_reference(engine: Engine, chosen: Choice) -> Ticket[int]:
         engine.keep_retrained(chosen.network, chosen.forget, found)
         return len(found)
 
-    return engine.pool.submit(("reference", chosen.network, chosen.forget), work, Lane.LONG, keep=False)
+    return engine.pool.submit(("retraining", chosen.network, chosen.forget), work, Lane.LONG, keep=False)
 

@@ -255,7 +255,7 @@ def adaptive_alpha(engine: Engine, chosen: Choice, progress: Progress) -> float:
 
 def reference(engine: Engine, network: str, forget: tuple[int, ...]) -> Float64 | None:
     """(seeds, 3) gauges of the retrained networks, in the order of `KINDS`; None if there are none."""
-    key = ("reference", network, forget)
+    key = ("retrained gauges", network, forget)
     known = engine.pool.known(key)
     if known is None:
         scenario, evaluation = Scenario(forget), engine.evaluation
