@@ -35,7 +35,7 @@ def test_a_deep_link_to_every_page_on_a_cold_server(serve: Serve, visitor: Calla
     one = visitor()
     one.page.goto(f"{address}/methods?forget=3")
     one.page.wait_for_selector("text=A network is asked to forget", timeout=60_000)
-    assert one.page.locator("text=Judge").count() == 1, "the app's own navigation"
+    assert one.page.locator('text="Judge"').count() == 1, "the app's own navigation"
     one.page.locator("section").get_by_text("Dress").first.wait_for()  # the address was read
     one.open(f"{address}/?alpha=2")
     assert one.page.get_attribute('[data-testid="alpha"]', "aria-valuetext") == "α 2.0"
@@ -191,7 +191,7 @@ def test_while_another_method_trains_the_last_picture_is_dimmed_and_says_whose_i
     page.keyboard.press("Enter")
     page.wait_for_selector("text=/epoch \\d+ of 18/", timeout=60_000)
     page.get_by_role("heading", name="Computing Retrain on T-shirt").wait_for()
-    page.wait_for_selector("text=The last picture, dimmed: SSD on T-shirt, Small ResNet, α 4, λ 1")
+    page.wait_for_selector("text=The last picture, dimmed: SSD on T-shirt, Small ResNet, α 4.64, λ 0.3")
     page.wait_for_selector(".page.former")
     assert page.evaluate(OPACITIES) == ["0.45", "0.45"], "the live view and what stands below it"
     assert one.gauge("forget") == before and page.locator("text=of SSD on T-shirt").count() == 2
@@ -233,7 +233,7 @@ def test_the_compare_page_draws_everything(address: str, visitor: Callable[..., 
     page = one.page
     page.goto(f"{address}/compare?forget=6&pair=unsir,pgu")
     page.wait_for_function("document.querySelectorAll('.js-plotly-plot').length >= 8", timeout=60_000)
-    page.wait_for_selector("text=Nearest to retraining")
+    page.wait_for_selector("text=Verdicts on")
     page.wait_for_selector('[data-testid="stDataFrame"]')  # it comes after the charts when the machine is busy
     page.get_by_role("combobox", name="Right").click()
     page.keyboard.type("Head zeroing")  # the list draws only the options in sight
@@ -251,5 +251,5 @@ def test_a_comparison_can_be_recomputed_and_cancelled(address: str, visitor: Cal
     page.wait_for_selector("text=Precomputed for")  # the last picture stays
     page.get_by_role("button", name="Cancel").click()
     page.get_by_role("button", name="Cancel").wait_for(state="detached")
-    page.wait_for_selector("text=Nearest to retraining")
+    page.wait_for_selector("text=Verdicts on")
     assert not one.complaints

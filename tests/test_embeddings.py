@@ -49,7 +49,8 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> Iterator[Opened]:
 
 
 def headings(test: AppTest) -> list[str]:
-    return [m.value.removeprefix("#### ") for m in test.markdown if m.value.startswith("#### ")]
+    """The page's own: the verdict stands before them."""
+    return [m.value.removeprefix("#### ") for m in test.markdown if m.value.startswith("#### ")][1:]
 
 
 def said(test: AppTest) -> str:

@@ -20,6 +20,7 @@ from ui import controls, present, state, waiting
 from ui.present import Shown, brief
 from ui.state import State, read_address
 from unlearn_core import zoo
+from unlearn_core.audit.verdict import Level, Verdict
 from unlearn_core.engine import Choice
 from unlearn_core.methods import METHODS
 from unlearn_core.methods.base import NotApplicable
@@ -79,14 +80,23 @@ class StubEngine:
 
     @property
     def waiting(self) -> list[Hashable]:
-        return [key for key, job in self.jobs.items() if not job.done]
+        return [key for key, job in self.jobs.items() if not job.done and key[0] != "audit"]
 
     def complete(self, key: Hashable, error: Exception | None = None) -> None:
         kind, chosen = key
         index = object() if chosen.method in SCENES else None
         self.jobs[key].finish(
             SimpleNamespace(choice=chosen, index=index, ceiling=10.0) if kind == "scene" else
-            SimpleNamespace(choice=chosen, verdict=f"Verdict on {chosen.key}.", alpha=4.0, lam=1.0), error)
+            SimpleNamespace(choice=chosen, alpha=4.0, lam=1.0), error)
+
+
+def stub(monkeypatch: pytest.MonkeyPatch, engine: StubEngine) -> None:
+    """Put the stub in the engine's place; a verdict names what it is on, and the look inside never comes."""
+    monkeypatch.setattr(present, "engine", lambda: engine)
+    monkeypatch.setattr(present, "request",
+                        lambda engine, scene, settled: StubTicket(engine, ("audit", settled.choice)))
+    monkeypatch.setattr(present, "first_verdict", lambda engine, scene, settled: Verdict(
+        Level.ANSWERS, f"Verdict on {settled.choice.key}.", "", (), None))
 
 
 class Page:
@@ -143,7 +153,7 @@ class Visit:
         self.rng, self.page, self.engine = random.Random(seed), Page(), StubEngine()
         for module in (controls, present, state, waiting):
             monkeypatch.setattr(module, "st", self.page)
-        monkeypatch.setattr(present, "engine", lambda: self.engine)
+        stub(monkeypatch, self.engine)
         self.visitor = read_address({})
         self.seen: Counter[str] = Counter()
         self.run()
@@ -187,6 +197,8 @@ class Visit:
             assert self.engine.waiting, "somebody must be at work"
         wanted = [] if shown.wanted is None else [("scene", shown.wanted.scene), ("settled", shown.wanted)]
         assert set(self.engine.waiting) <= set(wanted), "work that nobody waits for has stopped"
+        audits = {key[1] for key in self.engine.jobs if key[0] == "audit"}
+        assert audits <= {shown.wanted}, "so has the look inside what is no longer shown"
 
     # -- what may happen --------------------------------------------------------------------------------------
 
@@ -296,7 +308,7 @@ def script() -> None:
 
 def test_a_walk_through_streamlits_own_widgets(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = random.Random(0)
-    monkeypatch.setattr(present, "engine", lambda: ENGINE)
+    stub(monkeypatch, ENGINE)
     test, seen = AppTest.from_function(script, default_timeout=30).run(), Counter[str]()
     for _ in range(300):
         happened = rng.choices(("method", "knob", "both", "button", "answer", "fail"), (2, 2, 2, 3, 6, 1))[0]
