@@ -6,7 +6,7 @@ PORT ?= 8501
 # Idle OpenMP threads otherwise spin and take the processor from the other sessions.
 export OMP_WAIT_POLICY = passive
 
-.PHONY: run test lint bench load assets screenshots clean
+.PHONY: run test lint bench load assets audit screenshots clean
 
 run: .venv/installed
 	$(BIN)/streamlit run serve.py --server.address $(HOST) --server.port $(PORT)
@@ -27,6 +27,10 @@ load: .venv/installed-dev
 
 assets: .venv/installed
 	$(BIN)/python -m unlearn_core.make_assets
+
+# The verdict on every bundled network and method, as docs/verdict.md.
+audit: .venv/installed
+	$(BIN)/python -m unlearn_core.confusion $(ARGS)
 
 screenshots: .venv/installed-dev
 	$(BIN)/python -m tests.screenshots

@@ -258,6 +258,7 @@ def test_alpha_is_dragged_through_the_ratios(address: str, visitor: Callable[...
 
     settled = total()
     canvas = view.locator('[data-testid="layers"]')
+    canvas.evaluate("canvas => canvas.scrollIntoView()")
     box = canvas.bounding_box()
     assert box
     middle = box["x"] + 0.45 * box["width"]

@@ -17,6 +17,7 @@ from tests.conftest import REPOSITORY
 from ui import routes
 from ui.runtime import engine, publish, published
 from ui.state import DEFAULT, read_address, start
+from unlearn_core.audit.verdict import Level
 from unlearn_core.engine import Scene, Settled
 from unlearn_core.exhibits import Exhibit
 from unlearn_core.methods import METHODS
@@ -229,10 +230,14 @@ def compare_page(**address: str) -> AppTest:
 def test_the_compare_page_shows_every_method(no_exception: list[AppTest], network: str) -> None:
     test = compare_page(network=network, forget="6", pair="unsir,pgu")
     no_exception.append(test)
-    assert verdict(test).startswith("Verdicts on ")
+    verdict(test)
+    finding = [m.value for m in test.markdown if m.value.startswith("#### ")][1]
+    assert finding.startswith(f"#### Verdicts on {19 if network == 'small-resnet' else 17} methods")
     table = test.dataframe[0].value
     assert len(table) == len(METHODS) + 1 and set(METHODS[n].title for n in METHODS) <= set(table["method"])
     missing = table[table["seeds"] == 0]
+    ranks = [list(map(str, Level)).index(level) for level in table["verdict"][1:] if level != "–"]
+    assert ranks == sorted(ranks, reverse=True) and table["verdict"][0] == "Not forgotten", "the original comes first"
     assert all(remark.startswith("Not applicable. ") for remark in missing["remark"])
     assert bool(len(missing)) == (network == "small-vit"), "no history was recorded for the transformer"
     assert [s.value for s in test.selectbox if s.key in ("pair0", "pair1")] == ["unsir", "pgu"]

@@ -302,7 +302,7 @@ def _show(table: pd.DataFrame, space: Space, folder: Path, key: str) -> None:
                      "spread": number("±", format="%.2f"), "forget": number("Forget gap →", format="%+.2f"),
                      "retain": number("Retain gap →", format="%+.2f"),
                      "membership": number("Membership", format="%.1f %%"),
-                     "seconds": number("Time", format="%.2f s", help="Of the method, on one thread."), "runs": "Runs"})
+                     "seconds": number("Time", format="%.2f s", help="Processor seconds."), "runs": "Runs"})
     with st.container(horizontal=True):
         st.download_button("All runs as Parquet", lambda: table.to_parquet(index=False), f"lacuna-sweep-{key}.parquet",
                            "application/vnd.apache.parquet", on_click="ignore", icon=":material/download:")

@@ -265,6 +265,9 @@ def main() -> None:
             found.sort(key=lambda row: row.forget)
             (folder / f"{network}.json").write_text(
                 json.dumps([asdict(row) for row in found], indent=0, ensure_ascii=False) + "\n", "utf-8")
+        from unlearn_core.make_assets import list_assets  # which compares, and so reads this table
+
+        list_assets()
     DOCUMENT.write_text(document([row for found in rows.values() for row in found]), "utf-8")
 
 

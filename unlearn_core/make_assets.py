@@ -393,7 +393,9 @@ ABOUT = {
     "maps": "UMAP positions of the evaluation images by the original's features, one map a layer",
     "grams": "Gram matrices of every layer's inputs over all training images, lower triangles",
     "histories": "sums of the updates that each class caused in the last recorded epochs of training",
-    "comparisons": "every method at its defaults: measures of each seed, predictions and positions of the first",
+    "verdicts": "what the verdict says of every bundled network and method (python -m unlearn_core.confusion)",
+    "comparisons": "every method at its general defaults: measures of each seed, predictions and positions of the "
+                   "first",
     "remains": "probe, relearning and CKA of the original, head zeroing and every retrained seed",
     "openings": "settings tried for each request and method, and how many of the judged images each still recognises, "
                 "of the forgotten class and of each class (unlearn_core.openings)",
