@@ -49,7 +49,7 @@ def remains(scene: Scene, settled: Settled, audit: Audit | None) -> None:
                     f"{seeds} retrained networks hold inside is precomputed." if seeds else
                     "Computed now. For this choice no retrained networks are bundled (they are for single classes), so "
                     "what a network that never saw the classes would still know is not shown here.")
-    if audit is not None and audit.checks:
+    if audit is not None and any(check.judged for check in audit.checks):
         with judged:
             matrix(audit.checks)
     with probed:

@@ -52,7 +52,7 @@ class Yardstick:
         band: gauges of each retrained network.
         accuracy_before: (classes,) test accuracy of the original.
         accuracy_retrained: (seeds, classes) of the retrained networks, or None.
-        checks: on these networks; empty without two retrained ones.
+        checks: on these networks; none is made without two retrained ones.
     """
 
     classes: tuple[str, ...]
@@ -97,7 +97,7 @@ class Audit:
 
     Attributes:
         readings: its gauges.
-        checks: all, with what they say of the outcome; empty without retrained networks.
+        checks: all, with what they say of the outcome.
         verdict: the conclusion.
     """
 
@@ -116,11 +116,9 @@ def first_verdict(engine: Engine, scene: Scene, settled: Settled) -> Verdict:
     """The verdict at the moment of a release, from answers on the evaluation set alone: it cannot be a good one."""
     evaluation, before = engine.evaluation, engine.base(scene.choice.network).before
     labels, unseen = evaluation.labels, ~evaluation.member
-    checks: list[Check] = []
-    if scene.retrained_logits is not None:
-        checks = gather({ORIGINAL: Model(before.logits), UNLEARNED: Model(settled.logits)},
-                        [Model(logits) for logits in scene.retrained_logits], labels, evaluation.member,
-                        np.isin(labels, scene.choice.forget), only=[FORGET_ACCURACY])
+    retrained = [] if scene.retrained_logits is None else [Model(logits) for logits in scene.retrained_logits]
+    checks = gather({ORIGINAL: Model(before.logits), UNLEARNED: Model(settled.logits)}, retrained, labels,
+                    evaluation.member, np.isin(labels, scene.choice.forget), only=[FORGET_ACCURACY])
     return _conclude(scene.task.train.classes, scene.choice.forget, checks, before.predicted == labels,
                      settled.predicted == labels, labels, unseen, scene.accuracy_retrained,
                      settled.gauges["forget"].value)
@@ -166,7 +164,7 @@ def judged(measure: Yardstick, scenario: Scenario, mine: Model) -> Audit:
     labels, member, forgotten = measure.labels, measure.member, measure.forgotten
     gauges = read_gauges(Outputs(mine.logits, mine.logits), labels, member, scenario)
     checks = joined(measure.checks, gather({UNLEARNED: mine}, measure.retrained, labels, member, forgotten,
-                                           hold_out=False)) if measure.checks else []
+                                           hold_out=False))
     before, after = (model.logits.argmax(1) == labels for model in (measure.models[ORIGINAL], mine))
     accuracy = per_class(mine.logits[~member].argmax(1), labels[~member], len(measure.classes))
     return Audit(
@@ -250,7 +248,7 @@ def _yardstick(engine: Engine, network: str, scenario: Scenario, progress: Progr
         train.classes, labels, member, forgotten, models, retrained, gauges(models[ORIGINAL]),
         tuple(map(gauges, retrained)), accuracy(models[ORIGINAL]),
         np.stack(list(map(accuracy, retrained))) if retrained else None,
-        tuple(gather(models, retrained, labels, member, forgotten)) if len(retrained) > 1 else ())
+        tuple(gather(models, retrained, labels, member, forgotten)))
 
 
 def _shut(model: nn.Module, train: ImageSet, scenario: Scenario, logits: Float32) -> Float32:

@@ -142,18 +142,13 @@ def gather(networks: Models, retrained: Sequence[Model], labels: npt.NDArray[np.
 
     Args:
         networks: by name, usually `ORIGINAL`, `HEAD_ZEROING` and the outcome at hand, `UNLEARNED`.
-        retrained: at least two; without three there is no check that compares pairs.
+        retrained: without two of them no check can be made, without three none that compares pairs.
         labels: (N,) true classes of the audited images.
         member: (N,) whether the image was in the original's training set.
         forgotten: (N,) whether the image belongs to what was to be forgotten.
         only: titles of the checks to be made; the others are in the list as not made.
         hold_out: whether to try the checks on held-out retrained networks, which takes most of the time.
-
-    Raises:
-        ValueError: if there are fewer than two retrained networks.
     """
-    if len(retrained) < 2:
-        raise ValueError(f"retrained: at least 2 networks expected, got {len(retrained)}")
     seen = member & forgotten
     rest = [[*retrained[:i], *retrained[i + 1:]] for i in range(len(retrained))] if hold_out else []
 
@@ -217,7 +212,7 @@ def gather(networks: Models, retrained: Sequence[Model], labels: npt.NDArray[np.
 
     def check(title: str, about: str, page: Page, inside: bool, remembers: Literal["high", "low"] | None,
               tried: Callable[[], tuple[tuple[Placement, ...], dict[str, Placement]]]) -> Check:
-        made = only is None or title in only
+        made = len(retrained) > 1 and (only is None or title in only)
         return Check(title, about, page, inside, remembers, *(tried() if made else ((), {})))
 
     answers = partial(check, inside=False)

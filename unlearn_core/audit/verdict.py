@@ -139,7 +139,7 @@ def judge(checks: Sequence[Check], loss: Loss | None, forgotten: str, accuracy: 
     """Draw the conclusion.
 
     Args:
-        checks: from `evidence.gather`, with the outcome among the judged; empty without retrained networks.
+        checks: from `evidence.gather`, with the outcome among the judged; none is made without retrained networks.
         loss: from `worst_loss`.
         forgotten: what was to be forgotten, in words.
         accuracy: on the training images that were to be forgotten.
@@ -153,7 +153,7 @@ def judge(checks: Sequence[Check], loss: Loss | None, forgotten: str, accuracy: 
 
     def conclude() -> tuple[Level, str]:
         if not able:
-            why = "no check can tell the original from retraining here" if checks else \
+            why = "no check can tell the original from retraining here" if any(c.judged for c in checks) else \
                 f"there is no network retrained without {forgotten} to compare with"
             return Level.UNKNOWN, (f"{why}. {accuracy:.0%} of the images to be forgotten are still recognised"
                                    + (f", and {damage}" if damage else ""))
