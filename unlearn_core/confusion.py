@@ -174,9 +174,10 @@ def document(rows: Sequence[Row]) -> str:
     halves = {half: [row for row in rows if row.forget % 2 == part and row.what in REFERENCES]
               for half, part in (("odd", 1), ("even", 0))}
     wrong = [row for row in rows if (row.what == ORIGINAL and row.level != Level.NOT_FORGOTTEN)
-             or (row.what == HELD_OUT and row.level != Level.NOT_TOLD)
+             or (row.what == HELD_OUT and row.level not in (Level.NOT_TOLD, Level.ANSWERS))
              or (row.what in ("head_zeroing", CONTROL) and row.settings in (DEFAULT, OPENING, "")
                  and row.level != Level.HIDDEN)]
+    undecided = [row for row in rows if row.what == HELD_OUT and row.level == Level.ANSWERS]
     severe = [row for row in rows if row.level and row.lost >= SEVERE and row.what not in REFERENCES]
     unnamed = [row for row in severe if f"{row.worst} lost" not in row.verdict]
     seeds = Counter(row.network for row in rows if row.what == HELD_OUT and row.forget == 0)
@@ -212,6 +213,9 @@ def document(rows: Sequence[Row]) -> str:
         "one by luck; with one held out the others are few (four of five, or two of three), and their spread is then "
         "known badly. No threshold was moved after looking at this table.",
         "",
+        f"{len(undecided)} held-out networks get no verdict on their inside, " + _share(undecided) + ": where only two "
+        "others are left, a single number of theirs says so little of a third that not even the original stands out.",
+        "",
         "## Outcomes in which a retained class lost 20 points or more",
         "",
         *table("Level", grouped(severe, "level")),
@@ -227,12 +231,15 @@ def document(rows: Sequence[Row]) -> str:
         "",
         *table("Method", grouped([row for row in outcomes if row.settings == OPENING], "what")),
         "",
-        "## Every preset" + ("" if len({len(found) for found in by_setting.values()}) < 2 else
-                             " (as many requests as stand in the last column)"),
-        "",
-        *table("Method and preset", by_setting),
+        *(["## Every preset (as many requests as stand in the last column)", "", *table("Method and preset", by_setting)]
+          if by_setting else ["Presets were not run for this table; `make audit` runs them, in some hours."]),
         "",
     ])
+
+
+def _share(rows: Sequence[Row]) -> str:
+    return ", ".join(f"{number} of the {zoo.TITLES[name].lower()}" for name, number in Counter(
+        row.network for row in rows).items()) or "none"
 
 
 def _said(row: Row, name: str) -> str:
