@@ -231,8 +231,8 @@ def document(rows: Sequence[Row]) -> str:
         "",
         *table("Method", grouped([row for row in outcomes if row.settings == OPENING], "what")),
         "",
-        *(["## Every preset (as many requests as stand in the last column)", "", *table("Method and preset", by_setting)]
-          if by_setting else ["Presets were not run for this table; `make audit` runs them, in some hours."]),
+        *(["## Every preset (as many requests as stand in the last column)", "",
+           *table("Method and preset", by_setting)] if by_setting else ["Presets were not run for this table; `make audit` runs them, in some hours."]),
         "",
     ])
 
