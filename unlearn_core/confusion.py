@@ -183,6 +183,9 @@ def document(rows: Sequence[Row]) -> str:
     seeds = Counter(row.network for row in rows if row.what == HELD_OUT and row.forget == 0)
     outcomes = [row for row in rows if row.what not in REFERENCES]
     by_setting = grouped([row for row in outcomes if row.settings not in (DEFAULT, OPENING)], "what", "settings")
+    every_preset = [
+        "Presets were not run for this table; `make audit` runs them, in some hours."] if not by_setting else [
+        "## Every preset (as many requests as stand in the last column)", "", *table("Method and preset", by_setting)]
     return "\n".join([
         "# The verdict, audited",
         "",
@@ -231,8 +234,7 @@ def document(rows: Sequence[Row]) -> str:
         "",
         *table("Method", grouped([row for row in outcomes if row.settings == OPENING], "what")),
         "",
-        *(["## Every preset (as many requests as stand in the last column)", "",
-           *table("Method and preset", by_setting)] if by_setting else ["Presets were not run for this table; `make audit` runs them, in some hours."]),
+        *every_preset,
         "",
     ])
 
