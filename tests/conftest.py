@@ -117,7 +117,9 @@ class Visitor:
         self.page.wait_for_selector('[data-testid="gauge-forget"][data-exact="true"]', timeout=60_000)
 
     def gauge(self, name: str) -> float:
-        """The shown value of a gauge."""
+        """The shown value of a gauge, on all images: the first answer is from some of them."""
+        self.page.wait_for_selector("text=follow in a moment", state="detached", timeout=60_000)
+        self.page.wait_for_timeout(300)  # the canvas is drawn after the words
         return float(self.page.get_attribute(f'[data-testid="gauge-{name}"]', "data-value") or "nan")
 
 

@@ -174,6 +174,10 @@ def test_panels_are_linked_a_click_opens_a_card_and_a_lasso_selects(
     page.wait_for_selector('[data-testid="card"]', state="hidden")
 
     page.click('[data-testid="zoom"]')
+    page.wait_for_selector("text=follow in a moment", state="detached", timeout=60_000)  # the words above may move it
+    page.locator('[data-testid="map-original"]').evaluate("map => map.scrollIntoView({ block: 'center' })")
+    box = page.locator('[data-testid="map-original"]').bounding_box()
+    assert box
     page.mouse.move(box["x"] + 3, box["y"] + 3)
     page.mouse.down()
     for x, y in ((0.5, 0.01), (0.5, 0.99), (0.01, 0.99)):

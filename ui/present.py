@@ -100,7 +100,8 @@ def present(visitor: State, *kept: str) -> Shown:
         wanted = visitor.choice()
     except ValueError as problem:
         _arrive("", kept)
-        return Shown("invalid", None, _former(visitor), f"{str(problem).capitalize()}.")
+        former = _former(visitor)
+        return Shown("invalid", None, former, f"{str(problem).capitalize()}.", audit=_known(former))
     _arrive(wanted.key, kept)
     write_address(wanted, visitor)
     failure: Shown | None = st.session_state.get("failure")
@@ -115,7 +116,8 @@ def present(visitor: State, *kept: str) -> Shown:
         st.session_state["failure"] = shown  # told until something else is chosen, not run again and again
         return shown
     if scene is None or settled is None:
-        return Shown("computing", wanted, _former(visitor), f"Computing {brief(wanted)} …")
+        former = _former(visitor)
+        return Shown("computing", wanted, former, f"Computing {brief(wanted)} …", audit=_known(former))
     if not visitor.history or visitor.history[-1] != wanted:
         visitor.history = [*visitor.history[-50:], wanted]
     audit = _audited(scene, settled)
@@ -184,6 +186,11 @@ def _former(visitor: State) -> tuple[Scene, Settled] | None:
     scene = _glance(engine().scene(chosen))
     settled = None if scene is None else _glance(engine().settle(scene, chosen))
     return None if scene is None or settled is None else (scene, settled)
+
+
+def _known(picture: tuple[Scene, Settled] | None) -> Audit | None:
+    """Its audit, if it is still at hand: a former picture keeps its numbers."""
+    return None if picture is None else _glance(request(engine(), *picture))
 
 
 def _glance(ticket: Ticket[T]) -> T | None:
