@@ -38,10 +38,13 @@ def remains(scene: Scene, settled: Settled, audit: Audit | None) -> None:
         if found is None:
             return
         with relearned:
-            relearn(scene, settled, found, ink)
+            course = relearn(scene, settled, found, ink)
     except (AssetError, ValueError, RuntimeError) as problem:
         summary.error(str(problem), icon=":material/error:")
         return
+    if course is not None and audit is not None and any(
+            ORIGINAL in check.judged and UNLEARNED not in check.judged for check in audit.checks):
+        st.rerun()  # the verdict above was read before this was known
     seeds = len(found.reference.retrained)
     if not seeds:
         summary.markdown(f"#### {probe_alone(found)}")

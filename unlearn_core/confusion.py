@@ -11,7 +11,7 @@ import argparse
 import json
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, replace
 from functools import cache
@@ -106,8 +106,8 @@ def run(chosen: Choice) -> str:
     return ""
 
 
-def judge_request(network: str, label: int, presets: bool) -> list[Row]:
-    """Every row of one network and class."""
+def judge_request(network: str, label: int, presets: bool, known: Mapping[str, Row]) -> list[Row]:
+    """Every row of one network and class; outcomes whose row is `known` by its choice's key are not judged again."""
     engine, scenario = _engine(), Scenario((label,))
     measure = yardstick(engine, network, scenario)
 
@@ -125,18 +125,18 @@ def judge_request(network: str, label: int, presets: bool) -> list[Row]:
             measure.models, others, measure.labels, measure.member, measure.forgotten)),
             accuracy_retrained=measure.accuracy_retrained[[i for i in range(len(measure.retrained)) if i != seed]])
         rows.append(row(HELD_OUT, str(seed), judged(without, scenario, replace(held, steps=None)).verdict))
-    known: dict[str, Verdict] = {}
+    known = dict(known)
     for preset, chosen in choices(network, label):
         if preset not in (DEFAULT, OPENING) and not presets:
             continue
-        if reason := run(chosen):
-            rows.append(Row(network, label, chosen.method, preset, chosen.key, "", reason))
-            continue
         if chosen.key not in known:  # a preset may be what the request opens with
-            weights = {name: value for name, value in load_file(KEPT / f"{chosen.key}.safetensors").items() if name}
-            found = inside(engine, network, scenario, everything(engine, network, scenario, weights))
-            known[chosen.key] = judged(measure, scenario, found).verdict
-        rows.append(row(chosen.method, preset, known[chosen.key], chosen.key))
+            if reason := run(chosen):
+                known[chosen.key] = Row(network, label, chosen.method, preset, chosen.key, "", reason)
+            else:
+                weights = {name: value for name, value in load_file(KEPT / f"{chosen.key}.safetensors").items() if name}
+                found = inside(engine, network, scenario, everything(engine, network, scenario, weights))
+                known[chosen.key] = row(chosen.method, preset, judged(measure, scenario, found).verdict, chosen.key)
+        rows.append(replace(known[chosen.key], settings=preset))
     return rows
 
 
@@ -256,14 +256,16 @@ def main() -> None:
     parser.add_argument("--presets", nargs="*", type=int, default=list(range(CLASSES)), metavar="CLASS",
                         help="classes for which presets are run too (default: all)")
     parser.add_argument("--from-rows", action="store_true", help="write the document from the rows at hand")
+    parser.add_argument("--only-new", action="store_true", help="judge only outcomes that have no row yet")
     chosen = parser.parse_args()
-    rows: dict[str, list[Row]] = {network: [] for network in zoo.TITLES}
-    if chosen.from_rows:
-        rows = {network: list(load(network)) for network in rows}
-    else:
+    at_hand = {network: list(load(network)) for network in zoo.TITLES}
+    rows: dict[str, list[Row]] = at_hand if chosen.from_rows else {network: [] for network in zoo.TITLES}
+    if not chosen.from_rows:
         KEPT.mkdir(parents=True, exist_ok=True)
         with ProcessPoolExecutor(chosen.jobs, mp_context=get_context("spawn")) as pool:
-            waiting = [pool.submit(judge_request, network, label, label in chosen.presets)
+            waiting = [pool.submit(judge_request, network, label, label in chosen.presets,
+                                   {row.key: row for row in at_hand[network] if row.key and row.forget == label}
+                                   if chosen.only_new else {})
                        for network in rows for label in range(CLASSES)]
             for done in tqdm(as_completed(waiting), total=len(waiting), desc="requests"):
                 for row in done.result():
