@@ -2,33 +2,33 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 import streamlit as st
 
 from ui.runtime import engine
+from ui.scripts import read
 from ui.waiting import held, ready
 from unlearn_core import comparison
-from unlearn_core.audit.evidence import Page, Status
 from unlearn_core.audit.verdict import Level, Verdict
 from unlearn_core.engine import Choice
 from unlearn_core.judgement import REFERENCES, Audit, request_reference
 
 AUDIT, REFERENCE = "audit", "reference"
 """Slots of what a verdict waits for: the look inside, and networks that are retrained for it."""
-LOOKS: dict[Status, tuple[str, str]] = {
-    "passes": (":material/check_circle:", "green"), "fails": (":material/cancel:", "red"),
-    "cannot tell here": (":material/help:", "gray"), "not made yet": (":material/radio_button_unchecked:", "gray")}
-PAGES: dict[Page, str] = {name: f"pages/{name}.py" for name in ("playground", "privacy", "embeddings")}
+
+_mount = st.components.v2.component("lacuna_marks", html='<div class="lacuna-marks"></div>', css=read("marks.css"),
+                                    js=read("marks.js"))
 
 
 def strip(chosen: Choice, verdict: Verdict, audit: Audit | None, final: bool = False) -> None:
     """Level and sentence, what a person should know with it, and every check; `final` if no audit will come."""
     st.markdown(f"#### {verdict.sentence}")
     st.caption(f"{verdict.detail} {basis(audit)}")
-    with st.container(horizontal=True, gap="small", key="marks"):
-        for mark in verdict.marks:
-            icon, colour = LOOKS[mark.status]
-            st.page_link(PAGES[mark.page], label=f":{colour}[{mark.title}]", icon=icon, width="content",
-                         help=f"{mark.status.capitalize()}. {mark.said}")
+    pressed = _mount(key="marks", data={"marks": [asdict(mark) for mark in verdict.marks]},
+                     on_page_change=lambda: None)  # without it the press does not reach this run
+    if pressed.page:
+        st.switch_page(f"pages/{pressed.page}.py")
     if audit is None and not final:
         _watch()
     if audit is not None and verdict.level is Level.UNKNOWN:
