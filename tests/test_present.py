@@ -16,7 +16,7 @@ from urllib.parse import parse_qsl, urlencode
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from ui import controls, present, state, waiting
+from ui import controls, present, state, verdict, waiting
 from ui.present import Shown, brief
 from ui.state import State, read_address
 from unlearn_core import zoo
@@ -93,8 +93,11 @@ class StubEngine:
 def stub(monkeypatch: pytest.MonkeyPatch, engine: StubEngine) -> None:
     """Put the stub in the engine's place; a verdict names what it is on, and the look inside never comes."""
     monkeypatch.setattr(present, "engine", lambda: engine)
-    monkeypatch.setattr(present, "request",
-                        lambda engine, scene, settled: StubTicket(engine, ("audit", settled.choice)))
+    monkeypatch.setattr(verdict, "engine", lambda: engine)
+    monkeypatch.setattr(present, "known", lambda engine, chosen: None)
+    for module in (present, verdict):
+        monkeypatch.setattr(module, "request",
+                            lambda engine, scene, settled: StubTicket(engine, ("audit", settled.choice)))
     monkeypatch.setattr(present, "first_verdict", lambda engine, scene, settled: Verdict(
         Level.ANSWERS, f"Verdict on {settled.choice.key}.", "", (), None))
 
@@ -163,6 +166,8 @@ class Visit:
         """One run of the page, and everything that must hold after it."""
         self.page.widgets, self.page.buttons = [], {}
         self.shown = shown = present.present(self.visitor)
+        if shown.state == "current" and waiting.held(verdict.AUDIT) is None:
+            waiting.hold(verdict.AUDIT, present.request(self.engine, *shown.picture))  # as the strip does
         controls.presets(self.visitor)
         controls.knobs(self.visitor, None)
         self.seen[shown.state] += 1

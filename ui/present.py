@@ -10,12 +10,12 @@ import streamlit as st
 from ui.runtime import engine
 from ui.state import CLASSES, State, write_address
 from ui.verdict import AUDIT, REFERENCE, strip
-from ui.waiting import ANSWER, keep_only, progress, reached
+from ui.waiting import ANSWER, held, keep_only, progress, reached
 from unlearn_core import zoo
 from unlearn_core.assets import AssetError
 from unlearn_core.audit.verdict import Verdict
 from unlearn_core.engine import Choice, Scene, Settled
-from unlearn_core.judgement import Audit, Readings, first_readings, first_verdict, request
+from unlearn_core.judgement import Audit, Readings, first_readings, first_verdict, known, request
 from unlearn_core.methods import method
 from unlearn_core.methods.base import NotApplicable
 from unlearn_core.pool import Ticket
@@ -101,7 +101,7 @@ def present(visitor: State, *kept: str) -> Shown:
     except ValueError as problem:
         _arrive("", kept)
         former = _former(visitor)
-        return Shown("invalid", None, former, f"{str(problem).capitalize()}.", audit=_known(former))
+        return Shown("invalid", None, former, f"{str(problem).capitalize()}.", audit=_judged(former))
     _arrive(wanted.key, kept)
     write_address(wanted, visitor)
     failure: Shown | None = st.session_state.get("failure")
@@ -117,23 +117,22 @@ def present(visitor: State, *kept: str) -> Shown:
         return shown
     if scene is None or settled is None:
         former = _former(visitor)
-        return Shown("computing", wanted, former, f"Computing {brief(wanted)} …", audit=_known(former))
+        return Shown("computing", wanted, former, f"Computing {brief(wanted)} …", audit=_judged(former))
     if not visitor.history or visitor.history[-1] != wanted:
         visitor.history = [*visitor.history[-50:], wanted]
-    audit = _audited(scene, settled)
+    audit = _audited(wanted, scene, settled)
     verdict = first_verdict(engine(), scene, settled) if audit is None else audit.verdict
     return Shown("current", wanted, (scene, settled), verdict.sentence, verdict, audit)
 
 
-def _audited(scene: Scene, settled: Settled) -> Audit | None:
-    """The audit if it is there; else the session waits for it, and the strip runs the page again."""
-    key = settled.choice.key
-    if st.session_state.get("unaudited", ("", ""))[0] == key:
-        return None
+def _audited(chosen: Choice, scene: Scene, settled: Settled) -> Audit | None:
+    """The audit if it is there; the strip asks for it, and runs the page again when it has come."""
+    if (found := known(engine(), chosen)) is not None or held(AUDIT) is None:
+        return found
     try:
         return reached(request(engine(), scene, settled), 0.0, AUDIT)
     except (AssetError, ValueError, RuntimeError) as problem:
-        st.session_state["unaudited"] = key, str(problem)  # told, not tried again and again
+        st.session_state["unaudited"] = chosen.key, str(problem)  # told, not tried again and again
         return None
 
 
@@ -152,11 +151,11 @@ def headline(shown: Shown, visitor: State) -> None:
                 if shown.state == "failed" and st.button("Try again", icon=":material/restart_alt:"):
                     del st.session_state["failure"]
                     st.rerun()
-        elif shown.verdict is not None and shown.wanted is not None:
+        elif shown.verdict is not None and shown.wanted is not None and shown.picture is not None:
             key, problem = st.session_state.get("unaudited", ("", ""))
             if key == shown.wanted.key:
                 st.warning(f"The verdict could not be completed: {problem}", icon=":material/error:")
-            strip(shown.wanted, shown.verdict, shown.audit, key == shown.wanted.key)
+            strip(*shown.picture, shown.verdict, shown.audit, key == shown.wanted.key)
         else:
             st.markdown(f"#### {shown.message}")
             progress(ANSWER, "Under way", visitor.step_back)
@@ -188,9 +187,9 @@ def _former(visitor: State) -> tuple[Scene, Settled] | None:
     return None if scene is None or settled is None else (scene, settled)
 
 
-def _known(picture: tuple[Scene, Settled] | None) -> Audit | None:
-    """Its audit, if it is still at hand: a former picture keeps its numbers."""
-    return None if picture is None else _glance(request(engine(), *picture))
+def _judged(picture: tuple[Scene, Settled] | None) -> Audit | None:
+    """A former picture keeps its numbers."""
+    return None if picture is None else known(engine(), picture[1].choice)
 
 
 def _glance(ticket: Ticket[T]) -> T | None:

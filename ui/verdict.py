@@ -8,11 +8,11 @@ import streamlit as st
 
 from ui.runtime import engine
 from ui.scripts import read
-from ui.waiting import held, ready
+from ui.waiting import held, hold, ready
 from unlearn_core import comparison
 from unlearn_core.audit.verdict import Level, Verdict
-from unlearn_core.engine import Choice
-from unlearn_core.judgement import REFERENCES, Audit, request_reference
+from unlearn_core.engine import Choice, Scene, Settled
+from unlearn_core.judgement import REFERENCES, Audit, request, request_reference
 
 AUDIT, REFERENCE = "audit", "reference"
 """Slots of what a verdict waits for: the look inside, and networks that are retrained for it."""
@@ -21,7 +21,7 @@ _mount = st.components.v2.component("lacuna_marks", html='<div class="lacuna-mar
                                     js=read("marks.js"))
 
 
-def strip(chosen: Choice, verdict: Verdict, audit: Audit | None, final: bool = False) -> None:
+def strip(scene: Scene, settled: Settled, verdict: Verdict, audit: Audit | None, final: bool = False) -> None:
     """Level and sentence, what a person should know with it, and every check; `final` if no audit will come."""
     st.markdown(f"#### {verdict.sentence}")
     st.caption(f"{verdict.detail} {basis(audit)}")
@@ -30,9 +30,9 @@ def strip(chosen: Choice, verdict: Verdict, audit: Audit | None, final: bool = F
     if pressed.page:
         st.switch_page(f"pages/{pressed.page}.py")
     if audit is None and not final:
-        _watch()
+        _judge(scene, settled)
     if audit is not None and verdict.level is Level.UNKNOWN:
-        reference(chosen)
+        reference(settled.choice)
 
 
 def basis(audit: Audit | None) -> str:
@@ -43,11 +43,16 @@ def basis(audit: Audit | None) -> str:
     return (f"From all {audit.readings.images:,} images at hand, {beside}each mark leads to the page that explains it.")
 
 
-@st.fragment(run_every=0.4)
-def _watch() -> None:
-    # The page is run again once, when what it waits for is there.
+@st.fragment(run_every=0.3)
+def _judge(scene: Scene, settled: Settled) -> None:
+    # The browser draws the answer first, undisturbed: judging begins at the second run, and ends in one of the page.
+    if st.session_state.get("answered") != settled.choice.key:
+        st.session_state["answered"] = settled.choice.key
+        return
     ticket = held(AUDIT)
-    if ticket is None or ticket.wait(0):
+    if ticket is None:
+        hold(AUDIT, request(engine(), scene, settled))
+    elif ticket.wait(0):
         st.rerun()
 
 

@@ -249,37 +249,44 @@ def _said(row: Row, name: str) -> str:
     return method(value).title if name == "what" and value in METHODS else value or "no outcome"
 
 
+def write(rows: dict[str, list[Row]]) -> None:
+    """The tables, and the document that they make."""
+    folder = assets.ROOT / "verdicts"
+    folder.mkdir(exist_ok=True)
+    for network, found in rows.items():
+        found.sort(key=lambda row: row.forget)
+        (folder / f"{network}.json").write_text(
+            json.dumps([asdict(row) for row in found], indent=0, ensure_ascii=False) + "\n", "utf-8")
+    from unlearn_core.make_assets import list_assets  # which compares, and so reads this table
+
+    list_assets()
+    DOCUMENT.write_text(document([row for found in rows.values() for row in found]), "utf-8")
+
+
 def main() -> None:
     """Judge everything and write the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--jobs", type=int, default=2, help="requests at once, one thread each")
-    parser.add_argument("--presets", nargs="*", type=int, default=list(range(CLASSES)), metavar="CLASS",
-                        help="classes for which presets are run too (default: all)")
-    parser.add_argument("--from-rows", action="store_true", help="write the document from the rows at hand")
+    parser.add_argument("--networks", nargs="*", default=list(zoo.TITLES), metavar="NETWORK")
+    parser.add_argument("--classes", nargs="*", type=int, default=list(range(CLASSES)), metavar="CLASS")
+    parser.add_argument("--no-presets", action="store_true", help="defaults and openings alone: minutes, not hours")
     parser.add_argument("--only-new", action="store_true", help="judge only outcomes that have no row yet")
+    parser.add_argument("--from-rows", action="store_true", help="write the document from the rows at hand")
     chosen = parser.parse_args()
-    at_hand = {network: list(load(network)) for network in zoo.TITLES}
-    rows: dict[str, list[Row]] = at_hand if chosen.from_rows else {network: [] for network in zoo.TITLES}
-    if not chosen.from_rows:
-        KEPT.mkdir(parents=True, exist_ok=True)
-        with ProcessPoolExecutor(chosen.jobs, mp_context=get_context("spawn")) as pool:
-            waiting = [pool.submit(judge_request, network, label, label in chosen.presets,
-                                   {row.key: row for row in at_hand[network] if row.key and row.forget == label}
-                                   if chosen.only_new else {})
-                       for network in rows for label in range(CLASSES)]
-            for done in tqdm(as_completed(waiting), total=len(waiting), desc="requests"):
-                for row in done.result():
-                    rows[row.network].append(row)
-        folder = assets.ROOT / "verdicts"
-        folder.mkdir(exist_ok=True)
-        for network, found in rows.items():
-            found.sort(key=lambda row: row.forget)
-            (folder / f"{network}.json").write_text(
-                json.dumps([asdict(row) for row in found], indent=0, ensure_ascii=False) + "\n", "utf-8")
-        from unlearn_core.make_assets import list_assets  # which compares, and so reads this table
-
-        list_assets()
-    DOCUMENT.write_text(document([row for found in rows.values() for row in found]), "utf-8")
+    rows: dict[str, list[Row]] = {network: list(load(network)) for network in zoo.TITLES}
+    if chosen.from_rows:
+        return write(rows)
+    KEPT.mkdir(parents=True, exist_ok=True)
+    with ProcessPoolExecutor(chosen.jobs, mp_context=get_context("spawn")) as pool:
+        waiting = {pool.submit(judge_request, network, label, not chosen.no_presets,
+                               {row.key: row for row in rows[network] if row.key and row.forget == label}
+                               if chosen.only_new else {}): (network, label)
+                   for network in chosen.networks for label in chosen.classes}
+        for done in tqdm(as_completed(waiting), total=len(waiting), desc="requests"):
+            network, label = waiting[done]
+            rows[network] = [*(row for row in rows[network] if row.forget != label), *done.result()]
+            write(rows)
+    return None
 
 
 if __name__ == "__main__":

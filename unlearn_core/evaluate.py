@@ -59,7 +59,7 @@ Rows = tuple[Literal["train", "test"], npt.NDArray[np.int64]]
 
 
 def other_images(train: ImageSet, test: ImageSet, evaluation: EvaluationSet, forgotten: npt.NDArray[np.bool_],
-                 size: int = 1500) -> Iterator[Rows]:
+                 size: int = 500) -> Iterator[Rows]:
     """All test images and all training images to be forgotten that the evaluation set lacks, `size` at a time.
 
     Args:

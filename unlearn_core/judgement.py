@@ -134,10 +134,18 @@ def _conclude(classes: Sequence[str], forget: Sequence[int], checks: Sequence[Ch
 
 def request(engine: Engine, scene: Scene, settled: Settled) -> Ticket[Audit]:
     """Judge an outcome: about a second. What fine-tuning it has told is a part of the evidence once it is known."""
-    course = engine.pool.known(("relearning", settled.choice))
-    steps = course.taken if isinstance(course, Relearning) else None
-    return engine.pool.submit(("audit", settled.choice, steps),
-                              lambda progress: audit(engine, scene, settled, progress, steps), Lane.SCENE)
+    key = _key(engine, settled.choice)
+    return engine.pool.submit(key, lambda progress: audit(engine, scene, settled, progress, key[-1]), Lane.SCENE)
+
+
+def known(engine: Engine, chosen: Choice) -> Audit | None:
+    """The audit of a choice, if it has been made."""
+    return cast(Audit | None, engine.pool.known(_key(engine, chosen)))
+
+
+def _key(engine: Engine, chosen: Choice) -> tuple[str, Choice, int | None]:
+    course = engine.pool.known(("relearning", chosen))
+    return "audit", chosen, course.taken if isinstance(course, Relearning) else None
 
 
 def audit(engine: Engine, scene: Scene, settled: Settled, progress: Progress = silent,
@@ -215,10 +223,10 @@ def inside(engine: Engine, network: str, scenario: Scenario, found: Outputs) -> 
 def yardstick(engine: Engine, network: str, scenario: Scenario, progress: Progress = silent) -> Yardstick:
     """What outcomes of a request are judged by, put together once for everybody."""
     key = ("yardstick", network, scenario)
-    known = engine.pool.known(key)
-    if known is None:
-        known = engine.pool.keep(key, _yardstick(engine, network, scenario, progress))
-    return cast(Yardstick, known)
+    kept = engine.pool.known(key)
+    if kept is None:
+        kept = engine.pool.keep(key, _yardstick(engine, network, scenario, progress))
+    return cast(Yardstick, kept)
 
 
 def _yardstick(engine: Engine, network: str, scenario: Scenario, progress: Progress) -> Yardstick:
@@ -231,12 +239,12 @@ def _yardstick(engine: Engine, network: str, scenario: Scenario, progress: Progr
     before = everything(engine, network, scenario, {}, progress)
     retrained = _retrained(engine, network, scenario)
     models = {ORIGINAL: inside(engine, network, scenario, before)}
-    if (known := remains.load(network, scenario.forget_classes)) is not None:
-        last = known.similarity["forget"][0, :2, -2]
+    if (shipped := remains.load(network, scenario.forget_classes)) is not None:
+        last = shipped.similarity["forget"][0, :2, -2]
         models = {name: Model(logits, found.probe.auc.value, float(alike), found.relearning.taken)
                   for name, logits, found, alike in zip(
                       (ORIGINAL, HEAD_ZEROING), (before.logits, _shut(base.model, train, scenario, before.logits)),
-                      (known.original, known.head_zeroing), last, strict=True)}
+                      (shipped.original, shipped.head_zeroing), last, strict=True)}
 
     def gauges(model: Model) -> dict[GaugeName, Reading]:
         return read_gauges(Outputs(model.logits, model.logits), labels, member, scenario)
@@ -261,14 +269,14 @@ def _shut(model: nn.Module, train: ImageSet, scenario: Scenario, logits: Float32
 
 def _retrained(engine: Engine, network: str, scenario: Scenario) -> tuple[Model, ...]:
     """The bundled retrained networks, or those retrained here."""
-    known = remains.load(network, scenario.forget_classes)
+    shipped = remains.load(network, scenario.forget_classes)
     first, more = zoo.retrained_logits(network, scenario), zoo.retrained_others(network, scenario)
-    if known is None or first is None or more is None:
+    if shipped is None or first is None or more is None:
         return tuple(inside(engine, network, scenario, everything(engine, network, scenario, weights))
                      for weights in engine.retrained(network, scenario.forget_classes))
     return tuple(Model(np.concatenate(logits), found.probe.auc.value, float(alike), found.relearning.taken)
-                 for *logits, found, alike in zip(first, more, known.retrained,
-                                                  known.similarity["forget"][0, 2:, -2], strict=True))
+                 for *logits, found, alike in zip(first, more, shipped.retrained,
+                                                  shipped.similarity["forget"][0, 2:, -2], strict=True))
 
 
 # -- a reference for requests without a bundled one ---------------------------------------------------------------
