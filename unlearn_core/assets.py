@@ -95,20 +95,35 @@ def sha256(file: Path) -> str:
 
 
 def arrays(name: str) -> dict[str, npt.NDArray[np.generic]]:
-    """All arrays of a bundled npz file; no pickled object is ever read."""
-    try:
-        with np.load(path(name), allow_pickle=False) as table:
-            return {key: table[key] for key in table.files}
-    except (ValueError, OSError, EOFError, TypeError, zipfile.BadZipFile) as error:
-        raise AssetError(f"assets/{name} cannot be read ({error}).") from error
+    """All arrays of a bundled npz file."""
+    return read_arrays(path(name))
 
 
 def tensors(name: str) -> dict[str, Tensor]:
     """All tensors of a bundled safetensors file."""
+    return read_tensors(path(name))
+
+
+def read_arrays(file: Path) -> dict[str, npt.NDArray[np.generic]]:
+    """All arrays of an npz file; no pickled object is ever read."""
     try:
-        return load_file(path(name))
-    except SafetensorError as error:
-        raise AssetError(f"assets/{name} cannot be read ({error}).") from error
+        with np.load(file, allow_pickle=False) as table:
+            return {key: table[key] for key in table.files}
+    except (ValueError, OSError, EOFError, TypeError, zipfile.BadZipFile) as error:
+        raise AssetError(f"{_named(file)} cannot be read ({error}).") from error
+
+
+def read_tensors(file: Path) -> dict[str, Tensor]:
+    """All tensors of a safetensors file."""
+    try:
+        return load_file(file)
+    except (SafetensorError, OSError) as error:
+        raise AssetError(f"{_named(file)} cannot be read ({error}).") from error
+
+
+def _named(file: Path) -> str:
+    """A file's name for a message, without the folders above the project's or the subject's."""
+    return f"assets/{file.relative_to(ROOT)}" if file.is_relative_to(ROOT) else "/".join(file.parts[-2:])
 
 
 def tuning(method: str) -> list[dict[str, Any]]:
