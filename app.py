@@ -6,10 +6,10 @@ from pathlib import Path
 
 import streamlit as st
 
-from ui.state import CLASSES, state
+from ui.state import state
 from ui.waiting import arrive
-from unlearn_core import zoo
 from unlearn_core.methods import METHODS
+from unlearn_core.subjects import subject, subjects
 
 st.set_page_config(page_title="Lacuna", page_icon="assets/logo.svg", layout="wide")
 
@@ -46,10 +46,11 @@ arrive(page.title)
 chosen = state()
 with st.sidebar:
     st.session_state["network"] = chosen.network
-    st.selectbox("Network", list(zoo.TITLES), format_func=zoo.TITLES.__getitem__, key="network",
-                 on_change=lambda: setattr(chosen, "network", st.session_state["network"]))
+    st.selectbox("Network", list(subjects()), format_func=lambda name: subject(name).title, key="network",
+                 on_change=lambda: chosen.take_network(st.session_state["network"]))
     st.session_state["forget"] = list(chosen.forget)
-    st.multiselect("Forget", range(len(CLASSES)), format_func=CLASSES.__getitem__, key="forget",
+    classes = subject(chosen.network).classes
+    st.multiselect("Forget", range(len(classes)), format_func=classes.__getitem__, key="forget",
                    placeholder="Choose a class",
                    on_change=lambda: setattr(chosen, "forget", tuple(sorted(st.session_state["forget"]))))
     st.session_state["method"] = chosen.method

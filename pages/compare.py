@@ -12,7 +12,7 @@ import streamlit as st
 from ui import pictures
 from ui.present import headline, present
 from ui.runtime import engine
-from ui.state import CLASSES, State, state, tell_notes
+from ui.state import State, state, tell_notes
 from ui.waiting import ready
 from unlearn_core import comparison
 from unlearn_core.assets import AssetError
@@ -28,7 +28,7 @@ from unlearn_core.figures.style import RETRAINED, RETRAINED_ON_DARK
 from unlearn_core.figures.tradeoff import Spot, pareto, tradeoff
 from unlearn_core.methods import METHODS
 from unlearn_core.methods.base import Need
-from unlearn_core.zoo import TITLES
+from unlearn_core.subjects import subject
 
 SEEDS = 3
 LEVELS = list(map(str, Level))
@@ -147,20 +147,20 @@ def in_full(found: Comparison, name: str, side: int, ink: str) -> None:
     if entry.obstacle:
         st.info(f"Not applicable. {entry.obstacle}", icon=":material/block:")
         return
-    original, evaluation = found.entries["original"], engine().evaluation
+    original, own = found.entries["original"], subject(found.network)
     shown = {KINDS[gauge].title: Bullet(float(entry.values(measure).mean()), float(original.values(measure)[0]),
                                         found.entries["retrain"].values(measure))
              for gauge, measure in GAUGES.items()}
     st.plotly_chart(bullets(shown, ink), key=f"gauges{side}", config={"displayModeBar": False},
                     alt=f"Gauges after {title(name)}: " + ", ".join(f"{k} {b.value:.1%}" for k, b in shown.items()))
-    st.plotly_chart(embedding(entry.xy.astype(np.float32) / 255, entry.predicted.astype(np.int64), evaluation.labels,
-                              found.forget, CLASSES), key=f"map{side}",
+    st.plotly_chart(embedding(entry.xy.astype(np.float32) / 255, entry.predicted.astype(np.int64),
+                              own.evaluation.labels, found.forget, own.classes), key=f"map{side}",
                     alt=f"Map of the evaluation images after {title(name)}", config={"displayModeBar": False})
     if name == "retrain":
         st.caption("A network trained afresh has a feature space of its own: where its images fall on the original's "
                    "map means little.")
-    chosen = [i for i, label in enumerate(evaluation.labels) if label in found.forget][:100:13]
-    pictures.wall({i: f"{CLASSES[entry.predicted[i]]} {entry.confidence[i] / 255:.0%}" for i in chosen}, 72)
+    chosen = [i for i, label in enumerate(own.evaluation.labels) if label in found.forget][:100:13]
+    pictures.wall(own, {i: f"{own.classes[entry.predicted[i]]} {entry.confidence[i] / 255:.0%}" for i in chosen}, 72)
 
 
 def side_by_side(found: Comparison, chosen: State, ink: str) -> None:
@@ -191,8 +191,9 @@ def side_by_side(found: Comparison, chosen: State, ink: str) -> None:
 
 def matrix(network: str, name: str) -> np.ndarray:
     """(classes, classes) change of test accuracy in points: row forgotten, column measured; NaN where unknown."""
-    values = np.full((len(CLASSES), len(CLASSES)), np.nan)
-    for label in range(len(CLASSES)):
+    classes = len(subject(network).classes)
+    values = np.full((classes, classes), np.nan)
+    for label in range(classes):
         found = comparison.load(network, (label,))
         if found is not None and name in found.entries and len(found.entries[name].accuracy):
             values[label] = 100 * (found.entries[name].accuracy.mean(0) - found.entries["original"].accuracy[0])
@@ -220,16 +221,16 @@ if shown is None:
     st.stop()
 
 ink = RETRAINED_ON_DARK if st.context.theme.type == "dark" else RETRAINED
-reference = shown.entries["retrain"]
+own, reference = subject(shown.network), shown.entries["retrain"]
 seeds_run = max(len(entry.measures) for name, entry in shown.entries.items() if name != "retrain")
 points = spots(shown)
 st.markdown(f"#### {finding(shown, points, float(reference.values('seconds').mean()))}")
 with st.container(horizontal=True, vertical_alignment="center"):
     st.caption(
-        f"{'Precomputed' if shown.precomputed else 'Computed now'} for {TITLES[shown.network]} forgetting "
-        f"{', '.join(CLASSES[c] for c in shown.forget)}: every method at its general defaults, the same for "
-        f"all classes ({seeds_run} seeds of each that has any randomness), on 2,000 fixed images; time in processor "
-        "seconds; the playground opens each class on a setting of its own. Reference: "
+        f"{'Precomputed' if shown.precomputed else 'Computed now'} for {own.title} forgetting "
+        f"{', '.join(own.classes[c] for c in shown.forget)}: every method at its general defaults, the same for "
+        f"all classes ({seeds_run} seeds of each that has any randomness), on {len(own.evaluation.labels):,} fixed "
+        "images; time in processor seconds; the playground opens each class on a setting of its own. Reference: "
         f"{len(reference.measures)} retrained networks.")
     if st.button("Recompute now", icon=":material/refresh:", help="Runs every method again on this machine; true "
                  "retraining stays the bundled one. Takes a minute or two and can be cancelled."):
@@ -272,6 +273,6 @@ st.caption("How to read this: a row is the class that was forgotten, a column th
 for side, (column, name) in enumerate(zip(st.columns(2), visitor.pair, strict=True)):
     with column:
         st.markdown(f"**{title(name)}**")
-        st.plotly_chart(interference(CLASSES, title(name), matrix(visitor.network, name), ink),
+        st.plotly_chart(interference(subject(visitor.network).classes, title(name), matrix(visitor.network, name), ink),
                         key=f"matrix{side}", alt=f"Interference matrix of {title(name)}",
                         config={"displayModeBar": False})

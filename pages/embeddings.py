@@ -14,15 +14,15 @@ from ui.embedding_view import embedding_view
 from ui.present import headline, present
 from ui.remains import remains
 from ui.runtime import engine
-from ui.state import CLASSES, State, state, tell_notes, view, write_address
+from ui.state import State, state, tell_notes, view, write_address
 from ui.waiting import ready
-from unlearn_core import zoo
 from unlearn_core.assets import AssetError
 from unlearn_core.embedding import GROUPS, Embedding, Group, Panel, finding, refit, request
 from unlearn_core.engine import Scene, Settled
 from unlearn_core.figures.embedding import embedding
 from unlearn_core.methods import method
 from unlearn_core.projection import NEIGHBOURS
+from unlearn_core.subjects import Subject, subject, subjects
 
 MAPS = {"umap": "UMAP of the original", "pca": "PCA of the original"}
 ROLES = {"original": "Original", "retrained": "Retrained", "unlearned": "Unlearned"}
@@ -39,7 +39,7 @@ def chosen_group(visitor: State, shown: Embedding) -> Group:
 
 def placement(shown: Embedding, network: str) -> str:
     """How the points came to lie where they do, in one paragraph."""
-    layer = zoo.LAYERS[network][shown.layer].split(",")[0].lower()
+    layer = subject(network).layers[shown.layer].split(",")[0].lower()
     if shown.kind == "joint":
         said = (f"One UMAP, seed 0, fitted just now to the features of all {len(shown.panels)} networks together, "
                 "without labels, and turned to resemble the map before.")
@@ -89,14 +89,14 @@ def numbers(shown: Embedding) -> pd.DataFrame:
         + [f"{panel.trust[asked].mean():.3f}", f"{panel.trust.mean():.3f}"] for panel in shown.panels})
 
 
-def plain_maps(shown: Embedding, group: Group) -> None:
+def plain_maps(own: Subject, shown: Embedding, group: Group) -> None:
     """The panels as charts."""
     chosen = shown.group(group)
     for column, panel in zip(st.columns(len(shown.panels)), shown.panels, strict=True):
         with column:
             st.markdown(f"**{ROLES[panel.role]}**")
             st.plotly_chart(embedding(panel.xy[chosen].clip(0, 1), panel.predicted[chosen], shown.truth[chosen],
-                                      shown.forget, CLASSES), key=f"map {panel.role}",
+                                      shown.forget, own.classes), key=f"map {panel.role}",
                             config={"displayModeBar": False},
                             alt=f"{ROLES[panel.role]}: map of {int(chosen.sum())} images, "
                                 f"{int((panel.predicted == shown.truth)[chosen].sum())} predicted as what they are")
@@ -110,7 +110,7 @@ def lassoed(shown: Embedding) -> list[int]:
         rows, list) else []
 
 
-def wall(shown: Embedding, rows: Sequence[int], what: str) -> None:
+def wall(own: Subject, shown: Embedding, rows: Sequence[int], what: str) -> None:
     """Images, evenly taken from the rows, with what they are and what two networks call them."""
     before, after = shown.panels[0].predicted, shown.panels[-1].predicted
     kept = int((after[rows] == shown.truth[rows]).sum())
@@ -120,8 +120,9 @@ def wall(shown: Embedding, rows: Sequence[int], what: str) -> None:
     amount = f"{len(picked)} of {len(rows):,}, evenly taken" if len(picked) < len(rows) else "All of them"
     st.caption(f"How to read this: {amount.lower()}; below each its true class, then what the original → the unlearned "
                "network call it.")
-    pictures.wall({row: f"{CLASSES[shown.truth[row]]}: {CLASSES[before[row]]} → {CLASSES[after[row]]}"
-                   for row in picked}, 92)
+    name = own.classes
+    pictures.wall(own, {row: f"{name[shown.truth[row]]}: {name[before[row]]} → {name[after[row]]}"
+                        for row in picked}, 92)
 
 
 def together(placed: Embedding) -> tuple[Embedding, bool]:
@@ -141,6 +142,7 @@ def together(placed: Embedding) -> tuple[Embedding, bool]:
 @st.fragment
 def maps(visitor: State, shown: Embedding, scene: Scene, settled: Settled) -> None:
     """The panels and what is selected in them."""
+    own = settled.choice.subject
     with corner:
         group = chosen_group(visitor, shown)
     write_address(settled.choice, visitor)
@@ -148,17 +150,17 @@ def maps(visitor: State, shown: Embedding, scene: Scene, settled: Settled) -> No
                f"Colour is the predicted class, ✖ is to be forgotten{'' if visitor.plain else HANDLING}. "
                f"{GROUPS[group][0]}: {GROUPS[group][1][0].lower()}{GROUPS[group][1][1:]}")
     if visitor.plain:
-        plain_maps(shown, group)
+        plain_maps(own, shown, group)
         rows: list[int] = []
     else:
         rows = lassoed(shown)
-        embedding_view(shown, group, 0 if scene.retrained_logits is None else len(scene.retrained_logits), rows)
+        embedding_view(own, shown, group, len(scene.retrained), rows)
     if rows:
-        wall(shown, rows, "Selected")
+        wall(own, shown, rows, "Selected")
     else:
         named: Group = "forget" if group == "all" else group
         if len(among := np.flatnonzero(shown.group(named)).tolist()):
-            wall(shown, among, GROUPS[named][0])
+            wall(own, shown, among, GROUPS[named][0])
 
 
 visitor = state()
@@ -173,8 +175,9 @@ network = wanted.network
 
 summary = st.container()
 with st.container(horizontal=True, vertical_alignment="bottom"):
-    layers = zoo.LAYERS[network]
-    if visitor.views.get("layer") in {name for other in zoo.LAYERS.values() for name in other} - set(layers):
+    layers = subject(network).layers
+    elsewhere = {name for other in subjects().values() for name in other.named_layers}
+    if visitor.views.get("layer") in elsewhere - set(layers):
         visitor.views.pop("layer")  # of the network that was shown before
     layer = view(visitor, "layer", list(layers)[::-1], "Layer", format_func=layers.__getitem__)
     kind = view(visitor, "map", list(MAPS), "Map", format_func=MAPS.__getitem__)
@@ -198,9 +201,9 @@ if placed is None:
 shown, fitting = together(placed)
 summary.markdown(f"#### {finding(placed)}")
 maps(visitor, shown, scene, settled)
-st.caption(f"The playground's present choice: {method(wanted.method).title} on {zoo.TITLES[network]}, forgetting "
-           f"{', '.join(CLASSES[c] for c in wanted.forget)}; its knobs are on the first page. Computed now on 2,000 "
-           f"fixed images, half of them training images. {placement(shown, network)}")
+st.caption(f"The playground's present choice: {method(wanted.method).title} on {subject(network).title}, forgetting "
+           f"{', '.join(wanted.names)}; its knobs are on the first page. Computed now "
+           f"on {len(shown.truth):,} fixed images, half of them training images. {placement(shown, network)}")
 
 st.markdown("#### Can the map be trusted?")
 st.markdown(trust(shown))

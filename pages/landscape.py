@@ -11,7 +11,7 @@ import streamlit as st
 
 from ui.present import headline, present
 from ui.runtime import engine
-from ui.state import CLASSES, State, snap, state, tell_notes, view, write_address
+from ui.state import State, snap, state, tell_notes, view, write_address
 from ui.sweeps import sweeps
 from ui.waiting import give_up, held, hold
 from unlearn_core import search as searches
@@ -157,7 +157,7 @@ def finding(chosen: Choice, shown: Plane, values: np.ndarray,
         return "There is no retrained network to measure the distance to, so no setting is called nearest.", None
     if known.sum() < known.size / 2:
         return f"{known.sum()} of {known.size} settings are evaluated; a finding follows when half of them are.", None
-    good = as_retrained(values, retrained, image_counts(engine(), chosen.forget))
+    good = as_retrained(values, retrained, image_counts(chosen.network, chosen.forget))
     gaps = gap(values, retrained)
     best = np.unravel_index(np.nanargmin(gaps), gaps.shape)
     at = said(chosen, {shown.x: shown.xs[best[0]], shown.y: shown.ys[best[1]]})
@@ -252,21 +252,22 @@ def classes(chosen: Choice, ink: str) -> None:
     if name not in shipped:
         st.info("No curves are shipped for this network.", icon=":material/info:")
         return
-    retrained = [reference(engine(), chosen.network, (label,)) for label in range(len(CLASSES))]
+    names = chosen.subject.classes
+    retrained = [reference(engine(), chosen.network, (label,)) for label in range(len(names))]
     best = [best_alpha(curve, seeds) for curve, seeds in zip(shipped[name], retrained, strict=True)
             if seeds is not None]
-    if len(best) != len(CLASSES):
+    if len(best) != len(names):
         st.info("Retrained networks are not bundled for every class.", icon=":material/info:")
         return
     low, high = int(np.argmin(best)), int(np.argmax(best))
-    st.markdown(f"No: nearest to retraining is α = {best[low]:.2g} for {CLASSES[low]} and α = {best[high]:.2g} for "
-                f"{CLASSES[high]}, a factor of {best[high] / best[low]:.1f}." if best[low] < best[high] else
+    st.markdown(f"No: nearest to retraining is α = {best[low]:.2g} for {names[low]} and α = {best[high]:.2g} for "
+                f"{names[high]}, a factor of {best[high] / best[low]:.1f}." if best[low] < best[high] else
                 f"Here it is: α = {best[low]:.2g} is nearest to retraining for all.")
     st.caption("How to read this: one panel a forgotten class; dashed ✖ is the accuracy on what is to be forgotten, "
                "solid ● on the rest. A good α has the first low and the second high; the upright line is the α nearest "
                f"to retraining. {name}, λ = 1, precomputed.")
     at = [float(ALPHAS.index(alpha)) for alpha in best]
-    st.plotly_chart(figures.small_multiples(CLASSES, Scale("α", ALPHAS), shipped[name], at, chosen.forget, ink),
+    st.plotly_chart(figures.small_multiples(names, Scale("α", ALPHAS), shipped[name], at, chosen.forget, ink),
                     key="classes", config=PLAIN,
                     alt=f"Accuracy along α by class; the nearest α goes from {best[low]:.2g} to {best[high]:.2g}")
 

@@ -11,7 +11,7 @@ from ui.controls import knobs, take_point
 from ui.layers_view import layers_view
 from ui.present import headline, present, whose
 from ui.runtime import engine
-from ui.state import CLASSES, State, state, tell_notes, view, write_address
+from ui.state import State, state, tell_notes, view, write_address
 from ui.waiting import give_up, ready
 from unlearn_core.anatomy import Group, Units, groups, stage_of
 from unlearn_core.engine import Scene, Settled
@@ -20,7 +20,7 @@ from unlearn_core.figures.layer_change import layer_change
 from unlearn_core.figures.layers import filter_tiles, group_bars, selected_by_layer, share_text, unit_bars
 from unlearn_core.figures.style import RETRAINED, RETRAINED_ON_DARK, UNLEARNED
 from unlearn_core.methods import method
-from unlearn_core.zoo import TITLES
+from unlearn_core.subjects import subject
 
 NO_BAR = {"displayModeBar": False}
 SHARE = st.column_config.ProgressColumn(format="percent", min_value=0, max_value=1)
@@ -230,8 +230,8 @@ def page(chosen: State) -> None:
     with st.container(key=f"{key}-details"):
         with st.expander("The exact numbers of every layer", icon=":material/table:", expanded=chosen.plain):
             layer_table(scene, settled)
-        st.caption(f"Computed now: {method(settled.choice.method).title} on {TITLES[settled.choice.network]}, "
-                   f"forgetting {', '.join(CLASSES[c] for c in settled.choice.forget)}; no evaluation image is read "
+        st.caption(f"Computed now: {method(settled.choice.method).title} on {subject(settled.choice.network).title}, "
+                   f"forgetting {', '.join(settled.choice.names)}; no evaluation image is read "
                    "here." + (" Per-sample importances are precomputed for each class, batch means are measured when "
                               "asked for." if settled.answers is not None else ""))
         by_group(stages, kinds, settled.answers is not None, ink)

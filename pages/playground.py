@@ -10,7 +10,7 @@ from ui.controls import knobs, presets, take_point
 from ui.live import live_view
 from ui.present import headline, present, whose
 from ui.runtime import engine
-from ui.state import CLASSES, State, state, tell_notes
+from ui.state import State, state, tell_notes
 from unlearn_core.audit.gauges import KINDS
 from unlearn_core.engine import Scene, Settled
 from unlearn_core.exhibits import Pictures
@@ -20,7 +20,6 @@ from unlearn_core.figures.exhibits import exhibit_figure, picture_arrays
 from unlearn_core.figures.style import RETRAINED, RETRAINED_ON_DARK
 from unlearn_core.judgement import Readings
 from unlearn_core.methods import method
-from unlearn_core.zoo import TITLES
 
 SHARE = st.column_config.ProgressColumn(format="percent", min_value=0, max_value=1)
 ARROWS = {"up": "↑ Higher is better", "match": "→ The nearer to the retrained band, the better"}
@@ -54,24 +53,26 @@ def layer_table(scene: Scene, settled: Settled) -> pd.DataFrame:
 
 def show_image(position: int, settled: Settled, scene: Scene) -> None:
     """One image with its probabilities before and after."""
-    evaluation, base = engine().evaluation, engine().base(scene.choice.network)
-    truth = CLASSES[evaluation.labels[position]]
+    base = engine().base(scene.choice.network)
+    evaluation, classes = base.subject.evaluation, base.subject.classes
+    truth = classes[evaluation.labels[position]]
     with st.container(border=True, horizontal=True):
-        st.image(evaluation.images.images[position, 0].numpy(), width=120,
+        st.image(evaluation.images.images[position].permute(1, 2, 0).squeeze(-1).numpy(), width=120,
                  caption=f"{truth}, {'training' if evaluation.member[position] else 'test'} image")
         st.dataframe(
-            pd.DataFrame({"class": CLASSES, "before": base.before.probabilities[position],
+            pd.DataFrame({"class": classes, "before": base.before.probabilities[position],
                           "after": settled.probabilities[position]}).sort_values("before", ascending=False).head(5),
             hide_index=True, column_config={"before": SHARE, "after": SHARE})
 
 
 def wall(scene: Scene, settled: Settled) -> None:
     """Images of the forget set with their predictions before and after."""
-    evaluation, base = engine().evaluation, engine().base(scene.choice.network)
-    chosen = [i for i, label in enumerate(evaluation.labels) if label in scene.choice.forget][:100:7]
+    base = engine().base(scene.choice.network)
+    classes = base.subject.classes
+    chosen = [i for i, label in enumerate(base.subject.evaluation.labels) if label in scene.choice.forget][:100:7]
     before, after = base.before, settled.probabilities
-    pictures.wall({i: f"{CLASSES[before.predicted[i]]} {before.probabilities[i].max():.0%} → "
-                      f"{CLASSES[settled.predicted[i]]} {after[i].max():.0%}" for i in chosen}, 92)
+    pictures.wall(base.subject, {i: f"{classes[before.predicted[i]]} {before.probabilities[i].max():.0%} → "
+                                    f"{classes[settled.predicted[i]]} {after[i].max():.0%}" for i in chosen}, 92)
 
 
 def what_it_did(settled: Settled, ink: str) -> None:
@@ -102,12 +103,12 @@ def provenance(scene: Scene, settled: Settled, readings: Readings) -> str:
     elif method(wanted.method).seeded:
         point = f"Seed {wanted.seed}. "
     kept = f", {settled.cost.stored_bytes / 1e6:.1f} MB kept from training" if settled.cost.stored_bytes else ""
-    return (f"Computed now by {TITLES[wanted.network]}, trained on 20,000 Fashion-MNIST images. Gauges and bars: "
-            f"{readings.images:,} images; map, pad and card: 2,000 of them (100 training and 100 test images of each "
-            f"class). Retrained band: {len(readings.band)} networks. {point}Positions on the map are placed by nearest "
-            f"neighbours, not refitted. Method {settled.cost.seconds:.2g} processor seconds{kept}; evaluation "
-            f"{settled.evaluate_seconds * 1000:.0f} ms; "
-            f"outcome {wanted.key}.")
+    own = wanted.subject
+    return (f"Computed now by {own.title}, trained on {len(own.images.train):,} images of {own.about}. Gauges and "
+            f"bars: {readings.images:,} images; map, pad and card: {len(own.evaluation.labels):,} of them (up to 100 "
+            f"training and 100 test images of each class). Retrained band: {len(readings.band)} networks. {point}"
+            f"Positions on the map are placed by nearest neighbours, not refitted. Method {settled.cost.seconds:.2g} "
+            f"processor seconds{kept}; evaluation {settled.evaluate_seconds * 1000:.0f} ms; outcome {wanted.key}.")
 
 
 def details(scene: Scene, settled: Settled, readings: Readings, plain: bool) -> None:
@@ -117,7 +118,7 @@ def details(scene: Scene, settled: Settled, readings: Readings, plain: bool) -> 
         st.info(sentence, icon=":material/info:")
     if plain:
         gauges(readings)
-    evaluation, classes = engine().evaluation, CLASSES
+    evaluation, classes = wanted.subject.evaluation, wanted.subject.classes
     st.caption(provenance(scene, settled, readings))
     ink = RETRAINED_ON_DARK if st.context.theme.type == "dark" else RETRAINED
 

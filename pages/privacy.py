@@ -14,9 +14,9 @@ from ui import pictures
 from ui.attack_view import attack_view
 from ui.present import headline, present
 from ui.runtime import engine
-from ui.state import CLASSES, State, state, tell_notes, view
+from ui.state import State, state, tell_notes, view
 from ui.waiting import ready
-from unlearn_core import shadows, zoo
+from unlearn_core import shadows
 from unlearn_core.assets import AssetError
 from unlearn_core.audit.evidence import ORIGINAL
 from unlearn_core.audit.lira import Shadows
@@ -29,9 +29,10 @@ from unlearn_core.figures.style import RETRAINED, RETRAINED_ON_DARK
 from unlearn_core.judgement import request_outputs, yardstick
 from unlearn_core.methods import method
 from unlearn_core.methods.base import NotApplicable
+from unlearn_core.subjects import subject
 
 DOMAINS: dict[AttackName, tuple[float, float]] = {
-    "margin": (-20, 15), "loss": (-20, 0), "confidence": (0, 1), "entropy": (-math.log(len(CLASSES)), 0),
+    "margin": (-20, 15), "loss": (-20, 0), "confidence": (0, 1), "entropy": (-math.log(10), 0),
     "modified_entropy": (-30, 0), "lira": (-6, 4), "u_lira": (-6, 6)}
 ABOUT: dict[AttackName, str] = {
     **STATISTICS,
@@ -54,7 +55,7 @@ def domain(name: AttackName, attack: Attacked) -> tuple[float, float]:
 
 def forgetful_shadows(wanted: Choice, scene: Scene, settled: Settled) -> Shadows | None:
     """The shadow models after they forgot as well, if that was asked for; else the offer, or how far they are."""
-    if zoo.shadows(wanted.network) is None:
+    if subject(wanted.network).shadows() is None:
         return None
     known = engine().pool.known(shadows.request_key(wanted))
     if known is not None:
@@ -105,7 +106,7 @@ def judge(wanted: Choice, scene: Scene, settled: Settled, logits: np.ndarray, fo
     key = ("privacy", wanted, forgetful is not None)
     known = engine().pool.known(key)
     if known is None:
-        plain, beside = zoo.shadows(wanted.network), yardstick(engine(), wanted.network, scene.scenario)
+        plain, beside = subject(wanted.network).shadows(), yardstick(engine(), wanted.network, scene.scenario)
         models: dict[ShadowAttack, Shadows | None] = {"lira": plain, "u_lira": forgetful}
         seeds = np.stack([seed.logits for seed in beside.retrained]) if beside.retrained else None
 
@@ -123,8 +124,8 @@ def judge(wanted: Choice, scene: Scene, settled: Settled, logits: np.ndarray, fo
 
 def missing(name: AttackName, network: str) -> str:
     """Why an attack is not at hand."""
-    if zoo.shadows(network) is None:
-        return (f"No shadow models of the {zoo.TITLES[network].lower()} are bundled, so what {TITLES[name]} finds "
+    if subject(network).shadows() is None:
+        return (f"No shadow models of the {subject(network).title.lower()} are bundled, so what {TITLES[name]} finds "
                 "cannot be said. The other statistics need none.")
     return "U-LiRA needs shadow models that forgot as well: the button below lets them."
 
@@ -257,15 +258,16 @@ def bystanders(found: RetainedRisk | None, network: str, ink: str) -> None:
     """What forgetting some did to the risk of the rest."""
     st.markdown("#### Did forgetting these make others easier to find?")
     if found is None:
-        st.info(f"This takes shadow models, and none of the {zoo.TITLES[network].lower()} are bundled.",
+        st.info(f"This takes shadow models, and none of the {subject(network).title.lower()} are bundled.",
                 icon=":material/info:")
         return
     st.markdown(found.finding)
     left, right = st.columns([0.6, 0.4])
-    labels = engine().evaluation.labels
+    own = subject(network)
+    labels = own.evaluation.labels
     marked = found.risen if found.null_risen is not None else np.zeros(len(found.rise), bool)
     with left:
-        st.plotly_chart(risks(found.before, found.after, marked, [CLASSES[labels[n]] for n in found.number], ink),
+        st.plotly_chart(risks(found.before, found.after, marked, [own.classes[labels[n]] for n in found.number], ink),
                         key="risks", config={"displayModeBar": False},
                         alt=f"LiRA's log-likelihood ratio of {len(found.before)} retained training images before and "
                             f"after forgetting; {int(marked.sum())} rose by more than retrained networks vary")
@@ -276,7 +278,7 @@ def bystanders(found: RetainedRisk | None, network: str, ink: str) -> None:
                    "chance, so the sentence above counts the same in each retrained network.")
         most = np.argsort(-found.rise)[:MOST_RISEN]
         st.markdown("**Whose risk rose most**")
-        pictures.wall({int(found.number[i]): f"{found.before[i]:z.1f} → {found.after[i]:z.1f}" for i in most}, 72)
+        pictures.wall(own, {int(found.number[i]): f"{found.before[i]:z.1f} → {found.after[i]:z.1f}" for i in most}, 72)
 
 
 def boxes(found: Report) -> None:
@@ -338,8 +340,8 @@ with summary:
                 "in networks that never saw them: passing them proves nothing here." + (
                     " The comparison with retraining, further down, does tell the original." if also else ""),
                 icon=":material/info:")
-    st.caption(f"The playground's present choice: {method(wanted.method).title} on {zoo.TITLES[wanted.network]}, "
-               f"forgetting {', '.join(CLASSES[c] for c in wanted.forget)}; its knobs are on the first page. Computed "
+    st.caption(f"The playground's present choice: {method(wanted.method).title} on {subject(wanted.network).title}, "
+               f"forgetting {', '.join(wanted.names)}; its knobs are on the first page. Computed "
                f"now on {judged.attacks['margin'].unlearned.members:,} training and "
                f"{judged.attacks['margin'].unlearned.others:,} unseen images of what was to be forgotten (LiRA, and "
                "the dots in the picture: 100 and 100 of each class). Retrained reference: "
@@ -355,9 +357,8 @@ with picture:
         if visitor.plain:
             plain_attack(judged, name, wanted.key, ink, visitor)
         else:
-            attack_view(drawn, name, wanted.key, domain(name, drawn.attacks[name]), wanted.forget,
-                        engine().evaluation, engine().base(wanted.network).before, settled.logits,
-                        lambda: worst(drawn, visitor))
+            attack_view(wanted.subject, drawn, name, wanted.key, domain(name, drawn.attacks[name]), wanted.forget,
+                        engine().base(wanted.network).before, settled.logits, lambda: worst(drawn, visitor))
         attack_in_full(judged, name, ink)
 
 st.markdown("#### All statistics")

@@ -29,7 +29,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tests.growth import AXES, EXPECTED, peak
-from unlearn_core import zoo
 from unlearn_core.audit.gauges import read_gauges
 from unlearn_core.dampening import build_index, dampen
 from unlearn_core.data import ImageSet
@@ -40,11 +39,12 @@ from unlearn_core.methods import METHODS, method
 from unlearn_core.methods.base import one_thread
 from unlearn_core.progress import silent
 from unlearn_core.scenario import Scenario
+from unlearn_core.subjects import bundled, subject
 from unlearn_core.task import Task, measure
 
 ROOT = Path(__file__).parent.parent
 UNITS = {"ms": 1e3, "s": 1.0}
-NETWORKS = tuple(zoo.TITLES)
+NETWORKS = tuple(bundled())
 SIZES = (10**5, 10**6, 10**7)  # weights
 LARGEST = "vit_b_16"
 
@@ -164,7 +164,7 @@ def core(repeats: int) -> None:
 
 def passes(engine: Engine, network: str, repeats: int) -> None:
     """Passes over the images, each against the plain one."""
-    base, train, scenario = engine.base(network), engine.images[0], Scenario((0,))
+    base, train, scenario = engine.base(network), engine.base(network).subject.images.train, Scenario((0,))
     pixels = base.pixels
     plain = {f"{'bf16 autocast' if half else 'float32'}, batches of {size}":
              partial(plain_forward, base.model, pixels, size, half)
@@ -188,7 +188,8 @@ def passes(engine: Engine, network: str, repeats: int) -> None:
 
 def ssd(engine: Engine, network: str, repeats: int) -> None:
     """SSD from request to outcome against the published procedure."""
-    model, train, scenario, found = engine.base(network).model, engine.images[0], Scenario((0,)), method("ssd")
+    base, scenario, found = engine.base(network), Scenario((0,)), method("ssd")
+    model, train = base.model, base.subject.images.train
     default, kept, copied = found.settings(), {}, copy.deepcopy(model)
     # The paper's alpha of 10 selects no weight of these networks: comparing outcomes would prove nothing.
     official = found.settings({**found.presets["official"].settings, "alpha": 3.0})
@@ -196,7 +197,7 @@ def ssd(engine: Engine, network: str, repeats: int) -> None:
     def run(side: str) -> None:
         with one_thread():  # as methods run
             kept[side] = plain_ssd(copied, train, scenario, 3.0, 1.0) if side == "plain" else found.run(
-                Task(model, train, scenario, zoo.importances(network) if side == "shipped" else measure),
+                Task(model, train, scenario, subject(network).importances if side == "shipped" else measure),
                 official if side == "official" else default, silent).parameters
 
     sides = ("plain", "official", "default", "shipped")
@@ -215,7 +216,7 @@ def ssd(engine: Engine, network: str, repeats: int) -> None:
 
 def answers(engine: Engine, network: str, repeats: int) -> None:
     """What a visitor's choices cost behind the page."""
-    base, evaluation = engine.base(network), engine.evaluation
+    base, evaluation = engine.base(network), subject(network).evaluation
     scene = engine.scene(choice(network, (0,), "ssd", {})).result()
     new = iter(choice(network, (0,), "ssd", {"alpha": float(alpha)}) for alpha in np.geomspace(1, 8, repeats + 2))
     engine.settle(scene, next(new)).result()
@@ -245,6 +246,8 @@ import time; start = time.perf_counter()
 import gc, json, sys
 from ui.warmup import DEFAULT, engine, warm_up
 from unlearn_core.engine import choice
+from unlearn_core.subjects import bundled, subject
+from unlearn_core.data import fashion_mnist
 imported = time.perf_counter(); warm_up(); warm = time.perf_counter()
 def collect():
     start = time.perf_counter(); gc.collect(); return time.perf_counter() - start
@@ -298,8 +301,8 @@ def methods(repeats: int) -> None:
 
 def cold_ssd(label: int) -> None:
     """SSD on a class that has just asked to be forgotten."""
-    model, train = zoo.original("small-resnet"), zoo.image_sets()[0]
-    METHODS["ssd"].run(Task(model, train, Scenario((label,)), zoo.importances("small-resnet")), {}, silent)
+    model, train = subject("small-resnet").original(), subject("small-resnet").images.train
+    METHODS["ssd"].run(Task(model, train, Scenario((label,)), subject("small-resnet").importances), {}, silent)
 
 
 # ----------------------------------------------------------------------------------------------------------- large

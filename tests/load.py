@@ -26,9 +26,9 @@ from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from streamlit.proto.WidgetStates_pb2 import WidgetState
 
 from tests.conftest import CHROMIUM, FLAGS, REPOSITORY, start_server
-from ui.state import CLASSES, State
-from unlearn_core import zoo
+from ui.state import State
 from unlearn_core.methods import METHODS
+from unlearn_core.subjects import bundled, subject
 
 METHODS_USED = ("ssd", "lfssd", "assd", "head_zeroing", "partial_label_flip")
 POPULAR = ("1", "2", "4", "10")  # values that several visitors try
@@ -98,14 +98,15 @@ class Session:
         what = self.rng.choices(("Forget", "Method", "Network"), (6, 3, 1))[0]
         state = WidgetState(id=self.widgets[what])
         if what == "Forget":
-            self.visitor.forget = (self.rng.randrange(len(CLASSES)),)
-            state.string_array_value.data.append(CLASSES[self.visitor.forget[0]])
+            classes = self.visitor.subject.classes
+            self.visitor.forget = (self.rng.randrange(len(classes)),)
+            state.string_array_value.data.append(classes[self.visitor.forget[0]])
         elif what == "Method":
             self.visitor.method = self.rng.choice(METHODS_USED)
             state.string_value = f"{METHODS[self.visitor.method].title} · {METHODS[self.visitor.method].family}"
         else:
-            self.visitor.network = self.rng.choice(list(zoo.TITLES))
-            state.string_value = zoo.TITLES[self.visitor.network]
+            self.visitor.network = self.rng.choice(list(bundled()))
+            state.string_value = subject(self.visitor.network).title
         message = BackMsg()
         message.rerun_script.widget_states.widgets.append(state)
         dampens = METHODS[self.visitor.method].importance is not None

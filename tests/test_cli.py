@@ -18,10 +18,11 @@ import pandas as pd
 import pytest
 import torch
 from safetensors.torch import load_file
+from unlearn_core.subjects import bundled, subject
 
 from tests.conftest import REPOSITORY
 from unlearn_core import __main__ as command_line
-from unlearn_core import openings, results, zoo
+from unlearn_core import openings, results
 from unlearn_core.__main__ import main
 from unlearn_core.data import fashion_mnist
 from unlearn_core.engine import Choice, choice
@@ -41,7 +42,7 @@ def answer(capsys: pytest.CaptureFixture[str], *command: str) -> dict[str, objec
 
 def test_list_has_every_declaration(capsys: pytest.CaptureFixture[str]) -> None:
     found = answer(capsys, "list")
-    assert list(found["methods"]) == list(METHODS) and list(found["networks"]) == list(zoo.TITLES)  # type: ignore[call-overload]
+    assert list(found["methods"]) == list(METHODS) and list(found["networks"]) == list(bundled())  # type: ignore[call-overload]
     for name, method in METHODS.items():
         knobs = found["methods"][name]["hyperparameters"]  # type: ignore[index]
         assert {knob: said["default"] for knob, said in knobs.items()} == method.settings()
@@ -58,7 +59,7 @@ def test_run_reads_the_gauges_and_saves_the_network(capsys: pytest.CaptureFixtur
     assert found["key"] == choice("small-resnet", (3,), "head_zeroing", {"depth": 1000.0}).key
     forget = found["gauges"]["forget"]  # type: ignore[index]
     assert forget["value"] == 0 and forget["interval"][1] < 0.05 < forget["original"] and len(forget["retrained"]) > 1
-    saved = zoo.network("small-resnet", load_file(file))
+    saved = subject("small-resnet").network(load_file(file))
     images = fashion_mnist("test")
     with torch.no_grad():
         predicted = saved(images.pixels(torch.nonzero(images.labels == 3).flatten()[:50])).argmax(1)

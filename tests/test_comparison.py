@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from unlearn_core.subjects import bundled
 
-from unlearn_core import assets, comparison, zoo
+from unlearn_core import assets, comparison
 from unlearn_core.audit.measures import MEASURES, output_measures
 from unlearn_core.audit.weights import relative_change
 from unlearn_core.comparison import STORED, Comparison, compare
@@ -53,7 +54,8 @@ def test_rows_are_what_the_engine_settles(engine: Engine, few: None) -> None:
     assert row.values("forget_train")[0] == settled.gauges["forget"].value
     assert row.values("retain_test")[0] == settled.gauges["retain"].value
     assert row.values("membership")[0] == settled.gauges["membership"].value
-    assert (row.accuracy[0] == settled.accuracy).all() and (row.change == settled.change).all()
+    assert (row.accuracy[0] == settled.accuracy).all()
+    np.testing.assert_allclose(row.change, settled.change, rtol=1e-5)  # importances measured, here shipped
     assert (row.predicted == settled.predicted).all() and len(row.measures) == 1, "no randomness, one run"
     retrain = found.entries["retrain"]
     assert retrain.values("seconds") == pytest.approx([60.0] * 3) and (retrain.values("forget_train") == 0).all()
@@ -120,7 +122,7 @@ def test_a_saved_comparison_comes_back(engine: Engine, few: None, tmp_path: Path
             kept.cache_clear()
 
 
-@pytest.mark.parametrize("network", list(zoo.TITLES))
+@pytest.mark.parametrize("network", list(bundled()))
 def test_the_shipped_comparisons_are_those_of_the_present_methods(network: str) -> None:
     for label in range(10):
         found = comparison.load(network, (label,))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from unlearn_core.subjects import bundled
 
-from unlearn_core import assets, zoo
+from unlearn_core import assets
 from unlearn_core.audit.evidence import ORIGINAL
 from unlearn_core.audit.verdict import Level
 from unlearn_core.confusion import CONTROL, DEFAULT, DOCUMENT, HELD_OUT, OPENING, SEVERE, Row, document, load
@@ -14,7 +15,7 @@ from unlearn_core.methods import METHODS
 from unlearn_core.progress import silent
 
 SEEDS = {"small-resnet": 5, "small-vit": 3}
-ROWS = [row for network in zoo.TITLES for row in load(network)]
+ROWS = [row for network in bundled() for row in load(network)]
 
 
 def of(what: str, settings: str | None = None) -> list[Row]:
@@ -22,7 +23,7 @@ def of(what: str, settings: str | None = None) -> list[Row]:
 
 
 def test_every_network_class_and_method_is_in_the_table() -> None:
-    requests = {(network, label) for network in zoo.TITLES for label in range(10)}
+    requests = {(network, label) for network in bundled() for label in range(10)}
     for what, settings in ((ORIGINAL, ""), (CONTROL, ""), *((name, how) for name in METHODS if name != "retrain"
                                                             for how in (DEFAULT, OPENING))):
         assert {(row.network, row.forget) for row in of(what, settings)} == requests, (what, settings)
@@ -74,4 +75,4 @@ def test_a_row_is_what_is_computed(name: str) -> None:
 
 
 def test_the_tables_are_listed() -> None:
-    assert {f"verdicts/{network}.json" for network in zoo.TITLES} <= set(assets.manifest().files)
+    assert {f"verdicts/{network}.json" for network in bundled()} <= set(assets.manifest().files)

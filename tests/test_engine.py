@@ -15,8 +15,9 @@ import pytest
 import torch
 
 from tests.conftest import REPOSITORY
-from unlearn_core import assets, zoo
+from unlearn_core import assets
 from unlearn_core.audit.gauges import KINDS
+from unlearn_core.data import fashion_mnist
 from unlearn_core.engine import ALPHAS, LAMBDAS, Engine, Landscape, choice
 from unlearn_core.evaluate import outputs
 from unlearn_core.importance import Estimator, Loss
@@ -24,6 +25,7 @@ from unlearn_core.methods import METHODS
 from unlearn_core.pool import Lane
 from unlearn_core.progress import silent
 from unlearn_core.scenario import Scenario
+from unlearn_core.subjects import bundled, subject
 from unlearn_core.task import Measurement, Part, measure
 
 
@@ -60,9 +62,9 @@ def test_a_settled_outcome_is_what_the_method_and_a_forward_pass_give(engine: En
     scene = engine.scene(chosen).result()
     settled = engine.settle(scene, chosen).result()
     outcome = METHODS["ssd"].run(scene.task, dict(chosen.settings), lambda share, note: None)
-    after = outputs(scene.task.model, engine.evaluation.images.pixels(), outcome.parameters)
-    forgotten, member = engine.evaluation.labels == 0, engine.evaluation.member
-    right = after.predicted == engine.evaluation.labels
+    after = outputs(scene.task.model, subject("small-resnet").evaluation.images.pixels(), outcome.parameters)
+    forgotten, member = subject("small-resnet").evaluation.labels == 0, subject("small-resnet").evaluation.member
+    right = after.predicted == subject("small-resnet").evaluation.labels
     assert settled.gauges["forget"].value == right[forgotten & member].mean()
     assert settled.gauges["retain"].value == right[~forgotten & ~member].mean()
     assert settled.answers.selected.sum() == outcome.trace["selected"] > 0
@@ -70,19 +72,21 @@ def test_a_settled_outcome_is_what_the_method_and_a_forward_pass_give(engine: En
     assert engine.settle(scene, chosen).result() is settled, "computed once"
 
 
-@pytest.mark.parametrize("network", zoo.TITLES)
+@pytest.mark.parametrize("network", bundled())
 @pytest.mark.parametrize("loss", ["cross_entropy", "squared_norm"])
 def test_shipped_importances_are_what_is_measured_and_add_up(engine: Engine, network: str, loss: Loss) -> None:
     def wanted(part: Part) -> Measurement:
         return Measurement(part, Estimator(loss, "per_sample"), 125, "given")
 
-    model, train, two = zoo.original(network), engine.images[0], Scenario((3, 4))
-    shipped = {part: zoo.shipped_importance(network, two, wanted(part)) for part in get_args(Part)}
+    model, train, two = subject(network).original(), fashion_mnist("train"), Scenario((3, 4))
+    shipped = {part: subject(network).shipped_importance(two, wanted(part)) for part in get_args(Part)}
     for name, value in measure(model, train, two, wanted("forget"), silent).items():
-        torch.testing.assert_close(shipped["forget"][name], value, rtol=1e-4, atol=0)
+        # A transformer's key biases have no gradient but rounding's, which is each processor's own.
+        torch.testing.assert_close(shipped["forget"][name], value, rtol=1e-4, atol=1e-6 * float(value.max()))
         torch.testing.assert_close(0.2 * shipped["forget"][name] + 0.8 * shipped["retain"][name], shipped["all"][name],
-                                   rtol=1e-5, atol=0)
-    assert zoo.shipped_importance(network, two, Measurement("all", Estimator(loss, "batch_mean"), 64, "given")) is None
+                                   rtol=1e-5, atol=1e-7 * float(value.max()))
+    batches = Measurement("all", Estimator(loss, "batch_mean"), 64, "given")
+    assert subject(network).shipped_importance(two, batches) is None
 
 
 def test_another_class_measures_nothing(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -133,11 +137,11 @@ def test_a_landscape_fills_coarse_to_fine() -> None:
 
 @pytest.mark.parametrize("network, seeds, shipped", [("small-resnet", 5, 3), ("small-vit", 3, 2)])
 def test_the_retrained_reference_is_a_true_retraining(engine: Engine, network: str, seeds: int, shipped: int) -> None:
-    original = zoo.original(network)
-    retrained = zoo.retrained(network, 3)
-    logits = zoo.retrained_logits(network, Scenario((3,)))
+    original = subject(network).original()
+    retrained = subject(network).retrained(3)
+    logits = subject(network).retrained_logits(Scenario((3,)))
     assert logits is not None and len(logits) == seeds and len(retrained) == shipped
-    fresh = outputs(retrained[0], engine.evaluation.images.pixels())
+    fresh = outputs(retrained[0], subject("small-resnet").evaluation.images.pixels())
     assert np.abs(fresh.logits - logits[0]).max() < 1e-3, "the shipped outputs are those of the shipped weights"
     assert not (fresh.predicted == 3).any(), "it was never shown the class"
     for model in retrained:
@@ -146,7 +150,7 @@ def test_the_retrained_reference_is_a_true_retraining(engine: Engine, network: s
 
 
 def test_several_threads_on_one_network_never_disturb_each_other(engine: Engine) -> None:
-    base, train = engine.base("small-vit"), zoo.image_sets()[0]
+    base, train = engine.base("small-vit"), fashion_mnist("train")
     few = train.subset(torch.arange(500))
     wanted = Measurement("all", Estimator("cross_entropy", "per_sample"), 125, "given")
     changed = [{name: p.detach() * factor for name, p in base.model.named_parameters()} for factor in (0.5, 1.0, 1.5)]
@@ -164,9 +168,9 @@ def test_several_threads_on_one_network_never_disturb_each_other(engine: Engine)
 
 
 def test_the_bundled_networks_are_as_good_as_promised() -> None:
-    test = zoo.image_sets()[1]
+    test = fashion_mnist("test")
     for network, floor in (("small-resnet", 0.91), ("small-vit", 0.88)):
-        predicted = outputs(zoo.original(network), test.pixels()).predicted
+        predicted = outputs(subject(network).original(), test.pixels()).predicted
         assert (predicted == test.labels.numpy()).mean() >= floor
 
 

@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from streamlit.testing.v1 import AppTest
+from unlearn_core.subjects import bundled
 
 from tests.conftest import REPOSITORY
 from unlearn_core import landscape as module
 from unlearn_core import search as searches
-from unlearn_core import zoo
 from unlearn_core.assets import AssetError
 from unlearn_core.engine import ALPHAS, LAMBDAS, Choice, Engine, choice
 from unlearn_core.figures.landscape import Mark, Scale, _outline, curves, front, heatmaps, path, small_multiples
@@ -73,7 +73,7 @@ def test_the_shipped_plane_and_curves_are_what_the_method_gives(engine: Engine) 
     assert np.abs(gauges(engine, lfssd.plane.at((6, 1)), silent) - lfssd.values[6, 1]).max() <= 0.02
     line = surface(engine, plane(SSD, "alpha"))
     assert line.shipped and np.abs(gauges(engine, line.plane.at((9, 0)), silent) - line.values[9, 0]).max() <= 0.02
-    for network in zoo.TITLES:
+    for network in bundled():
         shipped = module.curves(network)
         assert list(shipped) == list(ESTIMATORS)
         for values in shipped.values():

@@ -27,8 +27,8 @@ from unlearn_core.methods.selective import importance_pair
 from unlearn_core.models import build
 from unlearn_core.progress import silent
 from unlearn_core.scenario import forget_classes
+from unlearn_core.subjects import subject
 from unlearn_core.task import Task
-from unlearn_core.zoo import image_sets, original
 
 # --- the core ---------------------------------------------------------------------------------------------
 
@@ -138,9 +138,9 @@ def test_every_way_of_measuring_is_a_setting_of_ssd_and_one_is_the_official() ->
 
 
 def test_the_ways_are_measured_as_the_method_measures() -> None:
-    train = image_sets()[0]
+    train = subject("small-resnet").images.train
     few = train.subset(torch.arange(0, len(train), 160))
-    task = Task(original("small-resnet"), few, forget_classes([0], 10))
+    task = Task(subject("small-resnet").original(), few, forget_classes([0], 10))
     found = measure_ways(task, "cross_entropy", silent)
     assert list(found) == list(WAYS)
     assert found["per sample"].query(1 / task.forget_share, 1).selected.sum() == 0, "the ceiling"

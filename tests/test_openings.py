@@ -8,11 +8,12 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 import torch
+from unlearn_core.subjects import bundled
 
 from tests.test_pages import app, choose, settle
 from ui.controls import origin
 from ui.state import DEFAULT, State, positions, read_address, snap, start, write_address
-from unlearn_core import assets, openings, tune, zoo
+from unlearn_core import assets, openings, tune
 from unlearn_core.data import fashion_mnist
 from unlearn_core.engine import choice
 from unlearn_core.evaluate import evaluation_set
@@ -20,7 +21,7 @@ from unlearn_core.methods import METHODS
 from unlearn_core.methods.base import Value
 from unlearn_core.openings import Accuracies, Effect
 
-REQUESTS = [(network, (label,)) for network in zoo.TITLES for label in range(10)]
+REQUESTS = [(network, (label,)) for network in bundled() for label in range(10)]
 HISTORY = {"amnesiac", "partial_amnesiac"}
 TRIED = [name for name in METHODS if name != "retrain"]
 EVERY = [(network, forget, name) for network, forget in REQUESTS for name in TRIED
@@ -74,7 +75,7 @@ def test_a_loss_counts_against_the_lower_of_the_original_and_retraining() -> Non
 
 
 def test_no_image_of_the_evaluation_set_is_judged() -> None:
-    train, test = zoo.image_sets()
+    train, test = fashion_mnist("train"), fashion_mnist("test")
     shown = evaluation_set(train, test).images.images.flatten(1).numpy()
     shown = {row.tobytes() for row in shown}
     for label in range(10):

@@ -15,11 +15,11 @@ from urllib.parse import parse_qsl, urlencode
 
 import pytest
 from streamlit.testing.v1 import AppTest
+from unlearn_core.subjects import bundled
 
 from ui import controls, present, state, verdict, waiting
 from ui.present import Shown, brief
 from ui.state import State, read_address
-from unlearn_core import zoo
 from unlearn_core.audit.verdict import Level, Verdict
 from unlearn_core.engine import Choice
 from unlearn_core.methods import METHODS
@@ -214,7 +214,7 @@ class Visit:
         elif what == "forget":
             self.visitor.forget = self.rng.choice(((0,), (0,), (3,), (0, 6), (), tuple(range(10))))
         else:
-            self.visitor.network = self.rng.choice(list(zoo.TITLES))
+            self.visitor.network = self.rng.choice(list(bundled()))
 
     def turn(self, widgets: list[tuple[str, list[Any], Callable[[], None]]]) -> None:
         key, options, callback = self.rng.choice(widgets)

@@ -18,7 +18,6 @@ from streamlit.testing.v1 import AppTest
 from tests.conftest import REPOSITORY, Visitor
 from ui.runtime import engine
 from ui.scripts import read
-from unlearn_core import zoo
 from unlearn_core.audit.distinguish import Placement
 from unlearn_core.audit.membership import STATISTICS
 from unlearn_core.audit.report import TITLES, Report, report, standing
@@ -27,6 +26,7 @@ from unlearn_core.audit.verdict import Level
 from unlearn_core.figures.privacy import BINS, LOWEST, Curve, Strip, butterfly, dots, risks, roc_curves, strips
 from unlearn_core.figures.style import ORIGINAL, RETRAINED_ON_DARK, UNLEARNED
 from unlearn_core.scenario import Scenario
+from unlearn_core.subjects import Subject, subject
 
 LABELS = np.tile(np.repeat(np.arange(4), 100), 2)
 MEMBER = np.repeat([True, False], 400)
@@ -169,9 +169,9 @@ def test_strips_place_values_on_their_whole_domain() -> None:
 
 
 def test_a_held_out_retrained_network_passes_and_the_original_does_not() -> None:
-    seeds = zoo.retrained_logits("small-resnet", Scenario((1,)))
+    seeds = subject("small-resnet").retrained_logits(Scenario((1,)))
     assert seeds is not None
-    before, evaluation = engine().base("small-resnet").before.logits, engine().evaluation
+    before, evaluation = engine().base("small-resnet").before.logits, subject("small-resnet").evaluation
 
     def judged(logits: np.ndarray, others: np.ndarray) -> Report:
         return report(logits, before, others, evaluation.labels, evaluation.member, (1,))
@@ -267,8 +267,8 @@ def test_a_network_without_shadow_models_says_so_and_a_hostile_statistic_changes
 
 
 def test_u_lira_runs_on_request_and_joins_the_attacks(monkeypatch: pytest.MonkeyPatch) -> None:
-    few = zoo.shadow_networks("small-resnet")[:20]
-    monkeypatch.setattr(zoo, "shadow_networks", lambda name: few)
+    few = subject("small-resnet").shadow_networks()[:20]
+    monkeypatch.setattr(Subject, "shadow_networks", lambda self: few)
     test = page(method="head_zeroing", statistic="u_lira", forget="2")
     next(b for b in test.button if b.label == "Let the shadow models forget too").click().run()
     while any(b.label == "Cancel" for b in test.button):
@@ -358,6 +358,7 @@ def test_dragging_the_threshold_asks_the_server_for_nothing(address: str, visito
     one.page.goto(f"{address}/privacy?statistic=lira&forget=6")
     canvas = one.page.wait_for_selector('[data-testid="attack"][data-value]', timeout=60_000)
     one.page.wait_for_selector("text=What it does not prove", timeout=60_000)
+    one.page.wait_for_selector("text=images at hand", timeout=60_000)  # till then the verdict is asked for
     assert canvas is not None
 
     def shown() -> list[str]:

@@ -18,8 +18,9 @@ from scipy.linalg import orthogonal_procrustes
 from scipy.stats import ortho_group
 from sklearn.decomposition import PCA
 from sklearn.manifold import trustworthiness as trustworthiness_of_sklearn
+from unlearn_core.subjects import bundled, subject
 
-from unlearn_core import refit, zoo
+from unlearn_core import refit
 from unlearn_core.assets import arrays
 from unlearn_core.embedding import GROUPS, Embedding, embed, finding, request
 from unlearn_core.engine import Engine, Scene, Settled, choice
@@ -139,10 +140,10 @@ def engine() -> Engine:
     return Engine()
 
 
-@pytest.mark.parametrize("network", zoo.TITLES)
+@pytest.mark.parametrize("network", bundled())
 def test_every_layer_has_a_map_and_the_last_is_what_the_head_reads(engine: Engine, network: str) -> None:
     table = arrays(f"maps/{network}.npz")
-    assert list(table) == list(zoo.LAYERS[network])
+    assert list(table) == list(subject(network).layers)
     for positions in table.values():
         assert positions.shape == (2000, 2) and positions.min() >= 0 and positions.max() <= 1
     base = engine.base(network)
@@ -216,7 +217,7 @@ def test_a_network_trained_afresh_is_aligned_wherever_it_is_shown(engine: Engine
                                                                   answered: tuple[Scene, Settled]) -> None:
     scene, settled = answered
     afresh = replace(settled, choice=choice("small-resnet", (1,), "retrain", {}),
-                     weights=zoo.retrained("small-resnet", 1)[0].state_dict())
+                     weights=subject("small-resnet").retrained(1)[0].state_dict())
     found = embed(engine, scene, afresh, "block3", "umap", silent)
     assert found.aligned["unlearned"] == pytest.approx(found.aligned["retrained"])
     np.testing.assert_allclose(found.panels[2].xy, found.panels[1].xy, atol=1e-4)

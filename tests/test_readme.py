@@ -8,7 +8,7 @@ import pytest
 
 import unlearn_core
 from tests.conftest import REPOSITORY
-from unlearn_core import zoo
+from unlearn_core.data import fashion_mnist
 from unlearn_core.evaluate import outputs
 
 README = (REPOSITORY / "README.md").read_text("utf-8")
@@ -21,7 +21,7 @@ def test_the_example_of_the_core_runs(capsys: pytest.CaptureFixture[str]) -> Non
     told = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in told] == ["original", "unlearned", "retrained", "retrained", "retrained"]
     assert all(f"'{name}'" in told[0] and f"`{name}`" in README for name in ("forget", "retain", "membership"))
-    pixels = zoo.image_sets()[1].pixels(range(50))  # type: ignore[arg-type]
+    pixels = fashion_mnist("test").pixels(range(50))  # type: ignore[arg-type]
     one, other = (outputs(model, pixels, weights).logits for model, weights in (
         (found["forgetful"], None), (found["task"].model, found["outcome"].weights)))  # type: ignore[attr-defined,arg-type]
     assert (one == other).all()

@@ -14,10 +14,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from streamlit.testing.v1 import AppTest
+from unlearn_core.subjects import bundled
 
 from tests.test_baselines import learnt
 from ui.runtime import engine
-from unlearn_core import assets, models, zoo
+from unlearn_core import assets, models
 from unlearn_core.audit import remains as core
 from unlearn_core.audit.distances import activation_distance, mean_jensen_shannon, zrf
 from unlearn_core.audit.distinguish import LEVEL, further
@@ -86,7 +87,7 @@ SEEDS = np.stack([answers(seed, False) for seed in range(1, 5)])
 
 
 def test_references_are_complete_and_head_zeroing_is_the_original_but_for_its_head() -> None:
-    for network in zoo.TITLES:
+    for network in bundled():
         for label in range(10):
             reference = core.load(network, (label,))
             assert reference is not None and reference.layers[-1] == "head"

@@ -14,9 +14,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from streamlit.testing.v1 import AppTest
+from unlearn_core.subjects import subject
 
 from tests.conftest import REPOSITORY
-from unlearn_core import assets, comparison, tune, zoo
+from unlearn_core import assets, comparison, tune
 from unlearn_core import search as searches
 from unlearn_core.engine import Choice, Engine, choice
 from unlearn_core.landscape import numeric
@@ -62,8 +63,8 @@ def begun(wanted: Search, folder: Path, engine: Engine, trials: int) -> Path:
 
 def test_a_trial_is_judged_on_validation_images_against_the_retrained(engine: Engine) -> None:
     unchanged = choice("small-resnet", (0,), "ssd", {"alpha": 100.0})
-    before = tune.accuracies(0, None, zoo.original("small-resnet"))
-    models = zoo.retrained("small-resnet", 0)
+    before = tune.accuracies(0, None, subject("small-resnet").original())
+    models = subject("small-resnet").retrained(0)
     wanted = np.mean([tune.accuracies(0, None, model) for model in models], 0)
     found = judge(engine, unchanged, silent)
     assert found == pytest.approx(100 * np.abs(np.subtract(before, wanted)))

@@ -8,17 +8,18 @@ import numpy as np
 import pytest
 import torch
 
-from unlearn_core import zoo
 from unlearn_core.audit.lira import Shadows
 from unlearn_core.audit.membership import statistics
 from unlearn_core.audit.report import calibrate
 from unlearn_core.audit.risk import retained_risk
+from unlearn_core.data import fashion_mnist
 from unlearn_core.evaluate import evaluation_set, outputs
 from unlearn_core.methods import METHODS
 from unlearn_core.methods.base import NotApplicable, Outcome, Settings
 from unlearn_core.progress import Cancelled, Progress, silent
 from unlearn_core.scenario import Scenario
 from unlearn_core.shadows import NETWORKS, audited_rows, expected_seconds, forget_in_shadows, shadow_half, shadow_pool
+from unlearn_core.subjects import subject
 from unlearn_core.task import Task
 
 LABELS = np.tile(np.repeat(np.arange(4), 100), 2)
@@ -88,12 +89,13 @@ def test_risk_that_rose_is_found_and_chance_is_not() -> None:
 
 
 def test_halves_are_fixed_by_their_number_and_are_those_of_the_bundled_models() -> None:
-    train, test = zoo.image_sets()
+    train, test = fashion_mnist("train"), fashion_mnist("test")
     audited = evaluation_set(train, test)
     pool, rows = shadow_pool(train, audited), audited_rows(len(train), audited)
     assert len(pool) == 21_000 and torch.equal(pool.images[rows], audited.images.images)
-    shipped, networks = zoo.shadows("small-resnet"), zoo.shadow_networks("small-resnet")
-    assert shipped is not None and zoo.shadows("small-vit") is None and zoo.shadow_networks("small-vit") == []
+    shipped, networks = subject("small-resnet").shadows(), subject("small-resnet").shadow_networks()
+    assert shipped is not None
+    assert subject("small-vit").shadows() is None and subject("small-vit").shadow_networks() == []
     assert len(networks) == NETWORKS and len(shipped.margins) == 64
     for number in (0, 13, NETWORKS - 1):
         half = shadow_half(number, len(pool))
@@ -103,10 +105,10 @@ def test_halves_are_fixed_by_their_number_and_are_those_of_the_bundled_models() 
 
 
 def test_shadow_models_forget_on_their_own_halves() -> None:
-    train, test = zoo.image_sets()
+    train, test = fashion_mnist("train"), fashion_mnist("test")
     audited = evaluation_set(train, test, 10)
-    pool, models = shadow_pool(train, audited), zoo.shadow_networks("small-resnet")[:4]
-    task = Task(zoo.original("small-resnet"), train, Scenario((3,)))
+    pool, models = shadow_pool(train, audited), subject("small-resnet").shadow_networks()[:4]
+    task = Task(subject("small-resnet").original(), train, Scenario((3,)))
     notes: list[str] = []
     served: list[Task] = []
 

@@ -13,8 +13,9 @@ import numpy.typing as npt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from unlearn_core.subjects import subject
 
-from unlearn_core import judgement, zoo
+from unlearn_core import judgement
 from unlearn_core.audit.distances import jensen_shannon
 from unlearn_core.audit.distinguish import Placement, distinguish
 from unlearn_core.audit.evidence import (
@@ -322,7 +323,7 @@ def test_several_classes_have_no_reference_until_somebody_retrains(monkeypatch: 
     scene, outcome = settled("head_zeroing", (0, 5))
     assert judgement.audit(engine(), scene, outcome).verdict.level is Level.UNKNOWN
     own = Engine()
-    networks = [dict(model.state_dict()) for model in zoo.retrained("small-resnet", 0)]  # stand-ins
+    networks = [dict(model.state_dict()) for model in subject("small-resnet").retrained(0)]  # stand-ins
     own.keep_retrained("small-resnet", (0, 5), networks)
     scene = own.prepare(scene.choice, silent)
     assert scene.retrained_logits is not None and len(scene.retrained) == 3

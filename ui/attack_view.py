@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
 import streamlit as st
 
+from ui.pictures import address
 from ui.scripts import read
-from ui.state import CLASSES
 from unlearn_core.audit.report import TITLES, AttackName, Report
-from unlearn_core.evaluate import EvaluationSet, Outputs, softmax
+from unlearn_core.evaluate import Outputs, softmax
 from unlearn_core.figures import style
+from unlearn_core.subjects import Subject
 
 _mount = st.components.v2.component(
     "lacuna_attack",
@@ -22,34 +23,35 @@ _mount = st.components.v2.component(
 )
 
 
-def said(logits: npt.NDArray[np.float32]) -> list[str]:
+def said(classes: Sequence[str], logits: npt.NDArray[np.float32]) -> list[str]:
     """What a network says of each image: class and probability."""
-    return [f"{CLASSES[row.argmax()]} {row.max():.0%}" for row in softmax(logits)]
+    return [f"{classes[row.argmax()]} {row.max():.0%}" for row in softmax(logits)]
 
 
-def attack_view(found: Report, name: AttackName, key: str, domain: tuple[float, float], forget: tuple[int, ...],
-                evaluation: EvaluationSet, before: Outputs, after: npt.NDArray[np.float32],
+def attack_view(subject: Subject, found: Report, name: AttackName, key: str, domain: tuple[float, float],
+                forget: tuple[int, ...], before: Outputs, after: npt.NDArray[np.float32],
                 on_worst: Callable[[], None]) -> None:
     """Show one attack; the threshold lives in the browser and starts at its best whenever `key` changes.
 
     Args:
+        subject: whose images they are.
         found: what is known of all attacks.
         name: the attack statistic.
         key: of the outcome.
         domain: lowest and highest value of the statistic's axis.
         forget: the classes that were to be forgotten.
-        evaluation: the audited images.
-        before: what the original says of them.
+        before: what the original says of the evaluation set.
         after: (N, classes) logits of the unlearned model.
         on_worst: called for the button that asks for the strongest statistic.
     """
+    evaluation = subject.evaluation
     attack, strongest = found.attacks[name], found.attacks[found.strongest]
     forgotten = np.isin(evaluation.labels, forget)
 
     def group(member: bool, values: npt.NDArray[np.float64]) -> dict[str, object]:
         rows = np.flatnonzero(forgotten & (evaluation.member == member))
         return {"value": values.tolist(), "row": rows.tolist(), "label": evaluation.labels[rows].tolist(),
-                "before": said(before.logits[rows]), "after": said(after[rows])}
+                "before": said(subject.classes, before.logits[rows]), "after": said(subject.classes, after[rows])}
 
     _mount(
         key="attack",
@@ -64,10 +66,10 @@ def attack_view(found: Report, name: AttackName, key: str, domain: tuple[float, 
                           for seed in attack.retrained],
             "worst": {"title": TITLES[found.strongest], "balanced": strongest.unlearned.balanced_accuracy,
                       "active": name == found.strongest},
-            "classes": CLASSES,
-            "image": "lacuna/image/",
+            "classes": subject.classes,
+            "image": address(subject),
             "palette": {"original": style.ORIGINAL, "retrained": style.RETRAINED, "unlearned": style.UNLEARNED,
-                        "classes": style.CLASSES},
+                        "classes": style.colours(len(subject.classes))},
         },
         on_worst_change=on_worst,
     )

@@ -7,7 +7,7 @@ from functools import partial
 
 import streamlit as st
 
-from ui.state import CLASSES, State, positions, snap, start
+from ui.state import State, positions, snap, start
 from unlearn_core import openings
 from unlearn_core.assets import AssetError
 from unlearn_core.engine import SEEDS
@@ -80,7 +80,8 @@ def origin(state: State) -> str:
     best, found = opens.best, method(state.method)
     if not opens.serves:
         faults = [f"leaves {100 * best.forget:.0f} % recognised"] if best.recognised else []
-        faults += [f"costs {CLASSES[best.worst_class]} {100 * best.worst_loss:.0f} points"] if best.costly else []
+        faults += [f"costs {state.subject.classes[best.worst_class]} {100 * best.worst_loss:.0f} points"] \
+            if best.costly else []
         tried = (f"None of {opens.candidates} settings tried serves here. Shown is the best trade-off: it"
                  if opens.candidates > 1 else "The one setting that was tried does not serve here: it")
         return f"{tried} {' and '.join(faults)}."
@@ -99,7 +100,7 @@ def presets(state: State) -> None:
         offered = openings.declared(found)
     with st.container(horizontal=True, gap="small"):
         for preset in offered:
-            said = preset.effect.said(CLASSES) if preset.effect else ""
+            said = preset.effect.said(state.subject.classes) if preset.effect else ""
             st.button(preset.name[0].upper() + preset.name[1:], help=" ".join(filter(None, (preset.about, said))),
                       key=f"preset.{found.name}.{preset.name}", on_click=_apply(state, preset.settings))
         st.space("stretch")

@@ -6,9 +6,11 @@ from collections.abc import Sequence
 
 import streamlit as st
 
+from ui.pictures import address
 from ui.scripts import read
 from unlearn_core.embedding import Embedding, Group
 from unlearn_core.figures import style
+from unlearn_core.subjects import Subject
 
 _mount = st.components.v2.component(
     "lacuna_embedding",
@@ -18,12 +20,13 @@ _mount = st.components.v2.component(
 )
 
 
-def embedding_view(shown: Embedding, group: Group, references: int, selected: Sequence[int]) -> None:
+def embedding_view(subject: Subject, shown: Embedding, group: Group, references: int, selected: Sequence[int]) -> None:
     """Show an embedding; the component's state is in `st.session_state["embedding"]`.
 
     Its state ``selected`` holds the rows that were lassoed last, in any panel: ``{"rows": [...]}``.
 
     Args:
+        subject: whose images they are.
         shown: must be in the engine's pool, from which the browser fetches it.
         group: who is drawn in full.
         references: how many retrained networks the mean probabilities are taken over.
@@ -33,12 +36,12 @@ def embedding_view(shown: Embedding, group: Group, references: int, selected: Se
         key="embedding",
         data={
             "url": f"lacuna/embedding/{shown.choice}/{shown.layer}/{shown.kind}",
-            "image": "lacuna/image/",
+            "image": address(subject),
             "group": group,
             "references": references,
             "selected": list(selected),
             "palette": {"original": style.ORIGINAL, "retrained": style.RETRAINED, "unlearned": style.UNLEARNED,
-                        "classes": style.CLASSES},
+                        "classes": style.colours(len(subject.classes))},
         },
         on_selected_change=lambda: None,
     )

@@ -50,7 +50,7 @@ def layers_view(shown: Shown, layer: str, on_point: Callable[[], None], on_layer
             "stages": [stage_of(name) for name in scene.layers],
             "layer": layer,
             "palette": {"original": style.ORIGINAL, "retrained": style.RETRAINED, "unlearned": style.UNLEARNED,
-                        "classes": style.CLASSES},
+                        "classes": style.colours(len(scene.choice.subject.classes))},
         },
         on_point_change=on_point,
         on_layer_change=on_layer,

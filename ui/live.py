@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import streamlit as st
 
+from ui.pictures import address
 from ui.present import Shown
 from ui.runtime import publish
 from ui.scripts import read
@@ -46,7 +47,7 @@ def live_view(shown: Shown, on_point: Callable[[], None], on_picked: Callable[[]
             "scene": f"lacuna/scene/{scene.choice.key}",
             "points": f"lacuna/points/{scene.choice.key}" if live else None,
             "outcome": f"lacuna/outcome/{settled.choice.key}",
-            "image": "lacuna/image/",
+            "image": address(scene.choice.subject),
             "alpha": {"ticks": positions(ALPHA), "value": point["alpha"], "label": ALPHA.label,
                       "meaning": ALPHA.meaning, "locked": "alpha" not in knobs} if live else None,
             "lambda": {"ticks": positions(LAMBDA), "value": point["lambda"], "label": LAMBDA.label,
@@ -61,7 +62,7 @@ def live_view(shown: Shown, on_point: Callable[[], None], on_picked: Callable[[]
             "settled": {"alpha": settled.alpha, "lambda": settled.lam},
             "exact": exact_layers(scene, settled),
             "palette": {"original": style.ORIGINAL, "retrained": style.RETRAINED, "unlearned": style.UNLEARNED,
-                        "classes": style.CLASSES},
+                        "classes": style.colours(len(scene.choice.subject.classes))},
         },
         on_point_change=on_point,
         on_picked_change=on_picked,

@@ -7,15 +7,22 @@ from html import escape
 
 import streamlit as st
 
+from unlearn_core.subjects import Subject
 
-def wall(captions: Mapping[int, str], width: int) -> None:
-    """Evaluation images by their number, each with a caption; `width` in pixels.
+
+def address(subject: Subject) -> str:
+    """Where the evaluation images of a subject are, below the app's own address: a number and `.png` follow."""
+    return f"lacuna/image/{subject.name}/{subject.fingerprint}/"
+
+
+def wall(subject: Subject, captions: Mapping[int, str], width: int) -> None:
+    """Evaluation images of a subject by their number, each with a caption; `width` in pixels.
 
     They come from the app's own route, not through `st.image`: Streamlit forgets a run's images as soon as the page
     runs again, and a browser that is still fetching them would show broken ones.
     """
     st.html('<div style="display:flex;flex-wrap:wrap;gap:10px">' + "".join(
-        f'<figure style="margin:0;width:{width}px"><img src="lacuna/image/{number}.png" alt="{escape(said)}" '
+        f'<figure style="margin:0;width:{width}px"><img src="{address(subject)}{number}.png" alt="{escape(said)}" '
         f'width="{width}" height="{width}" style="border-radius:6px">'
         f'<figcaption style="font-size:14px;opacity:.8">{escape(said)}</figcaption></figure>'
         for number, said in captions.items()) + "</div>")

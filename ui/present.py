@@ -8,10 +8,9 @@ from typing import Literal, TypeVar, cast
 import streamlit as st
 
 from ui.runtime import engine
-from ui.state import CLASSES, State, write_address
+from ui.state import State, write_address
 from ui.verdict import AUDIT, REFERENCE, strip
 from ui.waiting import ANSWER, held, keep_only, progress, reached
-from unlearn_core import zoo
 from unlearn_core.assets import AssetError
 from unlearn_core.audit.verdict import Verdict
 from unlearn_core.engine import Choice, Scene, Settled
@@ -19,6 +18,7 @@ from unlearn_core.judgement import Audit, Readings, first_readings, first_verdic
 from unlearn_core.methods import method
 from unlearn_core.methods.base import NotApplicable
 from unlearn_core.pool import Ticket
+from unlearn_core.subjects import subject
 
 T = TypeVar("T")
 BOXES = {"invalid": (st.warning, ":material/info:"), "refused": (st.info, ":material/block:"),
@@ -79,7 +79,7 @@ class Shown:
 
 def brief(chosen: Choice) -> str:
     """A choice in a few words: "SSD on T-shirt"."""
-    return f"{method(chosen.method).title} on {' and '.join(CLASSES[c] for c in chosen.forget)}"
+    return f"{method(chosen.method).title} on {' and '.join(chosen.names)}"
 
 
 def named(chosen: Choice) -> str:
@@ -88,7 +88,7 @@ def named(chosen: Choice) -> str:
     first = [knob for knob in knobs if not knob.advanced][:MOST_NAMED]
     said = [f"{knob.label} {v:g}{knob.unit}" if isinstance(v := settings[knob.name], float) else
             f"{knob.label} {v}".replace("_", " ") for knob in first]
-    return ", ".join([brief(chosen), zoo.TITLES[chosen.network], *said]) + (" …" if len(knobs) > len(first) else "")
+    return ", ".join([brief(chosen), subject(chosen.network).title, *said]) + (" …" if len(knobs) > len(first) else "")
 
 
 def present(visitor: State, *kept: str) -> Shown:

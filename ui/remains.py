@@ -17,7 +17,7 @@ from unlearn_core.audit.distinguish import LEVEL, Placement, further
 from unlearn_core.audit.evidence import HEAD_ZEROING, ORIGINAL, UNLEARNED, Check, passes
 from unlearn_core.audit.gauges import Reading
 from unlearn_core.audit.relearn import Relearning, anamnesis
-from unlearn_core.audit.remains import RELEARN, Remains, request, request_relearning
+from unlearn_core.audit.remains import Remains, relearn_recipe, request, request_relearning
 from unlearn_core.audit.verdict import listed
 from unlearn_core.engine import Scene, Settled
 from unlearn_core.figures.remains import Alike, Course, Dot, Row, layer_similarity, probes, relearning
@@ -153,7 +153,7 @@ def probe(found: Remains, ink: str) -> None:
 
 def relearn(scene: Scene, settled: Settled, found: Remains, ink: str) -> Relearning | None:
     """How soon fine-tuning brings the class back; the outcome's own course if it was asked for and is there."""
-    reference, recipe, key = found.reference, RELEARN[settled.choice.network], settled.choice.key
+    reference, recipe, key = found.reference, relearn_recipe(settled.choice.network), settled.choice.key
     st.markdown("#### How soon does it come back?")
     words = st.container()
     course = None

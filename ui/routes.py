@@ -14,6 +14,7 @@ from starlette.routing import Route
 from ui.runtime import engine, published
 from unlearn_core.embedding import Embedding, key
 from unlearn_core.engine import Scene, Settled
+from unlearn_core.subjects import subjects
 
 # A key names its content, so a browser may keep what it fetched.
 FOREVER = {"Cache-Control": "public, max-age=31536000, immutable"}
@@ -60,15 +61,16 @@ async def embedding(request: Request) -> Response:
 
 async def image(request: Request) -> Response:
     """One evaluation image as PNG."""
-    row = request.path_params["row"]
-    if row >= len(engine().evaluation.labels):
+    name, row = request.path_params["name"], request.path_params["row"]
+    found = subjects().get(name)
+    if found is None or found.fingerprint != request.path_params["fingerprint"] or row >= len(found.evaluation.labels):
         return GONE
-    return Response(_png(row), media_type="image/png", headers=FOREVER)
+    return Response(_png(name, row), media_type="image/png", headers=FOREVER)
 
 
 @lru_cache(4096)
-def _png(row: int) -> bytes:
-    pixels = engine().evaluation.images.images[row].numpy()
+def _png(name: str, row: int) -> bytes:
+    pixels = subjects()[name].evaluation.images.images[row].numpy()
     picture = Image.fromarray(pixels[0] if len(pixels) == 1 else pixels.transpose(1, 2, 0))
     stream = io.BytesIO()
     picture.save(stream, "PNG")
@@ -80,5 +82,5 @@ ROUTES = [
     Route("/lacuna/points/{key}", points),
     Route("/lacuna/outcome/{key}", outcome),
     Route("/lacuna/embedding/{choice}/{layer}/{kind}", embedding),
-    Route("/lacuna/image/{row:int}.png", image),
+    Route("/lacuna/image/{name}/{fingerprint}/{row:int}.png", image),
 ]

@@ -8,13 +8,13 @@ from functools import cache
 
 import streamlit as st
 
-from unlearn_core import openings, zoo
+from unlearn_core import openings
 from unlearn_core.assets import AssetError
 from unlearn_core.engine import SEEDS, Choice, choice
 from unlearn_core.methods import METHODS, method
 from unlearn_core.methods.base import Hyperparameter, Settings, Value
+from unlearn_core.subjects import Subject, subject, subjects
 
-CLASSES = ("T-shirt", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Boot")
 PAIR = ("ssd", "retrain")
 VIEWS = ("layer", "map", "filter", "statistic", "x", "y", "measure", "tensor")
 """Names of `State.views`: no hyper-parameter may have one of them."""
@@ -29,7 +29,8 @@ def start(network: str, forget: tuple[int, ...], name: str) -> dict[str, Value]:
         return method(name).settings()
 
 
-DEFAULT = choice("small-resnet", (0,), "ssd", start("small-resnet", (0,), "ssd"))
+FIRST = next(iter(subjects()))
+DEFAULT = choice(FIRST, (0,), "ssd", start(FIRST, (0,), "ssd"))
 
 
 @dataclass
@@ -63,6 +64,11 @@ class State:
     _request: tuple[str, tuple[int, ...]] | None = None
 
     @property
+    def subject(self) -> Subject:
+        """The subject that is named."""
+        return subject(self.network)
+
+    @property
     def settings(self) -> dict[str, dict[str, Value]]:
         """All knobs by method, so that switching methods and back loses nothing.
 
@@ -70,12 +76,18 @@ class State:
         of a method that the visitor has touched stay.
         """
         wanted = self.network, self.forget
-        if self._request is None or (wanted != self._request and 0 < len(self.forget) < len(CLASSES)):
+        if self._request is None or (wanted != self._request and 0 < len(self.forget) < len(self.subject.classes)):
             before, self._request = self._request, wanted
             for name in METHODS:
                 if before is None or self._settings[name] == start(*before, name):
                     self._settings[name] = start(*wanted, name)
         return self._settings
+
+    def take_network(self, name: str) -> None:
+        """Turn to another subject; where its classes are others, the first of them is asked to be forgotten."""
+        if subject(name).classes != subject(self.network).classes:
+            self.forget = DEFAULT.forget
+        self.network = name
 
     def choice(self) -> Choice:
         """The checked choice.
@@ -183,7 +195,7 @@ def read_address(params: Mapping[str, str]) -> State:
     if params.get("v", ADDRESS_VERSION) != ADDRESS_VERSION:
         found.notes.append(f"v: this address was made by another version ({_short(params['v'])}).")
     if (given := params.get("network")) is not None:
-        if given in zoo.TITLES:
+        if given in subjects():
             found.network = given
         else:
             found.notes.append(f"network: there is no network {_short(given)}; the default is shown.")
@@ -196,7 +208,8 @@ def read_address(params: Mapping[str, str]) -> State:
         try:
             found.forget = choice(found.network, tuple(int(p) for p in given.split(",")), found.method, {}).forget
         except ValueError:
-            found.notes.append(f"forget: one to nine class numbers in 0..9, separated by commas, expected, "
+            last = len(subject(found.network).classes) - 1
+            found.notes.append(f"forget: one to {last} class numbers in 0..{last}, separated by commas, expected, "
                                f"got {_short(given)}; the default is shown.")
     if (given := params.get("pair")) is not None:
         first, _, second = given.partition(",")

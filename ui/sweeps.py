@@ -22,14 +22,14 @@ from typing import IO, Any
 import pandas as pd
 import streamlit as st
 
-from ui.state import CLASSES, State, positions
+from ui.state import State, positions
 from unlearn_core import comparison, results
 from unlearn_core.engine import VERSION
 from unlearn_core.methods import method
 from unlearn_core.methods.base import Hyperparameter, Value
 from unlearn_core.results import SweepError
+from unlearn_core.subjects import subject
 from unlearn_core.sweep import Range, Space
-from unlearn_core.zoo import TITLES
 
 REPOSITORY = Path(__file__).parent.parent
 FOLDER = Path(os.environ.get("LACUNA_SWEEPS", REPOSITORY / "build" / "sweeps"))
@@ -126,8 +126,9 @@ def sweeps(visitor: State) -> None:
     key = hashlib.sha256(repr((VERSION, space.methods, space.networks, space.forget, space.seeds,
                                sorted(space.grid.items()))).encode()).hexdigest()[:16]
     folder = FOLDER / key
-    about = (f"{found.title} on {TITLES[visitor.network]}, forgetting "
-             f"{', '.join(CLASSES[request[0]] for request in space.forget)} one at a time")
+    classes = subject(visitor.network).classes
+    about = (f"{found.title} on {subject(visitor.network).title}, forgetting "
+             f"{', '.join(classes[request[0]] for request in space.forget)} one at a time")
     told: list[str] = []
     try:
         table = results.load(folder, told.append)
@@ -149,13 +150,13 @@ def _space(visitor: State) -> Space:
         ValueError: if they describe no sweep.
     """
     found = method(visitor.method)
-    names = [knob.name for knob in found.hyperparameters]
+    knobs = [knob.name for knob in found.hyperparameters]
     labels = {knob.name: f"{knob.label} ({knob.name})" for knob in found.hyperparameters}
-    grid: dict[str, tuple[Value, ...]] = {name: (visitor.settings[found.name][name],) for name in names}
+    grid: dict[str, tuple[Value, ...]] = {name: (visitor.settings[found.name][name],) for name in knobs}
     taken: list[str] = []
     for place, column in zip(("First", "Second"), st.columns(2), strict=True):
         with column:
-            free = [name for name in names if name not in taken]
+            free = [name for name in knobs if name not in taken]
             if not free:
                 continue
             offered = free if place == "First" else ["", *free]
@@ -166,8 +167,9 @@ def _space(visitor: State) -> Space:
                 grid[name] = _values(found.name, next(k for k in found.hyperparameters if k.name == name))
     left, right = st.columns([3, 1])
     with left:
-        classes = st.multiselect("Classes, one at a time", range(len(CLASSES)), list(visitor.forget),
-                                 format_func=CLASSES.__getitem__, key="sweep.classes")
+        names = subject(visitor.network).classes
+        classes = st.multiselect("Classes, one at a time", range(len(names)), list(visitor.forget),
+                                 format_func=names.__getitem__, key="sweep.classes")
     with right:
         seeds = st.number_input("Seeds", 1, 10, 1, key="sweep.seeds", disabled=not found.seeded,
                                 help="Runs of each setting." if found.seeded else "Nothing in this method is random.")

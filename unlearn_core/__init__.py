@@ -1,8 +1,8 @@
 """Machine unlearning for image classifiers: methods, exact answers, and an honest audit.
 
->>> from unlearn_core import METHODS, Task, forget_classes, zoo
->>> train, test = zoo.image_sets()
->>> task = Task(zoo.original("small-resnet"), train, forget_classes([0], 10))
+>>> from unlearn_core import METHODS, Task, forget_classes, subject
+>>> clothes = subject("small-resnet")
+>>> task = Task(clothes.original(), clothes.images.train, forget_classes([0], len(clothes.classes)))
 >>> ssd = METHODS["ssd"]
 >>> outcome = ssd.run(task, {"alpha": 4}, lambda share, note: None)
 """
@@ -14,7 +14,8 @@ from unlearn_core.importance import Estimator
 from unlearn_core.methods import METHODS, method
 from unlearn_core.progress import Cancelled
 from unlearn_core.scenario import forget_classes
+from unlearn_core.subjects import subject
 from unlearn_core.task import Task
 
 __all__ = ["METHODS", "Cancelled", "Estimator", "Task", "build_index", "dampen", "evaluation_set", "forget_classes",
-           "method", "outputs", "read_gauges"]
+           "method", "outputs", "read_gauges", "subject"]

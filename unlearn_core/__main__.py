@@ -23,7 +23,7 @@ from typing import TextIO
 import numpy as np
 from tqdm import tqdm
 
-from unlearn_core import openings, zoo
+from unlearn_core import openings
 from unlearn_core.assets import AssetError
 from unlearn_core.audit.evidence import ORIGINAL
 from unlearn_core.audit.gauges import KINDS
@@ -34,6 +34,7 @@ from unlearn_core.methods.base import Diverged, Hyperparameter, NotApplicable, V
 from unlearn_core.progress import Progress
 from unlearn_core.results import WHOLE, SweepError, load
 from unlearn_core.run import Run, engine, run
+from unlearn_core.subjects import subject, subjects
 from unlearn_core.sweep import Range, Space, Tally, connect, sweep
 
 LOG_SECONDS = 10.0
@@ -161,14 +162,16 @@ def list_all(arguments: argparse.Namespace) -> int:
     """Networks, classes, methods and knobs."""
     if arguments.json:
         _print_json({
-            "version": VERSION, "networks": zoo.TITLES, "classes": list(zoo.image_sets()[0].classes),
+            "version": VERSION, "networks": {name: found.title for name, found in subjects().items()},
+            "classes": {name: found.classes for name, found in subjects().items()},
             "methods": {name: {"title": found.title, "family": found.family, "about": found.about,
                                "paper": found.paper, "needs": sorted(found.needs), "seeded": found.seeded,
                                "hyperparameters": {knob.name: _declared(knob) for knob in found.hyperparameters}}
                         for name, found in METHODS.items()}})
         return 0
-    print("Networks: " + ", ".join(f"{name} ({title})" for name, title in zoo.TITLES.items()))
-    print("Classes: " + ", ".join(f"{i} {name}" for i, name in enumerate(zoo.image_sets()[0].classes)))
+    print("Networks: " + ", ".join(f"{name} ({found.title})" for name, found in subjects().items()))
+    for classes in dict.fromkeys(found.classes for found in subjects().values()):
+        print("Classes: " + ", ".join(f"{i} {name}" for i, name in enumerate(classes)))
     for name, found in METHODS.items():
         print(f"\n{name}: {found.title}, {found.family}. {found.about}")
         _print_table([["", knob.name, f"{_short(knob.default)}{knob.unit}", _allowed(knob), knob.source]
@@ -277,7 +280,9 @@ def sweep_many(arguments: argparse.Namespace) -> int:
 
     Whether anybody can read that, and whether there is room for it, changes neither the runs nor the exit code.
     """
-    forget = [str(label) for label in range(10)] if arguments.forget == ["each"] else arguments.forget
+    forget = arguments.forget
+    if forget == ["each"]:
+        forget = [str(label) for label in range(len(subject(arguments.networks[0]).classes))]
     space = Space(tuple(METHODS) if arguments.methods == ["all"] else tuple(arguments.methods),
                   tuple(arguments.networks), tuple(map(_classes, forget)), arguments.seeds,
                   {name: _values(text) for name, text in _pairs("grid", arguments.grid).items()})
@@ -394,9 +399,8 @@ def _span(values: Sequence[float]) -> str:
 
 
 def _print_heading(chosen: Choice) -> None:
-    names = zoo.image_sets()[0].classes
-    print(f"{method(chosen.method).title} on {zoo.TITLES[chosen.network]}, forgetting "
-          f"{', '.join(f'{c} {names[c]}' for c in chosen.forget)}, seed {chosen.seed}: "
+    forget = ", ".join(f"{label} {name}" for label, name in zip(chosen.forget, chosen.names, strict=True))
+    print(f"{method(chosen.method).title} on {chosen.subject.title}, forgetting {forget}, seed {chosen.seed}: "
           + ", ".join(f"{name}={_short(value)}" for name, value in chosen.settings))
 
 

@@ -12,7 +12,7 @@ from typing import cast
 import numpy as np
 import numpy.typing as npt
 
-from unlearn_core import assets, confusion, zoo
+from unlearn_core import assets, confusion
 from unlearn_core.audit.evidence import ORIGINAL
 from unlearn_core.audit.measures import MEASURES, MeasureName, output_measures
 from unlearn_core.audit.weights import relative_change
@@ -23,6 +23,7 @@ from unlearn_core.methods import METHODS
 from unlearn_core.methods.base import Diverged, NotApplicable, Value
 from unlearn_core.pool import Lane, Ticket
 from unlearn_core.progress import Progress, silent, stage
+from unlearn_core.subjects import subject
 
 Float32 = npt.NDArray[np.float32]
 Float64 = npt.NDArray[np.float64]
@@ -168,7 +169,7 @@ def _runs(engine: Engine, network: str, forget: tuple[int, ...], name: str, seed
         part = stage(progress, seed / number, (seed + 1) / number, f"seed {seed}")
         scene = engine.prepare(chosen, stage(part, 0, 0.1, found.title))
         # What is measured at the request belongs to the time: nothing but what is shipped is at hand.
-        task = replace(scene.task, importances=zoo.importances(network), grams=zoo.grams(network))
+        task = replace(scene.task, importances=subject(network).importances, grams=subject(network).grams)
         runs.append(engine.compute(replace(scene, task=task), chosen, stage(part, 0.1, 1)))
     return runs
 
@@ -187,7 +188,7 @@ def _entry(engine: Engine, scene: Scene, runs: list[Settled], reference: Float32
 
 def _bundled_retraining(engine: Engine, scene: Scene, reference: Float32, seconds: float) -> Entry:
     base = engine.base(scene.choice.network)
-    model = zoo.retrained(scene.choice.network, scene.choice.forget[0])[0]
+    model = subject(scene.choice.network).retrained(scene.choice.forget[0])[0]
     first = outputs(model, base.pixels)
     assert scene.accuracy_retrained is not None
     return Entry(
@@ -200,7 +201,7 @@ def _bundled_retraining(engine: Engine, scene: Scene, reference: Float32, second
 
 def _measures(engine: Engine, scene: Scene, probabilities: Float32, reference: Float32, seconds: float = 0.0,
               stored_bytes: float = 0.0) -> Float64:
-    evaluation = engine.evaluation
+    evaluation = subject(scene.choice.network).evaluation
     found = output_measures(probabilities, evaluation.labels, evaluation.member, scene.scenario, reference)
     found |= {"seconds": seconds, "stored_bytes": stored_bytes}
     return np.array([[found[name] for name in MEASURES]])

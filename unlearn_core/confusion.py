@@ -21,7 +21,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from tqdm import tqdm
 
-from unlearn_core import assets, openings, zoo
+from unlearn_core import assets, openings
 from unlearn_core.audit.evidence import HEAD_ZEROING, ORIGINAL, gather
 from unlearn_core.audit.verdict import DAMAGED, Level, Verdict
 from unlearn_core.engine import Choice, Engine, choice, unlearn
@@ -30,6 +30,7 @@ from unlearn_core.methods import METHODS, method
 from unlearn_core.methods.base import Diverged, NotApplicable
 from unlearn_core.progress import silent
 from unlearn_core.scenario import Scenario
+from unlearn_core.subjects import bundled, subject
 
 KEPT = assets.ROOT.parent / "build" / "outcomes"
 DOCUMENT = assets.ROOT.parent / "docs" / "verdict.md"
@@ -191,7 +192,7 @@ def document(rows: Sequence[Row]) -> str:
         "",
         "Made by `make audit`; the rows in full are in `assets/verdicts/`. Each number counts requests: a bundled "
         "network and one class to be forgotten. "
-        + "; ".join(f"{zoo.TITLES[name]}: {number} retrained seeds a class" for name, number in seeds.items())
+        + "; ".join(f"{subject(name).title}: {number} retrained seeds a class" for name, number in seeds.items())
         + ". Methods ran with seed 0. Relearn time, which is made on request, is left out.",
         "",
         "What was set, and on what: the level of the checks (99 %) and the share of a class's accuracy from whose loss "
@@ -209,7 +210,7 @@ def document(rows: Sequence[Row]) -> str:
             "Every cell is right." if not wrong else f"{len(wrong)} of "
             f"{sum(row.what in REFERENCES for row in rows)} are wrong:"),
         "",
-        *(f"- {zoo.TITLES[row.network]} without class {row.forget}, {row.what} {row.settings}: {row.verdict}"
+        *(f"- {subject(row.network).title} without class {row.forget}, {row.what} {row.settings}: {row.verdict}"
           for row in wrong),
         *([""] if wrong else []),
         "Why: a check is made at a level of 99 %, eight of them on every network, so that some retrained networks fail "
@@ -240,7 +241,7 @@ def document(rows: Sequence[Row]) -> str:
 
 
 def _share(rows: Sequence[Row]) -> str:
-    return ", ".join(f"{number} of the {zoo.TITLES[name].lower()}" for name, number in Counter(
+    return ", ".join(f"{number} of the {subject(name).title.lower()}" for name, number in Counter(
         row.network for row in rows).items()) or "none"
 
 
@@ -267,13 +268,13 @@ def main() -> None:
     """Judge everything and write the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--jobs", type=int, default=2, help="requests at once, one thread each")
-    parser.add_argument("--networks", nargs="*", default=list(zoo.TITLES), metavar="NETWORK")
+    parser.add_argument("--networks", nargs="*", default=list(bundled()), metavar="NETWORK")
     parser.add_argument("--classes", nargs="*", type=int, default=list(range(CLASSES)), metavar="CLASS")
     parser.add_argument("--no-presets", action="store_true", help="defaults and openings alone: minutes, not hours")
     parser.add_argument("--only-new", action="store_true", help="judge only outcomes that have no row yet")
     parser.add_argument("--from-rows", action="store_true", help="write the document from the rows at hand")
     chosen = parser.parse_args()
-    rows: dict[str, list[Row]] = {network: list(load(network)) for network in zoo.TITLES}
+    rows: dict[str, list[Row]] = {network: list(load(network)) for network in bundled()}
     if chosen.from_rows:
         return write(rows)
     KEPT.mkdir(parents=True, exist_ok=True)

@@ -88,13 +88,16 @@ def stratified(labels: Tensor, per_class: int) -> Tensor:
     Raises:
         ValueError: if a class has fewer images than asked for.
     """
-    chosen = []
-    for label in torch.unique(labels).tolist():
-        members = torch.nonzero(labels == label).flatten()
-        if len(members) < per_class:
-            raise ValueError(f"per_class: at most {len(members)} images of class {label} exist, got {per_class}")
-        chosen.append(members[:per_class])
-    return torch.cat(chosen).sort().values
+    for label, members in enumerate(torch.bincount(labels).tolist()):
+        if 0 < members < per_class:
+            raise ValueError(f"per_class: at most {members} images of class {label} exist, got {per_class}")
+    return first_of_each(labels, per_class)
+
+
+def first_of_each(labels: Tensor, most: int) -> Tensor:
+    """Positions of the first images of each class, `most` or as many as there are, in ascending order."""
+    members = (torch.nonzero(labels == label).flatten()[:most] for label in torch.unique(labels))
+    return torch.cat(list(members)).sort().values
 
 
 def torchvision_set(name: str, root: str | Path, split: Split, *, download: bool = False) -> ImageSet:

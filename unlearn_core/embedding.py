@@ -11,15 +11,15 @@ import numpy as np
 import numpy.typing as npt
 from torch import nn
 
-from unlearn_core import zoo
 from unlearn_core.audit.similarity import Features, layer_features
 from unlearn_core.engine import Engine, Scene, Settled, weigh
 from unlearn_core.evaluate import softmax
-from unlearn_core.packing import pack
+from unlearn_core.packing import class_numbers, pack
 from unlearn_core.pool import Lane, Pool, Ticket
 from unlearn_core.progress import Progress, stage
 from unlearn_core.projection import NEIGHBOURS, Float32, align, fill, fit_linear, nearest, trustworthiness
 from unlearn_core.refit import fit_together
+from unlearn_core.subjects import subject
 
 Kind = Literal["umap", "pca", "joint"]
 Role = Literal["original", "retrained", "unlearned"]
@@ -75,7 +75,7 @@ class Embedding:
 
     Attributes:
         choice: key of the outcome.
-        layer: one of `zoo.LAYERS`.
+        layer: one of `Subject.layers`.
         kind: how points were placed: by a bundled UMAP, by principal components, or by one UMAP fitted to all.
         panels: original, the first retrained network if there is one, unlearned.
         surroundings: by role, one for each network; retrained has one a seed.
@@ -133,9 +133,9 @@ class Embedding:
                      "panels": [panel.role for panel in self.panels], "groups": list(GROUPS),
                      "voices": list(self.probabilities)}, {
             "xy": shares(np.stack([panel.xy for panel in self.panels]), 65535).astype(np.uint16),
-            "klass": np.stack([panel.predicted for panel in self.panels]).astype(np.uint8),
+            "klass": class_numbers(np.stack([panel.predicted for panel in self.panels]), len(self.classes)),
             "probability": shares(np.stack(list(self.probabilities.values())), 255).astype(np.uint8),
-            "truth": self.truth.astype(np.uint8), "member": self.member.astype(np.uint8),
+            "truth": class_numbers(self.truth, len(self.classes)), "member": self.member.astype(np.uint8),
             "group": np.stack([self.group(name) for name in GROUPS]).astype(np.uint8)})
 
 
@@ -158,9 +158,10 @@ def embed(engine: Engine, scene: Scene, settled: Settled, layer: str, kind: Lite
     Raises:
         ValueError: if the layer is none of the network's, or an output is not finite.
     """
-    network, evaluation = settled.choice.network, engine.evaluation
-    if layer not in zoo.LAYERS[network]:
-        raise ValueError(f"layer: one of {', '.join(zoo.LAYERS[network])} expected, got {layer!r}")
+    network = settled.choice.network
+    evaluation = subject(network).evaluation
+    if layer not in subject(network).layers:
+        raise ValueError(f"layer: one of {', '.join(subject(network).layers)} expected, got {layer!r}")
     base, truth = engine.base(network), evaluation.labels
     before = _features(engine, network, None, stage(progress, 0, 0.1, "original"))[0]
     others = _features(engine, network, scene.scenario.forget_classes, stage(progress, 0.1, 0.5, "retrained"))
@@ -179,7 +180,7 @@ def embed(engine: Engine, scene: Scene, settled: Settled, layer: str, kind: Lite
             found = align(features, before[layer], retained)
             shown[number], aligned[role] = (role, found.features, predicted), found.explained
     linear = fit_linear(before[layer]) if kind == "pca" else None
-    chart = linear or zoo.feature_map(network, layer, before[layer])
+    chart = linear or subject(network).feature_map(layer, before[layer])
     panels = []
     for number, (role, features, predicted) in enumerate(shown):
         xy = chart.place(features)
@@ -197,7 +198,7 @@ def embed(engine: Engine, scene: Scene, settled: Settled, layer: str, kind: Lite
         {"original": (_surroundings(before[layer], started, truth),),
          "retrained": tuple(_surroundings(other[layer], started, truth) for other in others),
          "unlearned": (_surroundings(after[layer], started, truth),)},
-        probabilities, truth, evaluation.member, scene.scenario.forget_classes, engine.images[0].classes,
+        probabilities, truth, evaluation.member, scene.scenario.forget_classes, subject(network).classes,
         aligned, None if linear is None else linear.explained)
 
 
@@ -210,7 +211,7 @@ def _features(engine: Engine, network: str, left_out: tuple[int, ...] | None, pr
         base = engine.base(network)
         models: list[nn.Module] = [base.model] if left_out is None else []
         if left_out is not None and len(left_out) == 1:
-            models = zoo.retrained(network, left_out[0])
+            models = subject(network).retrained(left_out[0])
         found = []
         for number, model in enumerate(models):
             found.append(layer_features(model, base.pixels))

@@ -18,7 +18,6 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from unlearn_core import zoo
 from unlearn_core.anatomy import Units, units
 from unlearn_core.audit.accuracy import per_class
 from unlearn_core.audit.gauges import KINDS, GaugeName, Reading, read_gauges
@@ -26,7 +25,7 @@ from unlearn_core.audit.weights import relative_change
 from unlearn_core.dampening import Answers, RatioIndex, build_index, ratios
 from unlearn_core.data import ImageSet
 from unlearn_core.estimators import measure_ways
-from unlearn_core.evaluate import EvaluationSet, Leading, Outputs, Rows, evaluation_set, leading, outputs, softmax
+from unlearn_core.evaluate import Leading, Outputs, Rows, leading, outputs, softmax
 from unlearn_core.exhibits import Exhibit
 from unlearn_core.gram import Gram, Patches
 from unlearn_core.importance import Importance
@@ -34,13 +33,13 @@ from unlearn_core.methods import method
 from unlearn_core.methods.base import Cost, Outcome, Settings, Value
 from unlearn_core.methods.selective import ALPHA, LAMBDA, ceiling, importance_pair
 from unlearn_core.models import parameter_kinds
-from unlearn_core.packing import pack
+from unlearn_core.packing import ClassNumbers, class_numbers, pack
 from unlearn_core.pool import Lane, Pool, Ticket
 from unlearn_core.progress import Progress, silent, stage
 from unlearn_core.projection import FeatureMap
 from unlearn_core.scenario import Scenario, forget_classes
+from unlearn_core.subjects import Grid, Subject, subject
 from unlearn_core.task import Measurement, Task, measure
-from unlearn_core.train import RECIPES
 
 VERSION = 3
 """Part of every key: raise it when the numbers that an unchanged choice leads to change."""
@@ -74,7 +73,17 @@ class Choice:
     @cached_property
     def key(self) -> str:
         """Sixteen hexadecimal digits."""
-        return hashlib.sha256(repr((VERSION, self)).encode()).hexdigest()[:16]
+        return hashlib.sha256(repr((VERSION, self.subject.fingerprint, self)).encode()).hexdigest()[:16]
+
+    @property
+    def subject(self) -> Subject:
+        """The subject that is named."""
+        return subject(self.network)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the classes that are to be forgotten."""
+        return tuple(self.subject.classes[label] for label in self.forget)
 
     @property
     def scene(self) -> Choice:
@@ -90,9 +99,7 @@ def choice(network: str, forget: tuple[int, ...], method_name: str, settings: Se
     Raises:
         ValueError: for an unknown network, method, class or hyper-parameter, or a value out of range.
     """
-    if network not in zoo.TITLES:
-        raise ValueError(f"network: one of {', '.join(zoo.TITLES)} expected, got {network!r}")
-    scenario = forget_classes(forget, 10)
+    scenario = forget_classes(forget, len(subject(network).classes))
     found = method(method_name)
     if seed not in SEEDS:
         raise ValueError(f"seed: a whole number in {SEEDS.start}..{SEEDS.stop - 1} expected, got {seed!r}")
@@ -102,8 +109,9 @@ def choice(network: str, forget: tuple[int, ...], method_name: str, settings: Se
 
 @dataclass(frozen=True, eq=False)
 class Base:
-    """A network with what never changes about it."""
+    """A subject's network with what never changes about it."""
 
+    subject: Subject
     model: nn.Module
     pixels: Tensor
     before: Outputs
@@ -198,16 +206,16 @@ class Settled:
     def blob(self) -> bytes:
         """The live view's data of this outcome, packed."""
         return pack({"alpha": self.alpha, "lambda": self.lam}, {
-            "xy": _steps(self.xy, np.uint16), "klass": self.predicted.astype(np.uint8),
+            "xy": _steps(self.xy, np.uint16), "klass": class_numbers(self.predicted, self.logits.shape[1]),
             "probability": _steps(self.probabilities, np.uint8), "change": self.change.astype(np.float32)})
 
 
 class Landscape:
     """A grid of evaluated points that fills while somebody looks at it."""
 
-    def __init__(self, points: zoo.Grid | None) -> None:
+    def __init__(self, points: Grid | None) -> None:
         self.lock = threading.Lock()
-        self.points: list[tuple[int, npt.NDArray[np.float32], npt.NDArray[np.uint8], npt.NDArray[np.uint8]]] = []
+        self.points: list[tuple[int, npt.NDArray[np.float32], npt.NDArray[np.uint8], ClassNumbers]] = []
         if points is not None:
             self.points = list(zip(map(int, points.index), points.gauges, points.xy, points.predicted, strict=True))
         self.wanted_until = 0.0
@@ -270,24 +278,16 @@ class Engine:
         self._bases: dict[str, Base] = {}
         self._references: dict[tuple[str, tuple[int, ...]], tuple[Mapping[str, Tensor], ...]] = {}
 
-    @cached_property
-    def images(self) -> tuple[ImageSet, ImageSet]:
-        """Training and test images."""
-        return zoo.image_sets()
-
-    @cached_property
-    def evaluation(self) -> EvaluationSet:
-        """The images every gauge and embedding is computed on."""
-        return evaluation_set(*self.images)
-
     def base(self, network: str) -> Base:
-        """A bundled network, loaded once."""
+        """A subject's network, loaded once."""
         with self._lock:
             if network not in self._bases:
-                model, pixels = zoo.original(network), self.evaluation.images.pixels()
+                found = subject(network)
+                model, pixels = found.original(), found.evaluation.images.pixels()
                 before = outputs(model, pixels)
-                feature_map = zoo.feature_map(network, list(zoo.LAYERS[network])[-1], before.features)
-                self._bases[network] = Base(model, pixels, before, feature_map.place(before.features), feature_map)
+                feature_map = found.feature_map(list(found.layers)[-1], before.features)
+                self._bases[network] = Base(found, model, pixels, before, feature_map.place(before.features),
+                                            feature_map)
             return self._bases[network]
 
     def _evaluate(self, network: str, weights: Mapping[str, Tensor], rows: Rows | None = None) -> Outputs:
@@ -295,7 +295,8 @@ class Engine:
         if rows is None:
             return outputs(base.model, base.pixels, weights, base.leading) if weights else base.before
         part, positions = rows
-        return outputs(base.model, self.images[part == "test"].pixels(torch.from_numpy(positions)), weights)
+        images = base.subject.images.test if part == "test" else base.subject.images.train
+        return outputs(base.model, images.pixels(torch.from_numpy(positions)), weights)
 
     # -- retrained networks that are not bundled ----------------------------------------------------------------
 
@@ -311,7 +312,7 @@ class Engine:
 
     def retrained_logits(self, network: str, scenario: Scenario) -> npt.NDArray[np.float32] | None:
         """(seeds, N, classes) outputs on the evaluation set of bundled networks, or else of those retrained here."""
-        bundled = zoo.retrained_logits(network, scenario)
+        bundled = subject(network).retrained_logits(scenario)
         found = self.retrained(network, scenario.forget_classes)
         if bundled is not None or not found:
             return bundled
@@ -331,10 +332,11 @@ class Engine:
     def prepare(self, chosen: Choice, progress: Progress) -> Scene:
         """What `scene` answers, computed here and now."""
         chosen = chosen.scene
-        base, evaluation, found = self.base(chosen.network), self.evaluation, method(chosen.method)
+        base, found = self.base(chosen.network), method(chosen.method)
+        evaluation = base.subject.evaluation
         scenario, settings = Scenario(chosen.forget), dict(chosen.settings)
-        task = Task(base.model, self.images[0], scenario, self._importances(chosen.network),
-                    self._grams(chosen.network), zoo.history(chosen.network), RECIPES[chosen.network])
+        task = Task(base.model, base.subject.images.train, scenario, self._importances(base.subject),
+                    self._grams(base.subject), base.subject.history, base.subject.recipe)
         weights = dict(base.model.named_parameters())
         index = limit = None
         if found.importance is not None:
@@ -364,11 +366,12 @@ class Engine:
                     sizes: npt.NDArray[np.int64], limit: float | None) -> bytes:
         header: dict[str, object] = {
             "layers": [{"name": n, "kind": k, "size": int(s)} for (n, k), s in zip(kinds.items(), sizes, strict=True)],
-            "classes": self.images[0].classes, "forget": scenario.forget_classes, "n": len(self.evaluation.labels)}
+            "classes": base.subject.classes, "forget": scenario.forget_classes, "n": len(base.before.predicted)}
         arrays: dict[str, npt.NDArray[np.generic]] = {
             "before_xy": _steps(base.positions, np.uint16),
-            "before_class": base.before.predicted.astype(np.uint8), "truth": self.evaluation.labels.astype(np.uint8),
-            "member": self.evaluation.member.astype(np.uint8),
+            "before_class": class_numbers(base.before.predicted, len(base.subject.classes)),
+            "truth": class_numbers(base.subject.evaluation.labels, len(base.subject.classes)),
+            "member": base.subject.evaluation.member.astype(np.uint8),
             "before_probability": _steps(base.before.probabilities, np.uint8)}
         if index is not None:
             counts, inverse, infinite = index.histogram(*LOG_RATIO, BINS)
@@ -377,14 +380,14 @@ class Engine:
                        "infinite": infinite.astype(np.float32)}
         return pack(header, arrays)
 
-    def _grams(self, network: str) -> Callable[..., Gram]:
-        shipped = zoo.grams(network)
+    def _grams(self, found: Subject) -> Callable[..., Gram]:
+        shipped = found.grams
 
         def provide(model: nn.Module, train: ImageSet, positions: Tensor | None, patches: Patches,
                     progress: Progress) -> Gram:
             if positions is None and patches == "exact":
                 return shipped(model, train, positions, patches, progress)
-            key = ("gram", network, None if positions is None else positions.numpy().tobytes(), patches)
+            key = ("gram", found.name, None if positions is None else positions.numpy().tobytes(), patches)
             known = self.pool.known(key)
             if known is None:
                 known = self.pool.keep(key, shipped(model, train, positions, patches, progress))
@@ -392,15 +395,15 @@ class Engine:
 
         return provide
 
-    def _importances(self, network: str) -> Callable[..., Importance]:
+    def _importances(self, found: Subject) -> Callable[..., Importance]:
         def provide(model: nn.Module, train: ImageSet, scenario: Scenario, wanted: Measurement,
                     progress: Progress) -> Importance:
             # Only a class-sorted loader looks at the scenario when it reads all images.
             whole = wanted.part == "all" and wanted.order != "class_sorted"
-            key = ("importance", network, None if whole else scenario, wanted)
+            key = ("importance", found.name, None if whole else scenario, wanted)
             known = self.pool.known(key)
             if known is None:
-                shipped = zoo.shipped_importance(network, scenario, wanted)
+                shipped = found.shipped_importance(scenario, wanted)
                 known = self.pool.keep(key, measure(model, train, scenario, wanted, progress)
                                        if shipped is None else shipped)
             return cast(Importance, known)
@@ -424,7 +427,7 @@ class Engine:
         start = time.perf_counter()
         after = self.evaluate(chosen.network, weights)
         seconds = time.perf_counter() - start
-        labels, member = self.evaluation.labels, self.evaluation.member
+        labels, member = base.subject.evaluation.labels, base.subject.evaluation.member
         gauges = read_gauges(after, labels, member, scene.scenario)
         settled = Settled(
             chosen, gauges, per_class(after.predicted[~member], labels[~member], len(scene.task.train.classes)),
@@ -485,7 +488,7 @@ class Engine:
             if known is None:
                 bundled = _is_default(scene.choice)
                 known = self.pool.keep(key, Landscape(
-                    zoo.landscape(scene.choice.network, scene.scenario) if bundled else None))
+                    subject(scene.choice.network).landscape(scene.scenario) if bundled else None))
             return cast(Landscape, known)
 
     def look(self, scene: Scene, landscape: Landscape) -> None:
@@ -506,20 +509,20 @@ class Engine:
             landscape.filling = False
 
     def _point(self, scene: Scene, position: int, progress: Progress) -> tuple[
-            int, npt.NDArray[np.float32], npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
+            int, npt.NDArray[np.float32], npt.NDArray[np.uint8], ClassNumbers]:
         point = self.point(scene, position)
         progress(1.0, "done")
         return point
 
     def point(self, scene: Scene, position: int) -> tuple[
-            int, npt.NDArray[np.float32], npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
+            int, npt.NDArray[np.float32], npt.NDArray[np.uint8], ClassNumbers]:
         """Evaluate one point of the grid."""
         alpha, lam = ALPHAS[position // len(LAMBDAS)], LAMBDAS[position % len(LAMBDAS)]
         settings: dict[str, Value] = {**dict(scene.choice.settings), "lambda": lam, "alpha": alpha}
         name = scene.choice.method if scene.choice.method != "assd" else "ssd"
         settled = self.compute(scene, choice(scene.choice.network, scene.choice.forget, name, settings), silent)
         gauges = np.array([settled.gauges[g].value for g in KINDS], np.float32)
-        return position, gauges, _steps(settled.xy, np.uint8), settled.predicted.astype(np.uint8)
+        return position, gauges, _steps(settled.xy, np.uint8), class_numbers(settled.predicted, settled.logits.shape[1])
 
 
 def unlearn(scene: Scene, chosen: Choice, progress: Progress) -> tuple[

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from unlearn_core.data import ImageSet, stratified
+from unlearn_core.data import ImageSet, first_of_each
 from unlearn_core.models import head, private_copy
 
 # On two cores, batches of 250 evaluate several times faster than one of 1,000: they stay in the cache.
@@ -24,7 +24,7 @@ Float32 = npt.NDArray[np.float32]
 
 @dataclass(frozen=True, eq=False)
 class EvaluationSet:
-    """Equally many training and test images of every class, fixed once.
+    """Training and test images of every class, fixed once; of bundled subjects equally many.
 
     Attributes:
         images: training images first, then test images.
@@ -44,8 +44,8 @@ class EvaluationSet:
 
 
 def evaluation_set(train: ImageSet, test: ImageSet, per_class: int = 100) -> EvaluationSet:
-    """The first `per_class` images of each class, of the training and of the test set."""
-    rows = [stratified(part.labels, per_class) for part in (train, test)]
+    """The first images of each class, `per_class` or as many as there are, of the training and of the test set."""
+    rows = [first_of_each(part.labels, per_class) for part in (train, test)]
     return EvaluationSet(
         ImageSet(train.name, torch.cat([train.images[rows[0]], test.images[rows[1]]]),
                  torch.cat([train.labels[rows[0]], test.labels[rows[1]]]), train.classes, train.mean, train.std),

@@ -13,7 +13,6 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor, nn
 
-from unlearn_core import zoo
 from unlearn_core.audit import remains
 from unlearn_core.audit.accuracy import per_class
 from unlearn_core.audit.distinguish import LEAST_SEEDS
@@ -31,6 +30,7 @@ from unlearn_core.models import head
 from unlearn_core.pool import Lane, Ticket
 from unlearn_core.progress import Progress, silent, stage
 from unlearn_core.scenario import Scenario
+from unlearn_core.subjects import subject
 
 Float32 = npt.NDArray[np.float32]
 Float64 = npt.NDArray[np.float64]
@@ -114,7 +114,8 @@ def first_readings(scene: Scene, settled: Settled) -> Readings:
 
 def first_verdict(engine: Engine, scene: Scene, settled: Settled) -> Verdict:
     """The verdict at the moment of a release, from answers on the evaluation set alone: it cannot be a good one."""
-    evaluation, before = engine.evaluation, engine.base(scene.choice.network).before
+    base = engine.base(scene.choice.network)
+    evaluation, before = base.subject.evaluation, base.before
     labels, unseen = evaluation.labels, ~evaluation.member
     retrained = [] if scene.retrained_logits is None else [Model(logits) for logits in scene.retrained_logits]
     checks = gather({ORIGINAL: Model(before.logits), UNLEARNED: Model(settled.logits)}, retrained, labels,
@@ -194,7 +195,7 @@ def everything(engine: Engine, network: str, scenario: Scenario, weights: Mappin
                progress: Progress = silent) -> Outputs:
     """Outputs on all audited images; the features are those of the evaluation set alone."""
     first = engine.evaluate(network, weights)
-    parts = list(others(engine, scenario))
+    parts = list(others(network, scenario))
     logits = [first.logits]
     for i, rows in enumerate(parts):
         progress(i / len(parts), "evaluating on all test images")
@@ -202,15 +203,16 @@ def everything(engine: Engine, network: str, scenario: Scenario, weights: Mappin
     return Outputs(np.concatenate(logits), first.features)
 
 
-def others(engine: Engine, scenario: Scenario) -> Iterator[Rows]:
+def others(network: str, scenario: Scenario) -> Iterator[Rows]:
     """The audited images beyond the evaluation set."""
-    train, test = engine.images
-    return other_images(train, test, engine.evaluation, scenario.is_forgotten(train.labels).numpy())
+    images = subject(network).images
+    return other_images(images.train, images.test, images.evaluation,
+                        scenario.is_forgotten(images.train.labels).numpy())
 
 
 def inside(engine: Engine, network: str, scenario: Scenario, found: Outputs) -> Model:
     """What a fresh head, and a comparison with the original, make of a network's features."""
-    evaluation = engine.evaluation
+    evaluation = subject(network).evaluation
     forgotten = np.isin(evaluation.labels, scenario.forget_classes)
     try:
         auc = linear_probe(found.features, evaluation.labels, evaluation.member, scenario.forget_classes).auc.value
@@ -230,8 +232,9 @@ def yardstick(engine: Engine, network: str, scenario: Scenario, progress: Progre
 
 
 def _yardstick(engine: Engine, network: str, scenario: Scenario, progress: Progress) -> Yardstick:
-    base, evaluation, (train, test) = engine.base(network), engine.evaluation, engine.images
-    rest = list(others(engine, scenario))
+    base, images = engine.base(network), subject(network).images
+    evaluation, train, test = images.evaluation, images.train, images.test
+    rest = list(others(network, scenario))
     labels = np.concatenate([evaluation.labels, *((test if part == "test" else train).labels.numpy()[rows]
                                                   for part, rows in rest)])
     member = np.concatenate([evaluation.member, *(np.full(len(rows), part == "train") for part, rows in rest)])
@@ -270,7 +273,7 @@ def _shut(model: nn.Module, train: ImageSet, scenario: Scenario, logits: Float32
 def _retrained(engine: Engine, network: str, scenario: Scenario) -> tuple[Model, ...]:
     """The bundled retrained networks, or those retrained here."""
     shipped = remains.load(network, scenario.forget_classes)
-    first, more = zoo.retrained_logits(network, scenario), zoo.retrained_others(network, scenario)
+    first, more = subject(network).retrained_logits(scenario), subject(network).retrained_others(scenario)
     if shipped is None or first is None or more is None:
         return tuple(inside(engine, network, scenario, everything(engine, network, scenario, weights))
                      for weights in engine.retrained(network, scenario.forget_classes))

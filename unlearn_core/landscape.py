@@ -11,7 +11,6 @@ from functools import partial
 import numpy as np
 import numpy.typing as npt
 
-from unlearn_core import zoo
 from unlearn_core.assets import AssetError
 from unlearn_core.audit.accuracy import wilson
 from unlearn_core.audit.gauges import KINDS, read_gauges
@@ -23,6 +22,7 @@ from unlearn_core.methods.selective import LAMBDA
 from unlearn_core.pool import Lane, Ticket
 from unlearn_core.progress import Cancelled, Progress, stage
 from unlearn_core.scenario import Scenario
+from unlearn_core.subjects import subject
 
 Float64 = npt.NDArray[np.float64]
 
@@ -190,7 +190,7 @@ def gauges(engine: Engine, chosen: Choice, progress: Progress) -> Float64:
         ValueError: whatever the method raises.
     """
     scene = scene_of(engine, chosen, stage(progress, 0.0, 0.5))
-    evaluation = engine.evaluation
+    evaluation = subject(chosen.network).evaluation
     _, _, weights = unlearn(scene, chosen, stage(progress, 0.5, 0.98, method(chosen.method).title))
     after = engine.evaluate(chosen.network, weights)
     read = read_gauges(after, evaluation.labels, evaluation.member, scene.scenario)
@@ -216,7 +216,7 @@ def surface(engine: Engine, wanted: Plane) -> Surface:
 
 def _shipped(wanted: Plane) -> Float64 | None:
     """The bundled gauges over a plane of alpha and lambda, or along alpha at lambda 1; None if there are none."""
-    title, tables = estimator(wanted.rest), zoo.estimators(wanted.rest.network)
+    title, tables = estimator(wanted.rest), subject(wanted.rest.network).estimators()
     if title not in tables or len(wanted.rest.forget) != 1:
         return None
     table: Float64 = tables[title][wanted.rest.forget[0]].astype(np.float64)
@@ -232,7 +232,7 @@ def _shipped(wanted: Plane) -> Float64 | None:
 def curves(network: str) -> dict[str, Float64]:
     """(classes, alphas, 3) bundled gauges along alpha at lambda 1 for each of `ESTIMATORS`; empty if not bundled."""
     at = GRID_LAMBDAS.index(LAMBDA.default)
-    return {title: table[:, :, at].astype(np.float64) for title, table in zoo.estimators(network).items()}
+    return {title: table[:, :, at].astype(np.float64) for title, table in subject(network).estimators().items()}
 
 
 def estimator(chosen: Choice) -> str | None:
@@ -258,7 +258,7 @@ def reference(engine: Engine, network: str, forget: tuple[int, ...]) -> Float64 
     key = ("retrained gauges", network, forget)
     known = engine.pool.known(key)
     if known is None:
-        scenario, evaluation = Scenario(forget), engine.evaluation
+        scenario, evaluation = Scenario(forget), subject(network).evaluation
         logits = engine.retrained_logits(network, scenario)
         if logits is None:
             return None
@@ -270,7 +270,7 @@ def reference(engine: Engine, network: str, forget: tuple[int, ...]) -> Float64 
 
 def original(engine: Engine, network: str, forget: tuple[int, ...]) -> Float64:
     """(3,) gauges before unlearning, in the order of `KINDS`."""
-    evaluation = engine.evaluation
+    evaluation = subject(network).evaluation
     read = read_gauges(engine.base(network).before, evaluation.labels, evaluation.member, Scenario(forget))
     return np.array([read[name].value for name in KINDS])
 
@@ -305,9 +305,10 @@ def as_retrained(values: Float64, retrained: Float64, counts: Sequence[int]) -> 
     return np.apply_along_axis(meets, -1, values).astype(np.bool_)
 
 
-def image_counts(engine: Engine, forget: tuple[int, ...]) -> tuple[int, int, int]:
+def image_counts(network: str, forget: tuple[int, ...]) -> tuple[int, int, int]:
     """Evaluation images behind each gauge, in the order of `KINDS`."""
-    member, forgotten = engine.evaluation.member, np.isin(engine.evaluation.labels, forget)
+    evaluation = subject(network).evaluation
+    member, forgotten = evaluation.member, np.isin(evaluation.labels, forget)
     trained = int((member & forgotten).sum())
     return trained, int((~member & ~forgotten).sum()), trained
 

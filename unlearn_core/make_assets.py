@@ -27,7 +27,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from unlearn_core import assets, data, tune, zoo
+from unlearn_core import assets, data, tune
 from unlearn_core.audit import remains
 from unlearn_core.audit.membership import statistics
 from unlearn_core.audit.similarity import layer_features
@@ -44,6 +44,7 @@ from unlearn_core.progress import silent
 from unlearn_core.projection import fit_map
 from unlearn_core.scenario import Scenario
 from unlearn_core.shadows import NETWORKS, audited_rows, shadow_half, shadow_pool
+from unlearn_core.subjects import subject
 from unlearn_core.task import Measurement, measure
 from unlearn_core.train import MOMENTUM, RECIPES, seed_of, train
 
@@ -146,13 +147,13 @@ def pack_networks(architecture: str) -> None:
 
 def all_retrained(architecture: str, left_out: int) -> list[nn.Module]:
     """Every finished seed of the network retrained without one class, more than are shipped."""
-    return [zoo.network(architecture, load_file(file)) for seed in range(SEEDS[architecture])
+    return [subject(architecture).network(load_file(file)) for seed in range(SEEDS[architecture])
             if (file := run_file(architecture, left_out, seed)).exists()]
 
 
 def make_references(architecture: str) -> None:
     """Outputs of every retrained network on the evaluation set."""
-    pixels = evaluation_set(*zoo.image_sets()).images.pixels()
+    pixels = evaluation_set(data.fashion_mnist("train"), data.fashion_mnist("test")).images.pixels()
     logits = {f"logits{left_out}": np.stack([outputs(model, pixels).logits for model in models])
               for left_out in tqdm(range(10), desc=f"references of {architecture}")
               if (models := all_retrained(architecture, left_out))}
@@ -161,7 +162,7 @@ def make_references(architecture: str) -> None:
 
 def make_others(architecture: str) -> None:
     """Outputs of every retrained network on the audited images beyond the evaluation set, in half precision."""
-    sets = zoo.image_sets()
+    sets = data.fashion_mnist("train"), data.fashion_mnist("test")
     first = evaluation_set(*sets)
     for left_out in tqdm(range(10), desc=f"others of {architecture}"):
         name = f"others/{architecture}-{left_out}.npz"
@@ -175,8 +176,8 @@ def make_others(architecture: str) -> None:
 
 def make_importances(architecture: str) -> None:
     """Per-sample importances of each class and, last, of all training images."""
-    train_images, _ = zoo.image_sets()
-    model = zoo.original(architecture)
+    train_images = data.fashion_mnist("train")
+    model = subject(architecture).original()
     (assets.ROOT / "importances").mkdir(parents=True, exist_ok=True)
     for loss in LOSSES:
         each = Measurement("forget", Estimator(loss, "per_sample"), 125, "given")
@@ -189,11 +190,11 @@ def make_importances(architecture: str) -> None:
 
 def make_maps(architecture: str) -> None:
     """The original's maps, one a layer."""
-    model = zoo.original(architecture)
-    features = layer_features(model, evaluation_set(*zoo.image_sets()).images.pixels())
+    model = subject(architecture).original()
+    features = layer_features(model, subject(architecture).evaluation.images.pixels())
     _save(f"maps/{architecture}.npz", {
         layer: fit_map(features[layer], seed=seed_of("map", architecture, layer) % 2**31).astype(np.float16)
-        for layer in tqdm(zoo.LAYERS[architecture], desc=f"maps of {architecture}")})
+        for layer in tqdm(subject(architecture).layers, desc=f"maps of {architecture}")})
 
 
 def _show(bar: tqdm[None], share: float, note: str = "") -> None:
@@ -240,7 +241,7 @@ def run_shadow(number: int) -> None:
     """Train one shadow model and keep it, with its outputs on the audited images."""
     torch.set_num_threads(1)
     os.nice(5)
-    train_images, test_images = zoo.image_sets()
+    train_images, test_images = data.fashion_mnist("train"), data.fashion_mnist("test")
     audited = evaluation_set(train_images, test_images)
     pool = shadow_pool(train_images, audited)
     inside = shadow_half(number, len(pool))
@@ -266,7 +267,7 @@ def make_shadows(jobs: int) -> None:
 def pack_shadows() -> None:
     """Put the finished shadow models into the assets: each audited image's margin in all, the weights of the first."""
     found = [np.load(file, allow_pickle=False) for number in range(SHADOWS) if (file := shadow_file(number)).exists()]
-    labels = evaluation_set(*zoo.image_sets()).labels
+    labels = evaluation_set(data.fashion_mnist("train"), data.fashion_mnist("test")).labels
     _save(f"shadows/{SHADOWED}.npz", {
         "margins": np.stack([statistics(one["logits"], labels)["margin"] for one in found]).astype(np.float16),
         "inside": np.stack([one["inside"] for one in found])})
@@ -279,7 +280,8 @@ def pack_shadows() -> None:
 def make_grams(architecture: str) -> None:
     """Gram matrices of every layer's inputs over all training images: lower triangles, in double precision."""
     with tqdm(desc=f"grams of {architecture}", total=100) as bar:
-        found = measure_grams(zoo.original(architecture), zoo.image_sets()[0], None, "exact", partial(_show, bar))
+        found = measure_grams(subject(architecture).original(), data.fashion_mnist("train"), None, "exact",
+                              partial(_show, bar))
     (assets.ROOT / "grams").mkdir(parents=True, exist_ok=True)
     triangles = {name: gram[:, *torch.tril_indices(*gram.shape[1:])].contiguous() for name, gram in found.items()}
     save_file(triangles, assets.ROOT / f"grams/{architecture}.safetensors")
@@ -303,7 +305,8 @@ def make_histories(architecture: str) -> None:
         model = train(architecture, data.fashion_mnist("train"), seed=seed_of("train", architecture, None, 0),
                       progress=partial(_show, bar), watch=watch)
     assert recorder is not None
-    for (name, again), shipped in zip(model.named_parameters(), zoo.original(architecture).parameters(), strict=True):
+    shipped_weights = subject(architecture).original().parameters()
+    for (name, again), shipped in zip(model.named_parameters(), shipped_weights, strict=True):
         if not torch.equal(again, shipped):
             raise RuntimeError(f"{architecture}: {name} differs from the shipped network, so this is not its history; "
                                "remake the networks on this machine first")
@@ -340,8 +343,8 @@ def make_comparisons(architecture: str, jobs: int) -> None:
 def look_inside(architecture: str, label: int) -> None:
     """Look inside the original, head zeroing and every retrained network of one class."""
     torch.set_num_threads(1)
-    sets = zoo.image_sets()
-    found = remains.measure_reference(zoo.original(architecture), all_retrained(architecture, label), sets[0],
+    sets = data.fashion_mnist("train"), data.fashion_mnist("test")
+    found = remains.measure_reference(subject(architecture).original(), all_retrained(architecture, label), sets[0],
                                       evaluation_set(*sets), Scenario((label,)), remains.RELEARN[architecture])
     remains.save(found, assets.ROOT / f"remains/{architecture}-{label}.json")
 
@@ -382,6 +385,7 @@ def _save(name: str, arrays: Mapping[str, npt.NDArray[np.generic]]) -> None:
 
 
 ABOUT = {
+    "subjects": "what a bundled network is called, and what its images show",
     "data": "Fashion-MNIST images (N, 28, 28) uint8, labels, positions in the original file",
     "networks": "weights in half precision: the original, or some of the seeds retrained without one class",
     "shadows": "margin of each evaluation image in every shadow model (models, N) and whether the model saw it, or the "
@@ -407,8 +411,8 @@ ABOUT = {
 
 def list_assets() -> None:
     """Write the manifest of everything that is there."""
-    found = {f"{folder}/{file.name}": about for folder, about in ABOUT.items()
-             for file in (assets.ROOT / folder).glob("*.*")}
+    found = {file.relative_to(assets.ROOT).as_posix(): about for folder, about in ABOUT.items()
+             for file in (assets.ROOT / folder).rglob("*.*")}
     assets.write_manifest({"fashion-mnist": FASHION_MNIST}, found)
 
 

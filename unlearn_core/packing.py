@@ -12,6 +12,7 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 
+ClassNumbers = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
 _KINDS = {"float32": "f4", "uint8": "u1", "uint16": "u2", "int32": "i4"}
 
 
@@ -30,3 +31,8 @@ def pack(header: Mapping[str, object], arrays: Mapping[str, npt.NDArray[np.gener
     text = json.dumps({**header, "arrays": directory}, allow_nan=False).encode()
     text += b" " * (-(4 + len(text)) % 8)
     return len(text).to_bytes(4, "little") + text + bytes(body)
+
+
+def class_numbers(labels: npt.NDArray[np.generic], classes: int) -> ClassNumbers:
+    """Numbers of classes in as few bytes as there are classes for."""
+    return labels.astype(np.uint8 if classes <= 256 else np.uint16)

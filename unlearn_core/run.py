@@ -16,7 +16,6 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from unlearn_core import zoo
 from unlearn_core.audit.gauges import GaugeName
 from unlearn_core.audit.measures import MeasureName, output_measures
 from unlearn_core.data import ImageSet
@@ -30,7 +29,6 @@ from unlearn_core.methods.base import Diverged, NotApplicable, Outcome
 from unlearn_core.progress import Progress, silent
 from unlearn_core.scenario import Scenario
 from unlearn_core.task import Measurement, Task
-from unlearn_core.train import RECIPES
 
 T = TypeVar("T")
 Status = Literal["done", "not applicable", "diverged", "failed"]
@@ -70,9 +68,6 @@ def engine() -> Engine:
     return Engine()
 
 
-_history = cache(zoo.history)
-
-
 def run(chosen: Choice, progress: Progress = silent) -> Run:
     """Run a choice and evaluate what it made.
 
@@ -101,15 +96,15 @@ def run(chosen: Choice, progress: Progress = silent) -> Run:
     def importances(model: nn.Module, train: ImageSet, scenario: Scenario, wanted: Measurement,
                     progress: Progress) -> Importance:
         return once(("importance", chosen.network, scenario, wanted),
-                    lambda: zoo.importances(chosen.network)(model, train, scenario, wanted, progress))
+                    lambda: base.subject.importances(model, train, scenario, wanted, progress))
 
     def grams(model: nn.Module, train: ImageSet, positions: Tensor | None, patches: Patches,
               progress: Progress) -> Gram:
         return once(("gram", chosen.network, None if positions is None else positions.numpy().tobytes(), patches),
-                    lambda: zoo.grams(chosen.network)(model, train, positions, patches, progress))
+                    lambda: base.subject.grams(model, train, positions, patches, progress))
 
-    task = Task(base.model, here.images[0], scenario, importances, grams, _history(chosen.network),
-                RECIPES[chosen.network], chosen.seed)
+    task = Task(base.model, base.subject.images.train, scenario, importances, grams, base.subject.history,
+                base.subject.recipe, chosen.seed)
     outcome = method(chosen.method).run(task, dict(chosen.settings), progress)
     measure = yardstick(here, chosen.network, scenario)
     after = everything(here, chosen.network, scenario, outcome.weights)

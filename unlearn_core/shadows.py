@@ -1,6 +1,6 @@
 """Shadow models: networks trained like the audited one, each on a random half of the images, half of them in.
 
-The bundled ones (`zoo.shadows`) are what LiRA judges a model by. U-LiRA lets them forget first.
+The bundled ones (`Subject.shadows`) are what LiRA judges a model by. U-LiRA lets them forget first.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from unlearn_core import zoo
 from unlearn_core.audit.lira import Shadows
 from unlearn_core.audit.membership import statistics
 from unlearn_core.data import ImageSet
@@ -24,6 +23,7 @@ from unlearn_core.methods import method
 from unlearn_core.methods.base import Method, Settings
 from unlearn_core.pool import Lane, Ticket
 from unlearn_core.progress import Progress, stage
+from unlearn_core.subjects import subject
 from unlearn_core.task import Task
 from unlearn_core.train import seed_of
 
@@ -96,12 +96,12 @@ def request(engine: Engine, scene: Scene, chosen: Choice) -> Ticket[Shadows]:
         AssetError: if a bundled file is missing or altered.
     """
     def work(progress: Progress) -> Shadows:
-        models, shipped = zoo.shadow_networks(chosen.network), zoo.shadows(chosen.network)
+        models, shipped = subject(chosen.network).shadow_networks(), subject(chosen.network).shadows()
         if shipped is None or not models:
             raise ValueError(f"network: one with bundled shadow models expected, got {chosen.network}")
-        pool = shadow_pool(engine.images[0], engine.evaluation)
+        pool = shadow_pool(subject(chosen.network).images.train, subject(chosen.network).evaluation)
         task = replace(scene.task, seed=chosen.seed)
-        margins = forget_in_shadows(models, pool, engine.evaluation, task, method(chosen.method),
+        margins = forget_in_shadows(models, pool, subject(chosen.network).evaluation, task, method(chosen.method),
                                     dict(chosen.settings), progress)
         return Shadows(margins, shipped.inside[:len(models)])
 

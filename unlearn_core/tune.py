@@ -30,7 +30,7 @@ import numpy.typing as npt
 import torch
 from tqdm import tqdm
 
-from unlearn_core import assets, openings, zoo
+from unlearn_core import assets, openings
 from unlearn_core.data import ImageSet, fashion_mnist
 from unlearn_core.engine import ALPHAS, Engine, choice
 from unlearn_core.evaluate import outputs
@@ -38,10 +38,11 @@ from unlearn_core.methods import METHODS
 from unlearn_core.methods.base import Diverged, NotApplicable, Value
 from unlearn_core.methods.selective import ALPHA
 from unlearn_core.progress import silent
+from unlearn_core.subjects import bundled, subject
 
 CLASSES = (1, 6, 8)
 LIMIT_SECONDS = 5.0
-NETWORKS = tuple(zoo.TITLES)
+NETWORKS = tuple(bundled())
 GRIDS: dict[str, dict[str, tuple[Value, ...]]] = {
     "ssd": {"alpha": (2.0, 3.0, 4.0, 5.0, 6.0, 8.0)},
     "lfssd": {"alpha": (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0)},
@@ -103,7 +104,7 @@ def accuracies(label: int, weights: dict[str, torch.Tensor] | None, model: torch
 @cache
 def reference(network: str, label: int) -> tuple[float, float]:
     """Mean accuracies of the retrained networks."""
-    found = [accuracies(label, None, model) for model in zoo.retrained(network, label)]
+    found = [accuracies(label, None, model) for model in subject(network).retrained(label)]
     return mean(forget for forget, _ in found), mean(retain for _, retain in found)
 
 
@@ -124,7 +125,7 @@ def trial(name: str, settings: dict[str, Value], network: str, label: int) -> tu
 def reference_row(network: str, label: int) -> list[list[object]]:
     """What the original recognises and, after it, each network retrained without the class (see `recognised`)."""
     return [list(recognised(label, None, model))
-            for model in (engine().base(network).model, *zoo.retrained(network, label))]
+            for model in (engine().base(network).model, *subject(network).retrained(label))]
 
 
 def try_request(network: str, label: int, name: str) -> list[list[object]]:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from unlearn_core import assets, models, zoo
+from unlearn_core import assets, models
 from unlearn_core.audit.distances import (
     Accuracies,
     Form,
@@ -34,6 +34,7 @@ from unlearn_core.methods import METHODS
 from unlearn_core.pool import Lane, Ticket
 from unlearn_core.progress import Progress, silent, stage
 from unlearn_core.scenario import Scenario
+from unlearn_core.subjects import subject
 from unlearn_core.task import Task
 
 Float32 = npt.NDArray[np.float32]
@@ -43,7 +44,7 @@ T = TypeVar("T")
 
 RELEARN = {"small-resnet": RelearnRecipe(lr=1e-3, epochs=1.5, checked=100, fresh_rows=True),
            "small-vit": RelearnRecipe(lr=2e-4, epochs=1.0, checked=100, fresh_rows=True)}
-"""How each bundled network is fine-tuned.
+"""How networks are fine-tuned, by architecture; any other as the ResNet.
 
 Rates at which the original takes tens of steps: at 1e-3 the transformer relearns within 8 whether it was retrained
 or not. The cap is about what a retrained ResNet needs.
@@ -258,18 +259,23 @@ def request(engine: Engine, scene: Scene, settled: Settled) -> Ticket[Remains]:
                               lambda progress: _remains(engine, scene, settled, progress), Lane.LONG)
 
 
+def relearn_recipe(network: str) -> RelearnRecipe:
+    """How the networks of a subject are fine-tuned."""
+    return RELEARN.get(subject(network).architecture, RELEARN["small-resnet"])
+
+
 def request_relearning(engine: Engine, scene: Scene, settled: Settled) -> Ticket[Relearning]:
     """Fine-tune an outcome until it knows the class again: some seconds."""
-    model, recipe = engine.base(settled.choice.network).model, RELEARN[settled.choice.network]
+    model, recipe = engine.base(settled.choice.network).model, relearn_recipe(settled.choice.network)
     return engine.pool.submit(
         ("relearning", settled.choice),
-        lambda progress: relearn(model, engine.weights(scene, settled), engine.images[0], scene.scenario,
+        lambda progress: relearn(model, engine.weights(scene, settled), scene.task.train, scene.scenario,
                                  torch.Generator().manual_seed(0), recipe, progress), Lane.LONG)
 
 
 def _remains(engine: Engine, scene: Scene, settled: Settled, progress: Progress) -> Remains:
     network, forget, scenario = settled.choice.network, settled.choice.forget, scene.scenario
-    base, evaluation, train = engine.base(network), engine.evaluation, engine.images[0]
+    base, evaluation, train = engine.base(network), subject(network).evaluation, scene.task.train
 
     def once(name: str, work: Callable[[], T]) -> T:
         """Kept for every other outcome of this request."""
@@ -277,10 +283,10 @@ def _remains(engine: Engine, scene: Scene, settled: Settled, progress: Progress)
         return cast(T, known) if known is not None else engine.pool.keep((name, network, forget), work())
 
     reference = load(network, forget) or once("reference", lambda: measure_reference(
-        base.model, [], train, evaluation, scenario, RELEARN[network], stage(progress, 0, 0.9, "reference")))
+        base.model, [], train, evaluation, scenario, relearn_recipe(network), stage(progress, 0, 0.9, "reference")))
     progress(0.9, "looking at the networks to compare with")
     around = once("background", lambda: background(
-        base.model, zoo.retrained(network, forget[0]) if reference.retrained else [], train, base.pixels, scenario))
+        base.model, subject(network).retrained(forget[0]) if reference.retrained else [], train, base.pixels, scenario))
     progress(0.95, "looking inside")
     forgotten = np.isin(evaluation.labels, forget)
     weights = engine.weights(scene, settled)

@@ -27,6 +27,7 @@ from unlearn_core.evaluate import EvaluationSet, evaluation_set
 from unlearn_core.gram import Gram, Patches, measure_grams
 from unlearn_core.history import ClassHistory, History
 from unlearn_core.importance import Importance, Loss
+from unlearn_core.packing import ClassNumbers, class_numbers
 from unlearn_core.progress import Progress
 from unlearn_core.projection import FeatureMap, fit_linear
 from unlearn_core.scenario import Scenario
@@ -47,13 +48,13 @@ class Grid:
         index: (P,) uint16, position alpha * len(lambdas) + lambda on the grid.
         gauges: (P, 3) float32 forget accuracy, retain accuracy, membership score.
         xy: (P, N, 2) uint8 map positions, 0..255.
-        predicted: (P, N) uint16 most likely class.
+        predicted: (P, N) most likely class.
     """
 
     index: npt.NDArray[np.uint16]
     gauges: npt.NDArray[np.float32]
     xy: npt.NDArray[np.uint8]
-    predicted: npt.NDArray[np.uint16]
+    predicted: ClassNumbers
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,6 +104,11 @@ class Subject:
     def images(self) -> Images:
         """Read once."""
         return self.read()
+
+    @property
+    def evaluation(self) -> EvaluationSet:
+        """The images that gauges and maps show."""
+        return self.images.evaluation
 
     @cached_property
     def layers(self) -> dict[str, str]:
@@ -204,7 +210,8 @@ class Subject:
 
     def feature_map(self, layer: str, features: Float32) -> FeatureMap:
         """The map of the original's features of the evaluation set at one of `layers`: fitted beforehand, or else the
-        plane of their two principal components."""
+        plane of their two principal components.
+        """
         file = self.file("maps", ".npz")
         if file is None:
             return FeatureMap(features, fit_linear(features).place(features))
@@ -217,7 +224,7 @@ class Subject:
             return None
         table = assets.read_arrays(file)
         return Grid(table["index"].astype(np.uint16), table["gauges"].astype(np.float32),
-                    table["xy"].astype(np.uint8), table["predicted"].astype(np.uint16))
+                    table["xy"].astype(np.uint8), class_numbers(table["predicted"], len(self.classes)))
 
     def estimators(self) -> dict[str, Float32]:
         """Gauges for each of `landscape.ESTIMATORS`; possibly none.
@@ -295,10 +302,11 @@ def _bundled_images() -> Images:
 @cache
 def subjects() -> dict[str, Subject]:
     """All subjects by name: the bundled ones, then the prepared ones in the folder of one's own, if there is one."""
-    from unlearn_core.own import prepared
+    if not (folder := os.environ.get(FOLDER)):
+        return bundled()
+    from unlearn_core.own import prepared  # which makes subjects
 
-    folder = os.environ.get(FOLDER)
-    return bundled() | (prepared(Path(folder), set(bundled())) if folder else {})
+    return bundled() | prepared(Path(folder), set(bundled()))
 
 
 def subject(name: str) -> Subject:
