@@ -213,8 +213,8 @@ except (AssetError, ValueError, RuntimeError) as problem:
     st.stop()
 if shown is None:
     if st.session_state.get("recompute") is None:
-        st.info("Comparisons are shipped for single classes. For this request every method can be run now, retraining "
-                "included, which takes several minutes.", icon=":material/info:")
+        st.info("Comparisons are shipped for single classes of the bundled networks. For this request every "
+                "method can be run now, retraining included, which takes several minutes.", icon=":material/info:")
         if st.button("Run every method", icon=":material/play_arrow:"):
             st.session_state["recompute"] = (visitor.network, visitor.forget)
             st.rerun()

@@ -14,6 +14,7 @@ from ui.runtime import engine
 from ui.state import State, snap, state, tell_notes, view, write_address
 from ui.sweeps import sweeps
 from ui.waiting import give_up, held, hold
+from unlearn_core import openings
 from unlearn_core import search as searches
 from unlearn_core.assets import AssetError
 from unlearn_core.audit.gauges import KINDS
@@ -82,7 +83,10 @@ def marks(chosen: Choice, shown: Plane, alpha: float | None) -> list[Mark]:
               for name, values in ((shown.x, shown.xs), (shown.y, shown.ys))]
         return Mark(title, at[0], at[1], symbol, color)
 
-    made = [mark("default", found.settings(), "diamond", "#56B4E9")]
+    opens = openings.start(chosen.network, chosen.forget, chosen.method)
+    made = [mark("general default", found.settings(), "diamond", "#56B4E9")]
+    if any(opens[name] != found.settings()[name] for name in (shown.x, shown.y) if name in opens):
+        made.append(mark("as it opens", opens, "diamond-open", "#009E73"))
     if "official" in found.presets and {shown.x, shown.y} & set(found.presets["official"].settings):
         made.append(mark("official code", found.presets["official"].settings, "square", "#E69F00"))
     if alpha is not None:
@@ -226,7 +230,7 @@ def estimators(chosen: Choice, ink: str) -> None:
     st.markdown("#### Does it matter how importances are measured?")
     shipped = curves(chosen.network)
     if len(chosen.forget) != 1 or not shipped:
-        st.info("These curves are shipped for single classes; choose one on the left.", icon=":material/info:")
+        st.info("These curves are at hand for single classes of the bundled networks.", icon=":material/info:")
         return
     label = chosen.forget[0]
     lines = {name: values[label] for name, values in shipped.items()}
@@ -250,14 +254,14 @@ def classes(chosen: Choice, ink: str) -> None:
     shipped = curves(chosen.network)
     name = estimator(chosen) or next(iter(ESTIMATORS))
     if name not in shipped:
-        st.info("No curves are shipped for this network.", icon=":material/info:")
+        st.info("No curves are at hand for this network.", icon=":material/info:")
         return
     names = chosen.subject.classes
     retrained = [reference(engine(), chosen.network, (label,)) for label in range(len(names))]
     best = [best_alpha(curve, seeds) for curve, seeds in zip(shipped[name], retrained, strict=True)
             if seeds is not None]
     if len(best) != len(names):
-        st.info("Retrained networks are not bundled for every class.", icon=":material/info:")
+        st.info("Retrained networks are not at hand for every class.", icon=":material/info:")
         return
     low, high = int(np.argmin(best)), int(np.argmax(best))
     st.markdown(f"No: nearest to retraining is α = {best[low]:.2g} for {names[low]} and α = {best[high]:.2g} for "

@@ -125,7 +125,7 @@ def judge(wanted: Choice, scene: Scene, settled: Settled, logits: np.ndarray, fo
 def missing(name: AttackName, network: str) -> str:
     """Why an attack is not at hand."""
     if subject(network).shadows() is None:
-        return (f"No shadow models of the {subject(network).title.lower()} are bundled, so what {TITLES[name]} finds "
+        return (f"No shadow models of this network are at hand, so what {TITLES[name]} finds "
                 "cannot be said. The other statistics need none.")
     return "U-LiRA needs shadow models that forgot as well: the button below lets them."
 
@@ -237,8 +237,8 @@ def retraining(found: Report, ink: str) -> None:
     """Can it be told from retraining?"""
     st.markdown("#### Can it be told from retraining?")
     if (told := found.told) is None:
-        st.info("For this choice no retrained networks are bundled (they are for single classes), so this cannot be "
-                "said. What is shown above does not need them.", icon=":material/info:")
+        st.info("For this choice no retrained networks are at hand, so this cannot be said. What is "
+                "shown above does not need them.", icon=":material/info:")
         return
     st.caption("How to read this: ticks are retrained networks, each judged against the others, the shade is where "
                "one more would lie 99 % of the time. An orange dot on the ticks could be a retrained network's. The "
@@ -258,7 +258,7 @@ def bystanders(found: RetainedRisk | None, network: str, ink: str) -> None:
     """What forgetting some did to the risk of the rest."""
     st.markdown("#### Did forgetting these make others easier to find?")
     if found is None:
-        st.info(f"This takes shadow models, and none of the {subject(network).title.lower()} are bundled.",
+        st.info("This takes shadow models, and none of this network are at hand.",
                 icon=":material/info:")
         return
     st.markdown(found.finding)
@@ -345,7 +345,7 @@ with summary:
                f"now on {judged.attacks['margin'].unlearned.members:,} training and "
                f"{judged.attacks['margin'].unlearned.others:,} unseen images of what was to be forgotten (LiRA, and "
                "the dots in the picture: 100 and 100 of each class). Retrained reference: "
-               + (f"{judged.seeds} networks, precomputed." if judged.seeds else "none is bundled for this choice."))
+               + (f"{judged.seeds} networks, precomputed." if judged.seeds else "none is at hand for this choice."))
 
 with picture:
     if name not in judged.attacks:

@@ -18,7 +18,6 @@ import pandas as pd
 import pytest
 import torch
 from safetensors.torch import load_file
-from unlearn_core.subjects import bundled, subject
 
 from tests.conftest import REPOSITORY
 from unlearn_core import __main__ as command_line
@@ -29,6 +28,7 @@ from unlearn_core.engine import Choice, choice
 from unlearn_core.methods import METHODS
 from unlearn_core.methods.base import Cost, Diverged, Outcome
 from unlearn_core.run import Row, failure
+from unlearn_core.subjects import bundled, subject
 
 
 def answer(capsys: pytest.CaptureFixture[str], *command: str) -> dict[str, object]:

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from unlearn_core.subjects import bundled
 
 from unlearn_core import assets, comparison
 from unlearn_core.audit.measures import MEASURES, output_measures
@@ -19,6 +18,7 @@ from unlearn_core.methods import METHODS
 from unlearn_core.methods.base import Outcome, Settings
 from unlearn_core.progress import Cancelled, Progress, silent
 from unlearn_core.scenario import Scenario
+from unlearn_core.subjects import bundled
 from unlearn_core.task import Task
 
 FEW = ("ssd", "amnesiac", "retrain", "head_zeroing", "fisher_forgetting")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from unlearn_core.subjects import bundled
 
 from unlearn_core import assets
 from unlearn_core.audit.evidence import ORIGINAL
@@ -13,6 +12,7 @@ from unlearn_core.engine import Engine, choice
 from unlearn_core.judgement import audit
 from unlearn_core.methods import METHODS
 from unlearn_core.progress import silent
+from unlearn_core.subjects import bundled
 
 SEEDS = {"small-resnet": 5, "small-vit": 3}
 ROWS = [row for network in bundled() for row in load(network)]

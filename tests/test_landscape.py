@@ -12,7 +12,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from streamlit.testing.v1 import AppTest
-from unlearn_core.subjects import bundled
 
 from tests.conftest import REPOSITORY
 from unlearn_core import landscape as module
@@ -25,6 +24,7 @@ from unlearn_core.methods import METHODS
 from unlearn_core.methods.selective import ALPHA
 from unlearn_core.pool import Lane
 from unlearn_core.progress import Cancelled, Progress, silent
+from unlearn_core.subjects import bundled
 
 SSD = choice("small-resnet", (0,), "ssd", {})
 NEGGRAD = choice("small-resnet", (0,), "neggrad", {})

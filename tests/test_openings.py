@@ -8,7 +8,6 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 import torch
-from unlearn_core.subjects import bundled
 
 from tests.test_pages import app, choose, settle
 from ui.controls import origin
@@ -20,6 +19,7 @@ from unlearn_core.evaluate import evaluation_set
 from unlearn_core.methods import METHODS
 from unlearn_core.methods.base import Value
 from unlearn_core.openings import Accuracies, Effect
+from unlearn_core.subjects import bundled
 
 REQUESTS = [(network, (label,)) for network in bundled() for label in range(10)]
 HISTORY = {"amnesiac", "partial_amnesiac"}

@@ -15,7 +15,6 @@ from urllib.parse import parse_qsl, urlencode
 
 import pytest
 from streamlit.testing.v1 import AppTest
-from unlearn_core.subjects import bundled
 
 from ui import controls, present, state, verdict, waiting
 from ui.present import Shown, brief
@@ -24,6 +23,7 @@ from unlearn_core.audit.verdict import Level, Verdict
 from unlearn_core.engine import Choice
 from unlearn_core.methods import METHODS
 from unlearn_core.methods.base import NotApplicable
+from unlearn_core.subjects import bundled
 
 EVENTS = 10_000
 SCENES = ("ssd", "lfssd", "assd")  # methods with a pad

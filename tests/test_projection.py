@@ -18,7 +18,6 @@ from scipy.linalg import orthogonal_procrustes
 from scipy.stats import ortho_group
 from sklearn.decomposition import PCA
 from sklearn.manifold import trustworthiness as trustworthiness_of_sklearn
-from unlearn_core.subjects import bundled, subject
 
 from unlearn_core import refit
 from unlearn_core.assets import arrays
@@ -29,6 +28,7 @@ from unlearn_core.packing import pack
 from unlearn_core.progress import Cancelled, silent
 from unlearn_core.projection import FeatureMap, align, fit_linear, nearest, trustworthiness
 from unlearn_core.refit import fit_together
+from unlearn_core.subjects import bundled, subject
 
 Float32 = npt.NDArray[np.float32]
 seeds = st.integers(0, 2**32 - 1)

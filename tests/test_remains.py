@@ -14,7 +14,6 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from streamlit.testing.v1 import AppTest
-from unlearn_core.subjects import bundled
 
 from tests.test_baselines import learnt
 from ui.runtime import engine
@@ -32,6 +31,7 @@ from unlearn_core.figures.remains import Alike, Course, Dot, Row, layer_similari
 from unlearn_core.figures.style import RETRAINED_ON_DARK
 from unlearn_core.figures.style import UNLEARNED as ORANGE
 from unlearn_core.scenario import Scenario
+from unlearn_core.subjects import bundled
 
 Array = npt.NDArray[Any]
 LABELS = np.tile(np.arange(3), 40)

@@ -14,7 +14,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from streamlit.testing.v1 import AppTest
-from unlearn_core.subjects import subject
 
 from tests.conftest import REPOSITORY
 from unlearn_core import assets, comparison, tune
@@ -24,6 +23,7 @@ from unlearn_core.landscape import numeric
 from unlearn_core.pool import Lane
 from unlearn_core.progress import Cancelled, Progress, silent
 from unlearn_core.search import Goal, Search, best_so_far, discard, judge, request, results, run, running, search
+from unlearn_core.subjects import subject
 
 SSD = choice("small-resnet", (0,), "ssd", {})
 PAPER = (("alpha", 0.1, 100.0), ("lambda", 0.1, 5.0))

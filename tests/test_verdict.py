@@ -13,7 +13,6 @@ import numpy.typing as npt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from unlearn_core.subjects import subject
 
 from unlearn_core import judgement
 from unlearn_core.audit.distances import jensen_shannon
@@ -34,6 +33,7 @@ from unlearn_core.engine import Engine, Scene, Settled, choice
 from unlearn_core.evaluate import softmax
 from unlearn_core.progress import silent
 from unlearn_core.scenario import Scenario
+from unlearn_core.subjects import subject
 
 Array = npt.NDArray[Any]
 LABELS = np.tile(np.arange(3), 40)

@@ -50,7 +50,7 @@ def remains(scene: Scene, settled: Settled, audit: Audit | None) -> None:
         summary.markdown(f"#### {probe_alone(found)}")
     summary.caption("Computed now on 1,000 training and 1,000 unseen images; what the original, head zeroing and "
                     f"{seeds} retrained networks hold inside is precomputed." if seeds else
-                    "Computed now. For this choice no retrained networks are bundled (they are for single classes), so "
+                    "Computed now. For this choice no retrained networks are at hand, so "
                     "what a network that never saw the classes would still know is not shown here.")
     if audit is not None and any(check.judged for check in audit.checks):
         with judged:
@@ -239,7 +239,7 @@ def layers(found: Remains, ink: str) -> None:
         with column:
             st.markdown(f"**{title}**")
             if not to_original and not len(forget.retrained):
-                st.info("No retrained networks are bundled for this choice.", icon=":material/info:")
+                st.info("No retrained networks are at hand for this choice.", icon=":material/info:")
                 continue
             st.plotly_chart(layer_similarity(names, parts, ink), key=f"cka {title}", config={"displayModeBar": False},
                             alt=f"CKA {title.lower()} per layer on the forgotten class: " + ", ".join(

@@ -38,7 +38,7 @@ class State:
     """What one visitor has chosen.
 
     Attributes:
-        network: name of a bundled network.
+        network: name of a subject.
         forget: numbers of the classes to forget; may be momentarily invalid while being edited.
         method: name of a method.
         history: settled choices, newest last, for undo.

@@ -60,9 +60,13 @@ def reference(chosen: Choice) -> None:
     """The way to a reference for a request that has none: networks retrained now, kept for everybody."""
     asked = chosen.network, chosen.forget
     if st.session_state.get(REFERENCE) != asked:
+        if chosen.subject.recipe is None:
+            st.caption("How this network was trained is not known, so none can be retrained to compare with.")
+            return
         shipped = comparison.load(chosen.network, (0,))
-        seconds = REFERENCES * float(shipped.entries["retrain"].values("seconds")[0]) if shipped else float("nan")
-        if st.button(f"Retrain {REFERENCES} networks to compare with, about {seconds / 60:.0f} minutes",
+        minutes = REFERENCES * float(shipped.entries["retrain"].values("seconds")[0]) / 60 if shipped else None
+        if st.button(f"Retrain {REFERENCES} networks to compare with"
+                     + ("" if minutes is None else f", about {minutes:.0f} minutes"),
                      icon=":material/model_training:", key="ask.reference",
                      help="Without them nothing can be said. Real progress, can be cancelled, kept for everybody."):
             st.session_state[REFERENCE] = asked
