@@ -13,32 +13,20 @@ from unlearn_core.subjects import subject, subjects
 
 st.set_page_config(page_title="Lacuna", page_icon="assets/logo.svg", layout="wide")
 
-page = st.navigation(
-    {
-        "Forget": [
-            st.Page("pages/playground.py", title="What happens when it forgets?", icon=":material/play_circle:",
-                    default=True),
-            st.Page("pages/layers.py", title="Where does the forgetting happen?", icon=":material/layers:",
-                    url_path="layers"),
-        ],
-        "Judge": [
-            st.Page("pages/compare.py", title="Which method, and at what price?", icon=":material/balance:",
-                    url_path="compare"),
-            st.Page("pages/privacy.py", title="Could an attacker tell?", icon=":material/policy:", url_path="privacy"),
-            st.Page("pages/embeddings.py", title="Did the representation change?", icon=":material/scatter_plot:",
-                    url_path="embeddings"),
-        ],
-        "Tune": [
-            st.Page("pages/landscape.py", title="How do the knobs behave?", icon=":material/landscape:",
-                    url_path="landscape"),
-        ],
-        "Read": [
-            st.Page("pages/methods.py", title="What am I looking at?", icon=":material/menu_book:",
-                    url_path="methods"),
-        ],
-    },
-    position="top",
-)
+# Every page in the order in which one asks: its file, its sign, and its question.
+QUESTIONS = {
+    "See": ("pages/playground.py", ":material/play_circle:", "What happens when it forgets?"),
+    "Where": ("pages/layers.py", ":material/layers:", "Where does the forgetting happen?"),
+    "Which method": ("pages/compare.py", ":material/balance:", "Which method, and at what price?"),
+    "Attacker": ("pages/privacy.py", ":material/policy:", "Could an attacker tell?"),
+    "Inside": ("pages/embeddings.py", ":material/scatter_plot:", "Did the representation change?"),
+    "Knobs": ("pages/landscape.py", ":material/landscape:", "How do the knobs behave?"),
+    "Read": ("pages/methods.py", ":material/menu_book:", "What am I looking at?"),
+}
+
+pages = [st.Page(file, title=name, icon=icon, default=not place, url_path=Path(file).stem if place else "")
+         for place, (name, (file, icon, _)) in enumerate(QUESTIONS.items())]
+page = st.navigation(pages, position="top")
 st.logo("assets/logo.svg", size="large")
 st.html(Path(__file__).parent / "assets" / "app.css")
 arrive(page.title)
@@ -58,5 +46,5 @@ with st.sidebar:
                  key="method", on_change=lambda: setattr(chosen, "method", st.session_state["method"]))
     st.caption(METHODS[chosen.method].about)
 
-st.markdown(f"##### {page.icon} {page.title}")
+st.markdown(f"##### {page.icon} {QUESTIONS[page.title][-1]}")
 page.run()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 import streamlit as st
 
@@ -175,6 +176,20 @@ def details(scene: Scene, settled: Settled, readings: Readings, plain: bool) -> 
     wall(scene, settled)
 
 
+def story(chosen: State) -> None:
+    """What this is about, for who has never heard of it: what the network sees, what is asked of it, and why."""
+    try:
+        wanted = chosen.choice()
+    except ValueError:
+        return
+    named, own = " and ".join(wanted.names), wanted.subject
+    rows = np.flatnonzero(np.isin(own.evaluation.labels, wanted.forget))[:6]
+    with st.container(horizontal=True, vertical_alignment="center", key="story"):
+        pictures.strip(own, rows.tolist(), f"Images of {named}", 44)
+        st.markdown(f"This network was trained to recognise **{own.about}**. It is asked to forget **{named}**, as if "
+                    "it had never seen one. People ask for this when images were theirs, wrong or unsafe. Did it?")
+
+
 @st.fragment
 def playground(chosen: State) -> None:
     """Everything that reacts to a knob."""
@@ -182,6 +197,7 @@ def playground(chosen: State) -> None:
         st.rerun()
     tell_notes(chosen)
     shown = present(chosen)
+    story(chosen)
     presets(chosen)
     headline(shown, chosen)
     whose(shown)

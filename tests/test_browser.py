@@ -35,7 +35,7 @@ def test_a_deep_link_to_every_page_on_a_cold_server(serve: Serve, visitor: Calla
     one = visitor()
     one.page.goto(f"{address}/methods?forget=3")
     one.page.wait_for_selector("text=A network is asked to forget", timeout=60_000)
-    assert one.page.locator('text="Judge"').count() == 1, "the app's own navigation"
+    assert one.page.locator('text="Attacker"').count() == 1, "the app's own navigation"
     one.page.locator("section").get_by_text("Dress").first.wait_for()  # the address was read
     one.open(f"{address}/?alpha=2")
     assert one.page.get_attribute('[data-testid="alpha"]', "aria-valuetext") == "α 2.0"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from html import escape
 
 import streamlit as st
@@ -13,6 +13,13 @@ from unlearn_core.subjects import Subject
 def address(subject: Subject) -> str:
     """Where the evaluation images of a subject are, below the app's own address: a number and `.png` follow."""
     return f"lacuna/image/{subject.name}/{subject.fingerprint}/"
+
+
+def strip(subject: Subject, numbers: Sequence[int], said: str, width: int) -> None:
+    """Some evaluation images in a row, with one description for all."""
+    st.html(f'<div role="img" aria-label="{escape(said)}" style="display:flex;gap:6px">' + "".join(
+        f'<img src="{address(subject)}{number}.png" alt="" width="{width}" height="{width}" style="border-radius:6px">'
+        for number in numbers) + "</div>", width="content")
 
 
 def wall(subject: Subject, captions: Mapping[int, str], width: int) -> None:

@@ -385,7 +385,6 @@ def _save(name: str, arrays: Mapping[str, npt.NDArray[np.generic]]) -> None:
 
 
 ABOUT = {
-    "subjects": "what a bundled network is called, and what its images show",
     "data": "Fashion-MNIST images (N, 28, 28) uint8, labels, positions in the original file",
     "networks": "weights in half precision: the original, or some of the seeds retrained without one class",
     "shadows": "margin of each evaluation image in every shadow model (models, N) and whether the model saw it, or the "
@@ -411,8 +410,8 @@ ABOUT = {
 
 def list_assets() -> None:
     """Write the manifest of everything that is there."""
-    found = {file.relative_to(assets.ROOT).as_posix(): about for folder, about in ABOUT.items()
-             for file in (assets.ROOT / folder).rglob("*.*")}
+    found = {f"{folder}/{file.name}": about for folder, about in ABOUT.items()
+             for file in (assets.ROOT / folder).glob("*.*")}
     assets.write_manifest({"fashion-mnist": FASHION_MNIST}, found)
 
 

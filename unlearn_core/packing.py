@@ -35,4 +35,4 @@ def pack(header: Mapping[str, object], arrays: Mapping[str, npt.NDArray[np.gener
 
 def class_numbers(labels: npt.NDArray[np.generic], classes: int) -> ClassNumbers:
     """Numbers of classes in as few bytes as there are classes for."""
-    return labels.astype(np.uint8 if classes <= 256 else np.uint16)
+    return labels.astype(np.uint8) if classes <= 256 else labels.astype(np.uint16)

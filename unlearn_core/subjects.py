@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache, cached_property, lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -81,7 +82,7 @@ class Subject:
         architecture: as `models.build` knows it.
         classes: their names.
         recipe: how the network was trained; None if that is not known, so that it cannot be retrained.
-        fingerprint: of everything that decides what the subject answers; a part of every key.
+        mark: makes the fingerprint.
         file: the path of a reference of some kind, by its name's end, or None where there is none. See `assets`.
         read: the images.
         model: the weights' file.
@@ -94,11 +95,16 @@ class Subject:
     architecture: str
     classes: tuple[str, ...]
     recipe: Recipe | None
-    fingerprint: str
+    mark: Callable[[], str]
     file: Callable[[str, str], Path | None]
     read: Callable[[], Images]
     model: Callable[[], Path]
     named_layers: Mapping[str, str] = field(default_factory=dict)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Of everything that decides what the subject answers; a part of every key."""
+        return self.mark()
 
     @cached_property
     def images(self) -> Images:
@@ -269,28 +275,26 @@ def _square(triangle: Tensor) -> Tensor:
 
 @cache
 def bundled() -> dict[str, Subject]:
-    """The subjects that come with the project, by name.
-
-    Raises:
-        assets.AssetError: if the manifest or a description is missing or altered.
-    """
-    files = [name.split("/") for name in assets.manifest().files]
-    return {folder: _bundled(folder) for kind, folder, *rest in files if (kind, rest) == ("subjects", [DESCRIPTION])}
+    """The subjects that come with the project, by name."""
+    return {file.parent.name: _bundled(file.parent.name, tomllib.loads(file.read_text("utf-8")))
+            for file in sorted((assets.ROOT / "subjects").glob(f"*/{DESCRIPTION}"))}
 
 
-def _bundled(name: str) -> Subject:
-    said = tomllib.loads(assets.path(f"subjects/{name}/{DESCRIPTION}").read_text("utf-8"))
-    listed, data = assets.manifest().files, said["data"]
-
+def _bundled(name: str, said: dict[str, Any]) -> Subject:
     def file(kind: str, end: str) -> Path | None:
         wanted = f"{kind}/{name}{end}"
-        return assets.path(wanted) if wanted in listed else None
+        return assets.path(wanted) if wanted in assets.manifest().files else None
 
-    sums = [listed[key].sha256 for key in sorted(listed)
-            if key == f"networks/{name}.safetensors" or key.startswith((f"data/{data}-", f"subjects/{name}/"))]
-    return Subject(name, said["title"], said["about"], said["architecture"],
-                   tuple(assets.manifest().data[data].classes), RECIPES[said["architecture"]],
-                   hashlib.sha256(" ".join(sums).encode()).hexdigest()[:16], file, _bundled_images,
+    def fingerprint() -> str:
+        try:
+            sums = [known.sha256 for key, known in sorted(assets.manifest().files.items())
+                    if key == f"networks/{name}.safetensors" or key.startswith(f"data/{said['data']}-")]
+        except assets.AssetError:
+            sums = []  # nothing can be computed, and so nothing kept, without the manifest
+        return hashlib.sha256(repr((said, sums)).encode()).hexdigest()[:16]
+
+    return Subject(name, said["title"], said["about"], said["architecture"], tuple(said["classes"]),
+                   RECIPES[said["architecture"]], fingerprint, file, _bundled_images,
                    lambda: assets.path(f"networks/{name}.safetensors"), said["layers"])
 
 
