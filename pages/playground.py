@@ -12,6 +12,7 @@ from ui.live import live_view
 from ui.present import headline, present, whose
 from ui.runtime import engine
 from ui.state import State, state, tell_notes
+from unlearn_core.assets import AssetError
 from unlearn_core.audit.gauges import KINDS
 from unlearn_core.engine import Scene, Settled
 from unlearn_core.exhibits import Pictures
@@ -180,10 +181,10 @@ def story(chosen: State) -> None:
     """What this is about, for who has never heard of it: what the network sees, what is asked of it, and why."""
     try:
         wanted = chosen.choice()
-    except ValueError:
+        named, own = " and ".join(wanted.names), wanted.subject
+        rows = np.flatnonzero(np.isin(own.evaluation.labels, wanted.forget))[:6]
+    except (AssetError, ValueError):  # told below
         return
-    named, own = " and ".join(wanted.names), wanted.subject
-    rows = np.flatnonzero(np.isin(own.evaluation.labels, wanted.forget))[:6]
     with st.container(horizontal=True, vertical_alignment="center", key="story"):
         pictures.strip(own, rows.tolist(), f"Images of {named}", 44)
         st.markdown(f"This network was trained to recognise **{own.about}**. It is asked to forget **{named}**, as if "
