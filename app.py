@@ -40,7 +40,7 @@ page = st.navigation(
     position="top",
 )
 st.logo("assets/logo.svg", size="large")
-st.html(Path(__file__).parent / "assets" / "app.css")
+st.html(Path(__file__).parent / "assets" / "css" / "app.css")
 arrive(page.title)
 
 chosen = state()

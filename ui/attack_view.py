@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import streamlit as st
 
-from ui.scripts import read
+from ui.scripts import entry, styles
 from ui.state import CLASSES
 from unlearn_core.audit.report import TITLES, AttackName, Report
 from unlearn_core.evaluate import EvaluationSet, Outputs, softmax
@@ -17,8 +17,8 @@ from unlearn_core.figures import style
 _mount = st.components.v2.component(
     "lacuna_attack",
     html='<div class="lacuna-attack"></div>',
-    css=read("attack.css"),
-    js=read("live_maths.js", "canvas.js", "attack.js"),
+    css=styles("attack.css"),
+    js=entry("attack/main.js"),
 )
 
 
