@@ -28,7 +28,7 @@ pages = [st.Page(file, title=name, icon=icon, default=not place, url_path=Path(f
          for place, (name, (file, icon, _)) in enumerate(QUESTIONS.items())]
 page = st.navigation(pages, position="top")
 st.logo("assets/logo.svg", size="large")
-st.html(Path(__file__).parent / "assets" / "app.css")
+st.html(Path(__file__).parent / "assets" / "css" / "app.css")
 arrive(page.title)
 
 chosen = state()

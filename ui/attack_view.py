@@ -9,7 +9,7 @@ import numpy.typing as npt
 import streamlit as st
 
 from ui.pictures import address
-from ui.scripts import read
+from ui.scripts import entry, styles
 from unlearn_core.audit.report import TITLES, AttackName, Report
 from unlearn_core.evaluate import Outputs, softmax
 from unlearn_core.figures import style
@@ -18,8 +18,8 @@ from unlearn_core.subjects import Subject
 _mount = st.components.v2.component(
     "lacuna_attack",
     html='<div class="lacuna-attack"></div>',
-    css=read("attack.css"),
-    js=read("live_maths.js", "canvas.js", "attack.js"),
+    css=styles("attack.css"),
+    js=entry("attack/main.js"),
 )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import streamlit as st
 
 from ui.pictures import address
-from ui.scripts import read
+from ui.scripts import entry, styles
 from unlearn_core.embedding import Embedding, Group
 from unlearn_core.figures import style
 from unlearn_core.subjects import Subject
@@ -15,8 +15,8 @@ from unlearn_core.subjects import Subject
 _mount = st.components.v2.component(
     "lacuna_embedding",
     html='<div class="lacuna-live"></div>',
-    css=read("live.css", "embedding.css"),
-    js=read("live_maths.js", "canvas.js", "embedding.js"),
+    css=styles("live.css", "embedding.css"),
+    js=entry("embedding/main.js"),
 )
 
 

@@ -8,7 +8,7 @@ import streamlit as st
 
 from ui.present import Shown
 from ui.runtime import publish
-from ui.scripts import read
+from ui.scripts import entry, styles
 from ui.state import positions
 from unlearn_core.anatomy import stage_of
 from unlearn_core.figures import style
@@ -18,8 +18,8 @@ from unlearn_core.methods.selective import ALPHA
 _mount = st.components.v2.component(
     "lacuna_layers",
     html='<div class="lacuna-layers"></div>',
-    css=read("layers.css"),
-    js=read("live_maths.js", "canvas.js", "layers.js"),
+    css=styles("layers.css"),
+    js=entry("layers/main.js"),
 )
 
 

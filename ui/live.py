@@ -9,7 +9,7 @@ import streamlit as st
 from ui.pictures import address
 from ui.present import Shown
 from ui.runtime import publish
-from ui.scripts import read
+from ui.scripts import entry, styles
 from ui.state import positions
 from unlearn_core.audit.gauges import KINDS
 from unlearn_core.engine import Scene, Settled
@@ -20,8 +20,8 @@ from unlearn_core.methods.selective import ALPHA, LAMBDA
 _mount = st.components.v2.component(
     "lacuna_live",
     html='<div class="lacuna-live"></div>',
-    css=read("live.css"),
-    js=read("live_maths.js", "canvas.js", "live.js"),
+    css=styles("live.css"),
+    js=entry("live/main.js"),
 )
 
 

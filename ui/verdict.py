@@ -7,7 +7,7 @@ from dataclasses import asdict
 import streamlit as st
 
 from ui.runtime import engine
-from ui.scripts import read
+from ui.scripts import entry, styles
 from ui.waiting import held, hold, ready
 from unlearn_core import comparison
 from unlearn_core.audit.verdict import Level, Verdict
@@ -17,8 +17,8 @@ from unlearn_core.judgement import REFERENCES, Audit, request, request_reference
 AUDIT, REFERENCE = "audit", "reference"
 """Slots of what a verdict waits for: the look inside, and networks that are retrained for it."""
 
-_mount = st.components.v2.component("lacuna_marks", html='<div class="lacuna-marks"></div>', css=read("marks.css"),
-                                    js=read("marks.js"))
+_mount = st.components.v2.component("lacuna_marks", html='<div class="lacuna-marks"></div>', css=styles("marks.css"),
+                                    js=entry("marks.js"))
 
 
 def strip(scene: Scene, settled: Settled, verdict: Verdict, audit: Audit | None, final: bool = False) -> None:
