@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, Route, sync_playwright
 
 REPOSITORY = Path(__file__).parent.parent
 CHROMIUM = shutil.which("chromium")
@@ -83,6 +83,38 @@ def chromium() -> Iterator[Browser]:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         yield browser
         browser.close()
+
+
+Scripted = Callable[..., Page]
+
+
+@pytest.fixture(scope="module")
+def scripted(chromium: Browser) -> Iterator[Scripted]:
+    """Make a blank page on which modules of assets/js/ are loaded, all that they export under one name."""
+    made = []
+
+    def make(name: str, *modules: str) -> Page:
+        page = chromium.new_page()
+        made.append(page)
+        page.route("http://scripts/**", serve_script)
+        page.goto("http://scripts/")
+        page.evaluate("""async ([name, modules]) => {
+          window[name] = Object.assign({}, ...await Promise.all(modules.map((module) => import(`/${module}`))));
+        }""", [name, modules])
+        return page
+
+    yield make
+    for page in made:
+        page.close()
+
+
+def serve_script(route: Route) -> None:
+    """A module of assets/js/, or an empty page at the root."""
+    name = route.request.url.partition("scripts/")[2]
+    if name:
+        route.fulfill(path=REPOSITORY / "assets" / "js" / name, content_type="text/javascript")
+    else:
+        route.fulfill(body="", content_type="text/html")
 
 
 @pytest.fixture(autouse=True)

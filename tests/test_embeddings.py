@@ -13,8 +13,7 @@ from playwright.sync_api import Page
 from streamlit.testing.v1 import AppTest
 
 import ui.remains
-from tests.conftest import REPOSITORY, Visitor
-from ui.scripts import read
+from tests.conftest import REPOSITORY, Scripted, Visitor
 from unlearn_core import embedding
 from unlearn_core.progress import Progress
 from unlearn_core.projection import Float32
@@ -198,12 +197,8 @@ def test_panels_are_linked_a_click_opens_a_card_and_a_lasso_selects(
 
 
 @pytest.mark.browser
-def test_the_lasso_and_the_zoom_agree_with_plain_geometry(visitor: Callable[..., Visitor]) -> None:
-    page = visitor().page
-    page.goto("about:blank")
-    page.evaluate("""async (text) => {
-        window.map = await import(URL.createObjectURL(new Blob([text], { type: "text/javascript" })));
-    }""", read("live_maths.js", "canvas.js", "embedding.js"))
+def test_the_lasso_and_the_zoom_agree_with_plain_geometry(scripted: Scripted) -> None:
+    page = scripted("map", "embedding/geometry.js")
     corner = "[[0, 0], [4, 0], [4, 1], [1, 1], [1, 4], [0, 4]]"  # an L
     inside = page.evaluate(f"[[0.5, 3], [3, 0.5], [2, 2], [-1, 0.5], [5, 0.5]].map((p) => map.within({corner}, ...p))")
     assert inside == [True, True, False, False, False]

@@ -13,9 +13,8 @@ from hypothesis import strategies as st
 from streamlit.testing.v1 import AppTest
 from torch import Tensor
 
-from tests.conftest import REPOSITORY, Visitor
+from tests.conftest import REPOSITORY, Scripted, Visitor
 from ui.runtime import engine
-from ui.scripts import read
 from ui.state import DEFAULT
 from unlearn_core.anatomy import groups, stage_of, units
 from unlearn_core.dampening import dampen, ratios
@@ -282,13 +281,10 @@ def test_alpha_is_dragged_through_the_ratios(address: str, visitor: Callable[...
 
 
 @pytest.mark.browser
-def test_kinds_are_told_apart_by_size(visitor: Callable[..., Visitor]) -> None:
-    view = visitor().page
-    view.goto("about:blank")
-    shares, steps = view.evaluate("""async (text) => {
-      const live = await import(URL.createObjectURL(new Blob([text], { type: "text/javascript" })));
+def test_kinds_are_told_apart_by_size(scripted: Scripted) -> None:
+    shares, steps = scripted("live", "layers/shares.js").evaluate("""() => {
       const layers = [{ kind: "norm", size: 10 }, { kind: "head", size: 5 }, { kind: "norm", size: 30 }];
       return [live.kindShares(layers, [1, 0.2, 0]), [...live.rowSteps([9, 0, 0, 1, 4, 0, 0, 0, 7, 7], 0, 10, 2)]];
-    }""", read("live_maths.js", "canvas.js", "layers.js"))
+    }""")
     assert shares == [["norm", 0.25], ["head", 0.2]]
     assert steps == [1, 0.5, 1, 0, 1], "square roots of 9, 1, 4, 0, 14 over 4, the most within, at most 1"

@@ -1,18 +1,17 @@
-"""The live lane's maths (assets/live_maths.js), run in a browser and compared with numpy."""
+"""The live lane's maths (assets/js/), run in a browser and compared with numpy."""
 
 from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pytest
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Page
 
-from ui.scripts import read
+from tests.conftest import Scripted
 
 pytestmark = pytest.mark.browser
 
@@ -22,8 +21,7 @@ LAMBDAS = np.geomspace(0.1, 10, 5)
 Floats = npt.NDArray[np.floating[Any]]
 
 # Kept on the page, so that a test is one expression of JavaScript.
-HELPERS = """async (text) => {
-  window.live = await import(URL.createObjectURL(new Blob([text], { type: "text/javascript" })));
+HELPERS = """() => {
   window.blob = (base64) => live.unpack(Uint8Array.from(atob(base64), (c) => c.charCodeAt(0)).buffer);
   window.landscape = ({ alphas, lambdas, chunks }) =>
     chunks.map(blob).reduce((held, chunk) => live.addPoints(held, chunk), live.emptyLandscape(alphas, lambdas));
@@ -31,13 +29,12 @@ HELPERS = """async (text) => {
 
 
 @pytest.fixture(scope="module")
-def page(chromium: Browser) -> Iterator[Page]:
-    """A blank page that has loaded live.js."""
-    page = chromium.new_page()
-    page.goto("about:blank")
-    page.evaluate(HELPERS, read("live_maths.js", "canvas.js", "live.js"))
-    yield page
-    page.close()
+def page(scripted: Scripted) -> Page:
+    """A blank page that has loaded the live view."""
+    page = scripted("live", "wire.js", "maths.js", "live/landscape.js", "live/change.js", "live/point.js",
+                    "live/main.js")
+    page.evaluate(HELPERS)
+    return page
 
 
 def pack(header: dict[str, Any], arrays: dict[str, npt.NDArray[Any]]) -> str:
@@ -81,7 +78,7 @@ def fitted(layers: list[Floats]) -> tuple[float, float]:
 
 
 def answers(page: Any, blob: str, points: list[tuple[float, float]]) -> tuple[Floats, Floats]:
-    """Selected share and mean multiplier, each (points, layers), as live.js computes them."""
+    """Selected share and mean multiplier, each (points, layers), as the browser computes them."""
     found = page.evaluate(
         """([base64, points]) => {
           const sums = live.suffixSums(blob(base64));

@@ -12,12 +12,11 @@ from functools import cache
 import numpy as np
 import pytest
 import streamlit as st
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import expect
 from streamlit.testing.v1 import AppTest
 
-from tests.conftest import REPOSITORY, Visitor
+from tests.conftest import REPOSITORY, Scripted, Visitor
 from ui.runtime import engine
-from ui.scripts import read
 from unlearn_core.audit.distinguish import Placement
 from unlearn_core.audit.membership import STATISTICS
 from unlearn_core.audit.report import TITLES, Report, report, standing
@@ -308,17 +307,10 @@ def test_the_ink_is_light_on_a_dark_page(monkeypatch: pytest.MonkeyPatch) -> Non
 
 # ------------------------------------------------------------------------------------------------- in a browser
 
-ATTACK = """async (text) => {
-  window.attack = await import(URL.createObjectURL(new Blob([text], { type: "text/javascript" })));
-}"""
-
-
 @pytest.mark.browser
-def test_the_attackers_maths_in_the_browser_is_that_of_the_package(chromium: Browser) -> None:
+def test_the_attackers_maths_in_the_browser_is_that_of_the_package(scripted: Scripted) -> None:
     rng = np.random.default_rng(0)
-    tab = chromium.new_page()
-    tab.goto("about:blank")
-    tab.evaluate(ATTACK, read("live_maths.js", "canvas.js", "attack.js"))
+    tab = scripted("attack", "attack/errors.js")
     for shift, digits in ((1.0, 6), (0.5, 0), (-9.0, 3)):  # ties; worse than guessing
         members, others = np.round(rng.normal(shift, 1, 37), digits), np.round(rng.normal(0, 1, 120), digits)
         curve = roc(members, others)
@@ -343,7 +335,6 @@ def test_the_attackers_maths_in_the_browser_is_that_of_the_package(chromium: Bro
         assert (np.array(found["stack"]["bin"]) + 0.5) * 6 / BINS - 3 == pytest.approx(height)
         t = thresholds[9]
         assert found["sides"] == [(members >= t).sum(), (others < t).sum(), (members < t).sum(), (others >= t).sum()]
-    tab.close()
 
 
 @pytest.mark.browser
