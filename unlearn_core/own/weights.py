@@ -122,7 +122,7 @@ def _is_float(kind: object) -> bool:
 
 
 def loaded(file: Path, architecture: str, wanted: Shape, classes: int) -> nn.Module:
-    """The network with a file's weights, which `unfit` found no fault with, tried on two images.
+    """The network with a file's weights, which `unfit` found no fault with, tried on two images of noise.
 
     Raises:
         ValueError: if the weights cannot be read, or make no network; the message is a sentence.
@@ -138,7 +138,8 @@ def loaded(file: Path, architecture: str, wanted: Shape, classes: int) -> nn.Mod
     try:
         model.load_state_dict(weights)
         with torch.no_grad():
-            answer = model.eval()(torch.zeros(2, wanted.channels, wanted.size, wanted.size))
+            tried = torch.randn(2, wanted.channels, wanted.size, wanted.size, generator=torch.Generator())
+            answer = model.eval()(tried)
     except Exception as error:  # whatever a network makes of weights that do not suit it
         raise ValueError(f"{file.name}: the network does not run: {reason(error)}.") from error
     if not bool(answer.isfinite().all()):
