@@ -3,6 +3,10 @@ PYTHON ?= python3
 BIN := .venv/bin
 HOST ?= localhost
 PORT ?= 8501
+# A folder of subjects of your own (docs/your-own.md): make run SUBJECTS=folder
+ifdef SUBJECTS
+export LACUNA_SUBJECTS := $(abspath $(SUBJECTS))
+endif
 # Idle OpenMP threads otherwise spin and take the processor from the other sessions.
 export OMP_WAIT_POLICY = passive
 

@@ -1,8 +1,10 @@
-"""The command line: `python -m unlearn_core list | run | audit | sweep`, over the declarations the app is made from.
+"""The command line, over the declarations the app is made from:
+`python -m unlearn_core list | run | audit | sweep | check | prepare`.
 
-Exit codes: 0 all went well; 1 a run failed, or the method cannot serve the request; 2 bad input, or something is
-missing that a sentence names; 130 interrupted. Results go to standard output, everything else to standard error. When
-nobody reads them any more, as in `... | head`, a sweep goes on for the sake of its folder; the other commands end.
+Exit codes: 0 all went well; 1 a run failed, the method cannot serve the request, or a checked folder has faults; 2 bad
+input, or something is missing that a sentence names; 130 interrupted. Results go to standard output, everything else to
+standard error. When nobody reads them any more, as in `... | head`, a sweep goes on for the sake of its folder; the
+other commands end.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ from typing import TextIO
 import numpy as np
 from tqdm import tqdm
 
-from unlearn_core import openings
+from unlearn_core import openings, own
 from unlearn_core.assets import AssetError
 from unlearn_core.audit.evidence import ORIGINAL
 from unlearn_core.audit.gauges import KINDS
@@ -90,6 +92,12 @@ def _parser() -> argparse.ArgumentParser:
         one.add_argument("--quiet", action="store_true", help="no progress bar")
         if name == "run":
             one.add_argument("--save", type=Path, metavar="FILE", help="write the new weights as safetensors")
+    for name, function, about in (
+            ("check", check_folder, "say everything that is wrong with a subject of your own"),
+            ("prepare", prepare_folder, "make a subject of your own ready; start again to resume")):
+        mine = command(name, function, about)
+        mine.add_argument("folder", type=Path, help="with a subject.toml (see docs/your-own.md)")
+        mine.add_argument("--quiet", action="store_true", help="no progress bar")
     many = command("sweep", sweep_many, "run every combination, here or on a Dask cluster; start again to resume")
     many.add_argument("--methods", nargs="+", required=True, metavar="METHOD", help="names, or: all")
     many.add_argument("--networks", nargs="+", default=["small-resnet"], metavar="NETWORK")
@@ -322,6 +330,31 @@ def _conclude(arguments: argparse.Namespace, tally: Tally) -> None:
         for reason, number in found["error"][found["status"] == "failed"].value_counts()[:5].items():
             _say(f"Failed {number:,} times: {reason}", sys.stderr)
         _say("The same command tries the failed runs again.", sys.stderr)
+
+
+def check_folder(arguments: argparse.Namespace) -> int:
+    """Everything that is wrong with a subject of one's own, a sentence a fault."""
+    with _bar(arguments) as progress:
+        faults = own.check(arguments.folder, progress)
+    if arguments.json:
+        _print_json({"faults": faults})
+    else:
+        print("\n".join(faults) or "Nothing is wrong; it can be prepared.")
+    return 1 if faults else 0
+
+
+def prepare_folder(arguments: argparse.Namespace) -> int:
+    """Decode the pictures of a subject of one's own and train its network, after saying how long that takes."""
+    expected = own.estimate(arguments.folder)
+    if not (arguments.json or arguments.quiet):
+        _say(str(expected), sys.stderr)
+    with _bar(arguments) as progress:
+        accuracy = own.prepare(arguments.folder, progress, expected)
+    if arguments.json:
+        _print_json({"pictures": expected.pictures, "accuracy": accuracy})
+    else:
+        print(f"Ready: the network names {accuracy:.1%} of the test pictures rightly.")
+    return 0
 
 
 # -- what is said ---------------------------------------------------------------------------------------------

@@ -178,7 +178,9 @@ def seeded(generator: torch.Generator) -> Iterator[None]:
     Initial weights and dropout do. One thread at a time: what is done inside should be brief.
     """
     with _global_generator, torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(int(torch.randint(2**31, (1,), generator=generator)))
+        # Said to be there: the network may be built on the meta device.
+        seed = torch.randint(2**31, (1,), generator=generator, device=generator.device)
+        torch.default_generator.manual_seed(int(seed))
         yield
 
 
