@@ -101,12 +101,12 @@ def fit(model: nn.Module, images: ImageSet, recipe: Recipe, generator: torch.Gen
     schedule = one_cycle(optimiser, recipe.peak_lr, steps)
     drops = any(getattr(module, "p", 0) or getattr(module, "dropout", 0) for module in model.modules())
     losses = []
-    model.train()
+    models.in_training(model)
     for epoch in range(recipe.epochs):
         order = torch.randperm(len(images), generator=generator)
         for i in range(steps_per_epoch):
             chosen = order[i * recipe.batch_size : (i + 1) * recipe.batch_size]
-            inputs = augment(images.pixels(chosen), recipe.shift, generator)
+            inputs = models.as_taken(model, augment(images.pixels(chosen), recipe.shift, generator))
             with models.seeded(generator) if drops else nullcontext(), torch.autocast("cpu", torch.bfloat16):
                 logits = model(inputs).float()
                 loss = F.cross_entropy(logits, images.labels[chosen])
