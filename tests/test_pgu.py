@@ -564,7 +564,8 @@ def test_needs_a_layer_whose_weights_may_change() -> None:
         def forward(self, x: Tensor) -> Tensor:
             return x.mean(2)
 
-    none = Task(nn.Sequential(nn.Flatten(), nn.BatchNorm1d(784), nn.Unflatten(1, (4, -1)), Mean()), image_set(1, 28), Scenario((1,)))
+    norm = nn.Sequential(nn.Flatten(), nn.BatchNorm1d(784), nn.Unflatten(1, (4, -1)), Mean())
+    none = Task(norm, image_set(1, 28), Scenario((1,)))
 
     class Idle(nn.Module):
         def __init__(self) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Literal, Protocol
 
 import torch
@@ -100,20 +99,16 @@ class Task:
 
     @property
     def example(self) -> Tensor:
-        """Two images of noise as the network takes them, for what must be tried on it: no method reads an image more."""
+        """Two images of noise as the network takes them, to try things on: no method reads an image more."""
         noise = torch.randn(2, *self.train.images.shape[1:], generator=torch.Generator().manual_seed(0))
         return as_taken(self.model, noise)
 
     def check(self) -> None:
-        """Refuse a network that does not fit the images, once; see `models.check`.
+        """Refuse a network that does not fit the images; see `models.check`.
 
         Raises:
             ValueError: as `models.check`.
         """
-        _ = self._checked
-
-    @cached_property
-    def _checked(self) -> None:
         check(self.model, self.example, len(self.train.classes))
 
     def importance(self, wanted: Measurement, progress: Progress) -> Importance:
