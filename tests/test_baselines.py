@@ -375,7 +375,7 @@ def test_head_zeroing_names_its_obstacles() -> None:
         return str(caught.value)
 
     assert "cannot forget single images." in refused(replace(task, scenario=forget_samples([3], 60)))
-    assert "no linear layer" in refused(replace(task, model=nn.Conv2d(1, 4, 28)))
+    assert "no linear layer" in refused(replace(task, model=nn.Sequential(nn.Conv2d(1, 4, 28), nn.Flatten())))
     assert "has no bias" in refused(replace(task, model=nn.Sequential(nn.Flatten(), nn.Linear(784, 4, bias=False))))
     task.model.head.bias.requires_grad_(False)
     assert "is frozen" in refused(task)
@@ -411,8 +411,10 @@ def test_random_labels_reach_every_allowed_class_and_no_forgotten_one() -> None:
 
 def test_no_wrong_label_with_one_output() -> None:
     task = task_of()
+    one_class = replace(task.train, labels=torch.zeros(len(task.train)).long(), classes=("only",))
     with pytest.raises(NotApplicable, match=r"single output.*\.$"):
-        run("random_labels", replace(task, model=nn.Sequential(nn.Flatten(), nn.Linear(784, 1))))
+        run("random_labels", replace(task, model=nn.Sequential(nn.Flatten(), nn.Linear(784, 1)), train=one_class,
+                                     scenario=forget_samples([0], 60)))
 
 
 def test_neggrad_plus_without_weight_hardly_forgets_and_the_weight_decides() -> None:

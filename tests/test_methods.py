@@ -57,6 +57,14 @@ class Vectors:
     def __len__(self) -> int:
         return len(self.x)
 
+    @property
+    def images(self) -> Tensor:
+        return self.x
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return tuple(f"class {i}" for i in range(int(self.labels.max()) + 1))
+
     def pixels(self, index: Tensor) -> Tensor:
         return self.x[index]
 

@@ -50,7 +50,7 @@ def test_outputs_are_raw_logits() -> None:
 def test_torchvision_networks_by_name() -> None:
     model = make("resnet18", 3, 5, 32).eval()
     assert model(torch.randn(2, 3, 32, 32)).shape == (2, 5)
-    assert head(model) is model.fc
+    assert head(model, torch.randn(2, 3, 32, 32)) is model.fc
 
 
 @pytest.mark.parametrize("name", ["resnet19", "", "SmallResNet", "fasterrcnn_resnet50_fpn", "r3d_18"])
@@ -88,6 +88,6 @@ def test_a_generator_gives_a_new_network_each_time() -> None:
 
 
 def test_head_needs_a_linear_layer() -> None:
-    assert head(nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 4))).out_features == 4
+    assert head(nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 4)), torch.randn(2, 2)).out_features == 4
     with pytest.raises(ValueError, match="linear head expected, found no linear layer"):
-        head(nn.Conv2d(1, 1, 1))
+        head(nn.Sequential(nn.Conv2d(1, 1, 1), nn.Flatten()), torch.randn(2, 1, 1, 1))

@@ -559,7 +559,13 @@ def test_needs_a_layer_whose_weights_may_change() -> None:
     for module in frozen.model.modules():
         if isinstance(module, nn.Conv2d | nn.Linear):
             module.weight.requires_grad_(False)
-    none = Task(nn.Sequential(nn.Flatten(), nn.BatchNorm1d(784)), image_set(1, 28), Scenario((1,)))
+
+    class Mean(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return x.mean(2)
+
+    norm = nn.Sequential(nn.Flatten(), nn.BatchNorm1d(784), nn.Unflatten(1, (4, -1)), Mean())
+    none = Task(norm, image_set(1, 28), Scenario((1,)))
 
     class Idle(nn.Module):
         def __init__(self) -> None:
@@ -568,7 +574,7 @@ def test_needs_a_layer_whose_weights_may_change() -> None:
             self.scale = nn.Parameter(torch.ones(784))
 
         def forward(self, x: Tensor) -> Tensor:
-            return x.flatten(1) * self.scale
+            return (x.flatten(1) * self.scale).unflatten(1, (4, -1)).mean(2)
 
     for task in (frozen, none, replace(none, model=Idle())):
         with pytest.raises(NotApplicable, match=r"^PGU needs a convolution or linear layer whose weights may change; "):

@@ -11,6 +11,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 import torch
+from PIL import Image
 from torch import Tensor
 
 from unlearn_core import assets
@@ -26,7 +27,7 @@ class ImageSet:
     Attributes:
         name: the set's name, as in ``fashion-mnist``.
         images: (N, C, H, W) uint8.
-        labels: (N,) int64, indices into ``classes``.
+        labels: (N,) int64, indices into ``classes``; given as any kind of whole number.
         classes: one name per class.
         mean: per-channel mean of the training images, in [0, 1].
         std: per-channel standard deviation of the training images, in [0, 1].
@@ -43,6 +44,9 @@ class ImageSet:
         if self.images.dtype != torch.uint8 or self.images.dim() != 4:
             raise ValueError(f"images: uint8 of shape (N, C, H, W) expected, got {self.images.dtype} "
                              f"of shape {tuple(self.images.shape)}")
+        if self.labels.is_floating_point() or self.labels.is_complex() or self.labels.dtype == torch.bool:
+            raise ValueError(f"labels: whole numbers expected, got {self.labels.dtype}")
+        object.__setattr__(self, "labels", self.labels.long())  # losses take no other kind of whole number
         if self.labels.shape != self.images.shape[:1]:
             raise ValueError(f"labels: {len(self.images)} expected, one per image, got {len(self.labels)}")
         if len(self.labels) and not 0 <= int(self.labels.min()) <= int(self.labels.max()) < len(self.classes):
@@ -60,6 +64,28 @@ class ImageSet:
     def subset(self, index: Tensor) -> ImageSet:
         """The image set that holds only the images at `index`."""
         return ImageSet(self.name, self.images[index], self.labels[index], self.classes, self.mean, self.std)
+
+    def in_terms_of(self, train: ImageSet) -> ImageSet:
+        """The same images as a network trained on `train` must see them: its numbers of classes, mean and deviation.
+
+        Classes are matched by name; the two sets may know different ones, in any order.
+
+        Raises:
+            ValueError: if an image is of a class that the training set does not know, or a name stands for two classes.
+        """
+        labels = self.labels
+        if self.classes != train.classes:
+            used = [self.classes[label] for label in torch.unique(labels).tolist()]
+            if unknown := [name for name in used if train.classes.count(name) != 1 or self.classes.count(name) != 1]:
+                raise ValueError(f"classes: those of the training set expected ({_some(train.classes)}), each name "
+                                 f"once, got images of {_some(unknown)}")
+            number = {name: i for i, name in enumerate(train.classes)}
+            labels = torch.tensor([number.get(name, -1) for name in self.classes])[labels]
+        return ImageSet(self.name, self.images, labels, train.classes, train.mean, train.std)
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
 
 
 def fashion_mnist(split: Split) -> ImageSet:
@@ -100,10 +126,12 @@ def first_of_each(labels: Tensor, most: int) -> Tensor:
     return torch.cat(list(members)).sort().values
 
 
-def torchvision_set(name: str, root: str | Path, split: Split, *, download: bool = False) -> ImageSet:
+def torchvision_set(name: str, root: str | Path, split: Split, *, download: bool = False,
+                    train: ImageSet | None = None) -> ImageSet:
     """Any image data set of torchvision, by its class name, through torchvision's own loader.
 
-    The download, where asked for, shows torchvision's own progress bar. All images must have one size.
+    The download, where asked for, shows torchvision's own progress bar. All images must have one size. Other parts
+    than the training images come in their terms: with their numbers of classes, their mean and their deviation.
 
     Args:
         name: a class of ``torchvision.datasets``, such as ``CIFAR10``, ``SVHN`` or ``ImageFolder``.
@@ -112,10 +140,18 @@ def torchvision_set(name: str, root: str | Path, split: Split, *, download: bool
             folder of that name in the root of an ``ImageFolder``. Of sets without parts, every fifth image
             of each class is a test image.
         download: whether torchvision may fetch what is missing.
+        train: the training images, where they are at hand; otherwise they are read too.
 
     Raises:
-        ValueError: if there is no such data set, its files are missing, or its images differ in size.
+        ValueError: if there is no such data set, its files are missing, its images differ in size or cannot be shown
+            with 8 bits, or as `ImageSet.in_terms_of`.
     """
+    found = _read(name, root, split, download)
+    return found if split == "train" else found.in_terms_of(train or _read(name, root, "train", download))
+
+
+def _read(name: str, root: str | Path, split: Split, download: bool) -> ImageSet:
+    """One part of a set, in its own terms."""
     import inspect
 
     import torchvision
@@ -135,6 +171,8 @@ def torchvision_set(name: str, root: str | Path, split: Split, *, download: bool
         folder = folder / split
     else:
         divided = False
+    if "loader" in accepted:
+        arguments["loader"] = _open
     if "download" in accepted:
         arguments["download"] = download
     try:
@@ -155,8 +193,30 @@ def torchvision_set(name: str, root: str | Path, split: Split, *, download: bool
                     tuple(scaled.mean(1).tolist()), tuple(scaled.std(1).clamp(min=1e-6).tolist()))
 
 
+def _open(path: str) -> Image.Image:
+    """A picture of any mode in three colours; torchvision's own loader would turn 16-bit pictures white."""
+    with Image.open(path) as image:
+        return _eight_bit(image).convert("RGB")
+
+
+def _eight_bit(image: Image.Image) -> Image.Image:
+    """A grey or RGB picture with 8 bits per channel; transparency is dropped."""
+    if image.mode in ("L", "RGB"):
+        return image
+    if image.mode.startswith("I"):  # 16 bits, which PNG files with that many have in either of PIL's modes
+        deep = np.asarray(image)
+        if int(deep.min()) < 0 or int(deep.max()) > 65535:
+            raise ValueError(f"pictures of 8 or 16 bits expected, got values from {deep.min()} to {deep.max()}")
+        return Image.fromarray((deep / 257).round().astype(np.uint8))
+    if image.mode == "F":
+        raise ValueError("pictures of 8 or 16 bits expected, got one of floating-point numbers")
+    return image.convert("L" if image.mode in ("1", "LA", "La") else "RGB")
+
+
 def _channels_first(image: object) -> npt.NDArray[np.uint8]:
-    pixels: npt.NDArray[np.uint8] = np.asarray(image)
+    pixels: npt.NDArray[np.uint8] = np.asarray(_eight_bit(image) if isinstance(image, Image.Image) else image)
+    if pixels.dtype != np.uint8:
+        raise ValueError(f"pictures of 8 bits expected, got {pixels.dtype}")
     return pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
 
 

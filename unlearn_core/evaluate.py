@@ -11,10 +11,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 
 from unlearn_core.data import ImageSet, first_of_each
-from unlearn_core.models import head, private_copy
+from unlearn_core.models import as_taken, check_logits, last_layer, private_copy, watched
+from unlearn_core.substitute import called_with
 
 # On two cores, batches of 250 evaluate several times faster than one of 1,000: they stay in the cache.
 _BATCH = 250
@@ -44,7 +44,13 @@ class EvaluationSet:
 
 
 def evaluation_set(train: ImageSet, test: ImageSet, per_class: int = 100) -> EvaluationSet:
-    """The first images of each class, `per_class` or as many as there are, of the training and of the test set."""
+    """The first images of each class, `per_class` or as many as there are, of the training and of the test set, whose
+    classes meet by name.
+
+    Raises:
+        ValueError: if the training set lacks a class of a test image.
+    """
+    test = test.in_terms_of(train)
     rows = [first_of_each(part.labels, per_class) for part in (train, test)]
     return EvaluationSet(
         ImageSet(train.name, torch.cat([train.images[rows[0]], test.images[rows[1]]]),
@@ -123,7 +129,7 @@ def leading(model: nn.Module, pixels: Tensor) -> Leading:
     for name, parts in kept.items():
         private.get_submodule(name).register_forward_hook(keep(parts))
     with torch.no_grad():
-        for part in torch.split(pixels, _BATCH):
+        for part in torch.split(as_taken(private, pixels), _BATCH):
             private(part)
     return kept
 
@@ -151,19 +157,22 @@ def outputs(model: nn.Module, pixels: Tensor, parameters: Mapping[str, Tensor] |
             weights do not run again. The result is the same, bit by bit.
 
     Raises:
-        ValueError: if an output is not finite, or the network has no linear head.
+        ValueError: if an output is not finite or no logit, or the network has no linear head.
     """
     features: list[Tensor] = []
     private = private_copy(model).eval()
+    pixels = as_taken(private, pixels)
     same = list(takewhile(lambda name: not any(p.startswith(f"{name}.") for p in parameters or ()), known or ()))
     for name in same:
         parent, _, child = name.rpartition(".")
         stands_in = _Recall(known[name]) if known and name == same[-1] else nn.Identity()
         private.get_submodule(parent).add_module(child, stands_in)
-    head(private).register_forward_pre_hook(lambda _, inputs: features.append(inputs[0].detach()))
+    calls, logits = watched(private), []
     with torch.no_grad():
-        logits = torch.cat([functional_call(private, dict(parameters or {}), (part,))
-                            for part in torch.split(pixels, _BATCH)])
-    if not bool(logits.isfinite().all()):
-        raise ValueError("model: finite outputs expected, got NaN or infinity; the weights are damaged")
-    return Outputs(logits.float().numpy(), torch.cat(features).float().numpy())
+        for part in torch.split(pixels, _BATCH):
+            calls.clear()
+            logits.append(check_logits(called_with(private, parameters or {}, part), len(part)))
+            if not bool(logits[-1].isfinite().all()):
+                raise ValueError("model: finite outputs expected, got NaN or infinity; the weights are damaged")
+            features.append(last_layer(calls, logits[-1])[1])
+    return Outputs(torch.cat(logits).float().numpy(), torch.cat(features).float().numpy())

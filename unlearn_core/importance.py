@@ -31,6 +31,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from unlearn_core.progress import Progress, silent
+from unlearn_core.substitute import called_with
 
 __all__ = [
     "Batch",
@@ -464,7 +465,7 @@ class _PerSample:
 
     def _vectorised(self, images: Tensor, labels: Tensor, wanted: dict[str, nn.Parameter]) -> Importance:
         def loss_of_one(parameters: dict[str, Tensor], image: Tensor, label: Tensor) -> Tensor:
-            logits = torch.func.functional_call(self.model, parameters, (image[None],))
+            logits = called_with(self.model, parameters, image[None])
             return self.estimator.losses(logits, label[None]).sum()
 
         gradients_of = torch.func.vmap(torch.func.grad(loss_of_one), in_dims=(None, 0, 0))
@@ -579,14 +580,21 @@ def _checked_losses(output: Any, images: Tensor, labels: Tensor, estimator: Esti
     return losses
 
 
-def _looks_normalised(output: Tensor) -> bool:
+def probabilities(output: Tensor) -> bool:
+    """Whether all rows, of shape (N, K), look like the result of a softmax: not negative, with a sum of 1."""
     if output.shape[1] < 2:  # a single logit is not a distribution
         return False
-    tolerance = 1e-4 if output.dtype in (torch.float32, torch.float64) else 2e-2
     rows = _upcast(output)
-    probabilities = ((rows >= 0) & (rows <= 1)).all() and ((rows.sum(1) - 1).abs() < tolerance).all()
-    log_probabilities = (rows.logsumexp(1).abs() < tolerance).all()
-    return bool(probabilities) or bool(log_probabilities)
+    return bool((rows >= 0).all()) and bool(((rows.sum(1) - 1).abs() < _tolerance(output)).all())
+
+
+def _looks_normalised(output: Tensor) -> bool:
+    logs = output.shape[1] > 1 and bool((_upcast(output).logsumexp(1).abs() < _tolerance(output)).all())
+    return logs or probabilities(output)
+
+
+def _tolerance(output: Tensor) -> float:
+    return 1e-4 if output.dtype in (torch.float32, torch.float64) else 2e-2
 
 
 def _checked_sums(sums: Importance) -> Importance:

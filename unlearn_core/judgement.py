@@ -264,7 +264,8 @@ def _yardstick(engine: Engine, network: str, scenario: Scenario, progress: Progr
 
 def _shut(model: nn.Module, train: ImageSet, scenario: Scenario, logits: Float32) -> Float32:
     """The outputs of head zeroing, which differ from the original's in constants."""
-    name = next(name for name, module in model.named_modules() if module is head(model))
+    last = head(model, train.pixels(slice(2)))
+    name = next(name for name, module in model.named_modules() if module is last)
     result, forget = logits.copy(), list(scenario.forget_classes)
     result[:, forget] = remains.zeroed_head(model, train, scenario)[f"{name}.bias"].detach().numpy()[forget]
     return result

@@ -5,13 +5,14 @@ from __future__ import annotations
 import copy
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from unlearn_core.importance import Magnitude, per_sample_rule
+from unlearn_core.importance import Magnitude, per_sample_rule, probabilities
 
 
 class ResidualBlock(nn.Module):
@@ -160,7 +161,9 @@ def build(name: str, *, channels: int, classes: int, size: int, generator: torch
             raise ValueError(f"name: one of {', '.join(SMALL)} or torchvision's classifiers expected, got {name!r}")
         if channels != 3:
             raise ValueError(f"channels: torchvision's networks take 3, got {channels}")
-        sized = {"image_size": size} if name.startswith("vit") else {}
+        sized: dict[str, object] = {"image_size": size} if name.startswith("vit") else {}
+        if name in ("googlenet", "inception_v3"):
+            sized["aux_logits"] = False  # in training mode they would give their further outputs along with the logits
         try:
             network: nn.Module = torchvision.models.get_model(name, weights=None, num_classes=classes, **sized)
         except AssertionError as error:
@@ -185,7 +188,7 @@ def seeded(generator: torch.Generator) -> Iterator[None]:
 
 
 def fresh(model: nn.Module, generator: torch.Generator) -> nn.Module:
-    """The same architecture with new initial weights: no module keeps what it has learnt, except frozen weights.
+    """The same architecture with new initial weights: no module keeps what it has learnt, except frozen ones.
 
     Every module draws its weights as PyTorch does by default. For the networks of `SMALL` these are the very
     weights that `build` makes with the same generator.
@@ -200,12 +203,43 @@ def fresh(model: nn.Module, generator: torch.Generator) -> nn.Module:
     if stale := cannot_renew(model):
         raise ValueError(f"model: weights that their modules can draw anew expected, got {', '.join(stale)}")
     new = copy.deepcopy(model)
+    kept = dict(model.named_buffers()).keys() & {
+        f"{name}.{buffer}" for name in frozen(model) for buffer, _ in model.get_submodule(name).named_buffers()}
     with seeded(generator), torch.no_grad():
         new.apply(_renew)  # children before parents, as when they are built
         for value, before in zip(new.parameters(), model.parameters(), strict=True):
             if not before.requires_grad:
                 value.copy_(before)
+        for name in kept:
+            new.get_buffer(name).copy_(model.get_buffer(name))
     return new
+
+
+def frozen(model: nn.Module) -> list[str]:
+    """Names of the modules that must stay as they are: nothing in them can be trained.
+
+    A module without weights, such as a dropout or a batch norm without scale, goes with the module around it.
+    """
+    found: list[str] = []
+
+    def visit(module: nn.Module, prefix: str, around: bool) -> None:
+        own = list(module.parameters())
+        fixed = not any(value.requires_grad for value in own) if own else around
+        if fixed and prefix:
+            found.append(prefix)
+        for name, child in module.named_children():
+            visit(child, f"{prefix}.{name}".lstrip("."), fixed)
+
+    visit(model, "", False)
+    return found
+
+
+def in_training(model: nn.Module) -> nn.Module:
+    """The network itself, in training mode; frozen modules stay in evaluation mode, and with them their statistics."""
+    model.train()
+    for name in frozen(model):
+        model.get_submodule(name).eval()
+    return model
 
 
 def cannot_renew(model: nn.Module) -> list[str]:
@@ -225,16 +259,124 @@ def _reset(module: nn.Module) -> Callable[[], None] | None:
     return found
 
 
-def head(model: nn.Module) -> nn.Linear:
-    """The last linear layer: its input is the feature space, its rows are the classes.
+def head(model: nn.Module, images: Tensor | None = None) -> nn.Linear:
+    """The linear layer that gives the logits: its input is the feature space, its rows are the classes.
+
+    Args:
+        model: left as it is.
+        images: (N, ...) as the network takes them; two are enough, and only two are looked at. The networks of this
+            project need none.
 
     Raises:
-        ValueError: if the network has no linear layer.
+        ValueError: if no linear layer gives the logits.
     """
-    linear = [module for module in model.modules() if isinstance(module, nn.Linear)]
-    if not linear:
-        raise ValueError("model: a network with a linear head expected, found no linear layer")
-    return linear[-1]
+    if images is None:
+        if isinstance(model, SmallResNet | SmallViT):
+            return model.head
+        raise ValueError("images: two expected, to see which layer gives the logits; only this project's own networks "
+                         "need none")
+    private = private_copy(model).eval()
+    calls = watched(private)
+    with torch.no_grad():
+        logits = private(as_taken(private, images[:2]))
+    found, _ = last_layer(calls, logits)
+    return next(module for (_, module), (_, own) in zip(model.named_modules(), private.named_modules(), strict=True)
+                if own is found and isinstance(module, nn.Linear))
+
+
+Calls = list[tuple[nn.Linear, Tensor, Tensor]]
+"""Linear layers with one input and the output each gave for it, in the order in which they ran."""
+
+
+def watched(model: nn.Module) -> Calls:
+    """A list that fills up with the calls of all linear layers; empty it before each batch. It leaves hooks behind."""
+    calls: Calls = []
+
+    def record(layer: nn.Module, inputs: tuple[Tensor, ...], named: dict[str, Tensor], output: Tensor) -> None:
+        assert isinstance(layer, nn.Linear)
+        calls.append((layer, (inputs[0] if inputs else named["input"]).detach(), output.detach()))
+
+    for module in model.modules():
+        if isinstance(module, nn.Linear):
+            module.register_forward_hook(record, with_kwargs=True)
+    return calls
+
+
+def last_layer(calls: Calls, logits: Tensor) -> tuple[nn.Linear, Tensor]:
+    """The linear layer whose output is the logits, and its input; a log-softmax may follow it.
+
+    The order in which layers are defined says nothing: what counts is what they gave.
+
+    Raises:
+        ValueError: if there is none.
+    """
+    for linear, features, output in reversed(calls):
+        if output.shape == logits.shape:
+            given, said = output.float(), logits.float()
+            if torch.allclose(given, said, 0, 0, equal_nan=True):
+                return linear, features
+            if torch.allclose(given.log_softmax(1), said.log_softmax(1), atol=1e-5):
+                return linear, features
+    found = "found no linear layer" if not calls else "no linear layer's outputs are the network's"
+    raise ValueError(f"model: a network with a linear head expected, {found}")
+
+
+def as_taken(model: nn.Module, images: Tensor) -> Tensor:
+    """The images in the precision of the network's weights."""
+    precision = next((value.dtype for value in model.parameters() if value.is_floating_point()), images.dtype)
+    return images.to(precision)
+
+
+def check_logits(output: object, images: int) -> Tensor:
+    """What a network gave for so many images, if it is logits of shape (N, K).
+
+    Raises:
+        ValueError: if it is anything else, probabilities for one.
+    """
+    if not isinstance(output, Tensor) or output.dim() != 2 or len(output) != images or not output.is_floating_point():
+        got = f"{output.dtype} of shape {tuple(output.shape)}" if isinstance(output, Tensor) else type(output).__name__
+        raise ValueError(f"model: one output expected, floating-point logits of shape ({images}, classes), got {got}")
+    if probabilities(output.detach()):
+        raise ValueError("model: raw logits expected, got probabilities; take away the softmax at its end")
+    return output
+
+
+_passed: WeakKeyDictionary[nn.Module, tuple[object, ...]] = WeakKeyDictionary()
+"""What each network was last found to be right for; a network whose modules were replaced is tried again."""
+
+
+def check(model: nn.Module, images: Tensor, classes: int) -> None:
+    """Try a network once on two images, in evaluation and in training mode; it is left as it is, as is all randomness.
+
+    Args:
+        model: any network.
+        images: (N, ...) standardised; two are used.
+        classes: how many outputs it should have.
+
+    Raises:
+        ValueError: if it does not give one raw logit per class for each image, in either mode.
+    """
+    some = images[:2]
+    key = (some.shape, classes, *map(id, model.modules()))
+    if _passed.get(model) == key:
+        return
+    with seeded(torch.Generator()), torch.no_grad():
+        private = private_copy(model).eval()
+        some = as_taken(private, some)
+        try:
+            output = private(some)
+        except (RuntimeError, TypeError) as error:
+            raise ValueError(f"model: a network that takes images of shape {tuple(some.shape[1:])} expected, got one "
+                             f"that fails on them: {error}") from error
+        logits = check_logits(output, len(some))
+        if logits.shape[1] != classes:
+            raise ValueError(f"model: an output for each of the {classes} classes expected, got {logits.shape[1]}")
+        with suppress(RuntimeError, ValueError):  # it may serve methods that do not train; others will say why not
+            output = in_training(copy.deepcopy(model))(some)
+    if not isinstance(output, Tensor):
+        raise ValueError(f"model: one output in training mode too expected, got {type(output).__name__}; switch its "
+                         "further outputs off (torchvision's: aux_logits=False)")
+    _passed[model] = key
 
 
 def private_copy(model: nn.Module) -> nn.Module:
@@ -252,9 +394,9 @@ def _offset_rule(module: Offset, x: Tensor, g: Tensor, magnitude: Magnitude) -> 
     return {"weight": magnitude(g).sum(0, keepdim=True)}
 
 
-def parameter_kinds(model: nn.Module) -> dict[str, str]:
-    """What each parameter is: convolution, norm, linear, attention, head, embedding, bias or other."""
-    last, kinds = head(model), {}
+def parameter_kinds(model: nn.Module, images: Tensor | None = None) -> dict[str, str]:
+    """What each parameter is: convolution, norm, linear, attention, head, embedding, bias or other; see `head`."""
+    last, kinds = head(model, images), {}
     for prefix, module in model.named_modules():
         for name, _ in module.named_parameters(recurse=False):
             full = f"{prefix}.{name}" if prefix else name

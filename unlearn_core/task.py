@@ -13,7 +13,7 @@ from unlearn_core.data import ImageSet
 from unlearn_core.gram import GramSource, measure_grams
 from unlearn_core.history import History
 from unlearn_core.importance import Batch, Estimator, Importance, Order, batch_indices, importance
-from unlearn_core.models import private_copy
+from unlearn_core.models import as_taken, check, private_copy
 from unlearn_core.progress import Progress
 from unlearn_core.scenario import Scenario
 from unlearn_core.train import Recipe, seed_of
@@ -54,13 +54,13 @@ def measure(model: nn.Module, train: ImageSet, scenario: Scenario, wanted: Measu
     positions = {"forget": forget, "retain": retain, "all": torch.arange(len(train))}[wanted.part]
     groups = batch_indices(train.labels[positions], wanted.batch_size, wanted.order,
                            last=scenario.forget_classes, seed=wanted.seed)
-    return importance(private_copy(model), _batches(train, [positions[group] for group in groups]), wanted.estimator,
-                      progress=progress, total=len(groups))
+    return importance(private_copy(model), _batches(model, train, [positions[group] for group in groups]),
+                      wanted.estimator, progress=progress, total=len(groups))
 
 
-def _batches(images: ImageSet, groups: list[Tensor]) -> Iterator[Batch]:
+def _batches(model: nn.Module, images: ImageSet, groups: list[Tensor]) -> Iterator[Batch]:
     for group in groups:
-        yield images.pixels(group), images.labels[group]
+        yield as_taken(model, images.pixels(group)), images.labels[group]
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,6 +96,20 @@ class Task:
     def forget_share(self) -> float:
         """The forget set's share of the training set, rho = |D_f| / |D|."""
         return len(self.split[0]) / len(self.train)
+
+    @property
+    def example(self) -> Tensor:
+        """Two images of noise as the network takes them, to try things on: no method reads an image more."""
+        noise = torch.randn(2, *self.train.images.shape[1:], generator=torch.Generator().manual_seed(0))
+        return as_taken(self.model, noise)
+
+    def check(self) -> None:
+        """Refuse a network that does not fit the images; see `models.check`.
+
+        Raises:
+            ValueError: as `models.check`.
+        """
+        check(self.model, self.example, len(self.train.classes))
 
     def importance(self, wanted: Measurement, progress: Progress) -> Importance:
         """The importance asked for."""

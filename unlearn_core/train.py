@@ -100,14 +100,16 @@ def fit(model: nn.Module, images: ImageSet, recipe: Recipe, generator: torch.Gen
     optimiser = _optimiser(model, recipe)
     schedule = one_cycle(optimiser, recipe.peak_lr, steps)
     drops = any(getattr(module, "p", 0) or getattr(module, "dropout", 0) for module in model.modules())
+    single = all(value.dtype == torch.float32 for value in model.parameters())  # others keep their precision
     losses = []
-    model.train()
+    models.in_training(model)
     for epoch in range(recipe.epochs):
         order = torch.randperm(len(images), generator=generator)
         for i in range(steps_per_epoch):
             chosen = order[i * recipe.batch_size : (i + 1) * recipe.batch_size]
-            inputs = augment(images.pixels(chosen), recipe.shift, generator)
-            with models.seeded(generator) if drops else nullcontext(), torch.autocast("cpu", torch.bfloat16):
+            inputs = models.as_taken(model, augment(images.pixels(chosen), recipe.shift, generator))
+            with (models.seeded(generator) if drops else nullcontext(),
+                  torch.autocast("cpu", torch.bfloat16, enabled=single)):
                 logits = model(inputs).float()
                 loss = F.cross_entropy(logits, images.labels[chosen])
             if watch is not None:

@@ -50,9 +50,21 @@ def read_gauges(outputs: Outputs, labels: npt.NDArray[np.int64], member: npt.NDA
         labels: (N,) true classes.
         member: (N,) whether the image was in the original's training set.
         scenario: what was to be forgotten.
+
+    Raises:
+        ValueError: if a gauge has no image to be read on, or an image's class has no output.
     """
+    if len(labels) and int(labels.max()) >= outputs.logits.shape[1]:
+        raise ValueError(f"labels: one of the network's {outputs.logits.shape[1]} outputs expected for every image, "
+                         f"got class {int(labels.max())}")
     forgotten = np.isin(labels, scenario.forget_classes)
     right = outputs.predicted == labels
+    groups = {"training images to forget": member & forgotten, "test images of other classes": ~member & ~forgotten,
+              "training images of other classes": member & ~forgotten}
+    for group, images in groups.items():
+        if not images.any():
+            raise ValueError(f"labels: at least one image of each group expected, got no {group}: their gauge cannot "
+                             "be read")
     return {
         "forget": _reading(right[member & forgotten]),
         "retain": _reading(right[~member & ~forgotten]),

@@ -115,13 +115,13 @@ def relearn(original: nn.Module, weights: Mapping[str, Tensor], train: ImageSet,
     """
     recipe = recipe or RelearnRecipe()
     positions = _checked(train, scenario, recipe.checked)
-    pixels, labels = train.pixels(positions), train.labels[positions]
+    pixels, labels = models.as_taken(original, train.pixels(positions)), train.labels[positions]
     target = recipe.share * _accuracy(models.private_copy(original), pixels, labels)
     if not target:
         raise ValueError("original: a network that recognises the forget set expected, got an accuracy of 0")
     model = _started(original, weights)
     if recipe.fresh_rows:
-        _draw_rows(model, scenario.forget_classes, generator)
+        _draw_rows(model, pixels, scenario.forget_classes, generator)
     optimiser = torch.optim.Adam(model.parameters(), recipe.lr)  # which skips what is frozen
     drops = any(getattr(module, "p", 0) or getattr(module, "dropout", 0) for module in model.modules())
     cap = math.ceil(recipe.epochs * len(batches(torch.arange(len(train)), recipe.batch_size, torch.Generator())))
@@ -130,9 +130,9 @@ def relearn(original: nn.Module, weights: Mapping[str, Tensor], train: ImageSet,
     while accuracy[-1] < target and len(seen) <= cap:
         queue = queue or batches(torch.arange(len(train)), recipe.batch_size, generator)
         chosen, step = queue.pop(0), len(seen)
-        model.train()
+        models.in_training(model)
         with models.seeded(generator) if drops else nullcontext():
-            loss = F.cross_entropy(model(train.pixels(chosen)), train.labels[chosen])
+            loss = F.cross_entropy(model(models.as_taken(model, train.pixels(chosen))), train.labels[chosen])
         finite(loss, f"relearning, step {step}")
         optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
@@ -210,10 +210,10 @@ def _started(original: nn.Module, weights: Mapping[str, Tensor]) -> nn.Module:
     return model
 
 
-def _draw_rows(model: nn.Module, rows: tuple[int, ...], generator: torch.Generator) -> None:
+def _draw_rows(model: nn.Module, images: Tensor, rows: tuple[int, ...], generator: torch.Generator) -> None:
     if not rows:
         raise ValueError("fresh_rows: a scenario that forgets whole classes expected, got single images")
-    head = models.head(model)
+    head = models.head(model, images)
     fresh = copy.deepcopy(head)
     with models.seeded(generator):
         fresh.reset_parameters()

@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 
-from unlearn_core.models import private_copy
+from unlearn_core.models import as_taken, private_copy
+from unlearn_core.substitute import called_with
 
 Features = Mapping[str, npt.NDArray[np.float32]]
 """Layer -> (N, width) outputs, in the order of the network."""
@@ -133,6 +133,7 @@ def layer_features(model: nn.Module, pixels: Tensor,
     if not len(pixels):
         raise ValueError("pixels: at least one image expected, got none")
     private = private_copy(model).eval()
+    pixels = as_taken(private, pixels)
     now: dict[str, Tensor] = {}
     images = 0
 
@@ -151,7 +152,7 @@ def layer_features(model: nn.Module, pixels: Tensor,
         for part in torch.split(pixels, _BATCH):
             images = len(part)
             now.clear()
-            functional_call(private, dict(weights or {}), (part,))
+            called_with(private, weights or {}, part)
             for name, output in now.items():
                 parts.setdefault(name, []).append(output)
     joined = {name: torch.cat(outputs) for name, outputs in parts.items()}

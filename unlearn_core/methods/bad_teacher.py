@@ -47,7 +47,7 @@ def run(task: Task, settings: Settings, progress: Progress) -> Outcome:
     forget, retain = task.split
     shuffled = retain[torch.randperm(len(retain), generator=task.generator("bad teacher", "retained images"))]
     kept = shuffled[:max(1, round(float(settings["retain_share"]) * len(retain)))]
-    original, student = trainable_copy(task.model), trainable_copy(task.model).train()
+    original, student = trainable_copy(task.model), models.in_training(trainable_copy(task.model))
     ignorant = models.fresh(task.model, task.generator("bad teacher", "fresh network")).eval()
     positions = torch.cat([forget, kept])
     answers = torch.cat([lesson(ignorant, task, forget, stage(progress, 0.0, 0.1, "asking the ignorant teacher")),

@@ -233,7 +233,8 @@ class Method:
         Raises:
             NotApplicable: if the method cannot serve the request; said before any work.
             Diverged: if the weights left the finite numbers.
-            ValueError: for settings that are not allowed, or if nothing or everything is to be forgotten.
+            ValueError: for settings that are not allowed, if nothing or everything is to be forgotten, or if the
+                network does not fit the images (see `models.check`).
         """
         settings = self.settings(settings)
         forget, retain = task.split
@@ -242,6 +243,7 @@ class Method:
         if not (len(forget) or unseen) or not len(retain):
             raise ValueError(f"scenario: at least one image to forget and one to keep expected, got {len(forget)} "
                              f"and {len(retain)}")
+        task.check()
         if reason := self.obstacle(task, settings):
             raise NotApplicable(reason)
         # The clock must count this run and nothing else. Wall time counts everybody's load (twice the processor's on a
@@ -250,7 +252,14 @@ class Method:
         # gain little from a second one: on a busy machine it takes longer with two.
         with one_thread():
             begun = time.thread_time()
-            outcome = self.work(task, settings, progress)
+            try:
+                outcome = self.work(task, settings, progress)
+            except ValueError as error:
+                if "more than 1 value per channel" not in str(error):
+                    raise
+                # Batches never end in a single image, so there is only one in all.
+                raise NotApplicable(f"{self.title} trains on a single image by itself here, from which a batch norm "
+                                    "of this network cannot learn: there is one value per channel.") from error
             cost = replace(outcome.cost, seconds=time.thread_time() - begun)
         for name, value in outcome.weights.items():
             if not bool(value.isfinite().all()):

@@ -47,7 +47,9 @@ def pushed(model: nn.Module, images: Tensor, labels: Tensor, epsilon: float, mea
 def run(task: Task, settings: Settings, progress: Progress) -> Outcome:
     """Give each forget image the label that the original gives it after a small push, and learn that."""
     forget, _ = task.split
-    original, model = trainable_copy(task.model), trainable_copy(task.model).train(settings["statistics"] == "updated")
+    original, model = trainable_copy(task.model), trainable_copy(task.model)
+    if settings["statistics"] == "updated":
+        models.in_training(model)
     precision = next(model.parameters()).dtype
     parts, moved = torch.split(forget, 250), []
     answers, epsilon = [], float(settings["epsilon"])
@@ -98,7 +100,7 @@ def run(task: Task, settings: Settings, progress: Progress) -> Outcome:
 
 def obstacle(task: Task, settings: Settings) -> str:
     """Every forget image needs another class to join."""
-    if models.head(task.model).out_features < 2:
+    if len(task.train.classes) < 2:
         return "The network knows only one class, so there is no nearest other class."
     return loop.frozen_entirely(task, settings)
 

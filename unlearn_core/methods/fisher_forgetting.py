@@ -44,7 +44,7 @@ def fisher(task: Task, positions: Tensor, progress: Progress) -> Importance:
         positions: of the images.
         progress: told after each batch.
     """
-    classes = models.head(task.model).out_features
+    classes = len(task.train.classes)
     parts = torch.split(positions, _BATCH)
     weights = next(task.model.parameters())
     pairs = ((task.train.pixels(part).to(weights.dtype), torch.full((len(part),), label))
@@ -75,7 +75,7 @@ def noise_variance(information: Importance, kinds: dict[str, str], scale: float,
 
 def run(task: Task, settings: Settings, progress: Progress) -> Outcome:
     """Add noise to every weight, the more the less the retained images need it."""
-    model, kinds = trainable_copy(task.model), models.parameter_kinds(task.model)
+    model, kinds = trainable_copy(task.model), models.parameter_kinds(task.model, task.example)
     kept = loop.some_retained(task, settings["retain_images"])
     information = fisher(task, kept, stage(progress, 0.0, 0.95, "Fisher information"))
     variances = noise_variance(information, kinds, float(settings["noise_scale"]), settings["average"] == "inputs")

@@ -20,7 +20,7 @@ def run(task: Task, settings: Settings, progress: Progress) -> Outcome:
     """
     model = trainable_copy(task.model)
     progress(0.25, "copied the network")
-    head, rows = models.head(model), list(task.scenario.forget_classes)
+    head, rows = models.head(model, task.example), list(task.scenario.forget_classes)
     with torch.no_grad():
         head.weight[rows] = 0
         head.bias[rows] = -float(settings["depth"])
@@ -41,7 +41,7 @@ def obstacle(task: Task, settings: Settings) -> str:
     if task.scenario.forget_samples:
         return "Head zeroing shuts off whole classes and cannot forget single images."
     try:
-        head = models.head(task.model)
+        head = models.head(task.model, task.example)
     except ValueError:
         return "The network has no linear layer at its end whose rows could be shut off."
     if head.bias is None:

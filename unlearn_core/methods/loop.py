@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Sequence
 import torch
 from torch import Tensor, nn
 
+from unlearn_core import models
 from unlearn_core.exhibits import Curves
 from unlearn_core.methods.base import AUTHOR, Hyperparameter, Settings, Value
 from unlearn_core.methods.training import finite
@@ -96,7 +97,7 @@ def some_retained(task: Task, per_class: Value, generator: torch.Generator | Non
 
 def logits(model: nn.Module, task: Task, positions: Tensor) -> Tensor:
     """(N, classes) outputs of the network on training images, which are given in the precision of its weights."""
-    outputs: Tensor = model(task.train.pixels(positions).to(next(model.parameters()).dtype))
+    outputs: Tensor = model(models.as_taken(model, task.train.pixels(positions)))
     return outputs
 
 
@@ -120,9 +121,13 @@ def frozen_entirely(task: Task, settings: Settings) -> str:
 
 
 def training_norms(model: nn.Module) -> nn.Module:
-    """The model with its batch norms as in training: they use and follow each batch's statistics. Dropout stays off."""
-    for module in model.modules():
-        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+    """The model with its batch norms as in training: they use and follow each batch's statistics.
+
+    Dropout stays off, and so do frozen batch norms.
+    """
+    still = set(models.frozen(model))
+    for name, module in model.named_modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm) and name not in still:
             module.train()
     return model
 

@@ -69,15 +69,16 @@ def mask(rule: str, size: int, gradient: Tensor, step: int, generator: torch.Gen
     return torch.zeros(entries, dtype=torch.bool).index_fill_(0, chosen, True).view(gradient.shape)
 
 
-def mask_sizes(model: nn.Module, settings: Settings) -> dict[str, int]:
+def mask_sizes(model: nn.Module, images: Tensor, settings: Settings) -> dict[str, int]:
     """How many entries of each trainable parameter learn at a step, by name.
 
     Args:
-        model: its last linear layer is the head.
+        model: whose shares are asked for.
+        images: two, to find its head.
         settings: ``body_share``, ``head_share`` and ``scope``.
     """
     sizes = {}
-    kinds = models.parameter_kinds(model)
+    kinds = models.parameter_kinds(model, images)
     for name, value in model.named_parameters():
         if value.requires_grad:
             share = float(settings["head_share" if kinds[name] == "head" else "body_share"])
@@ -110,7 +111,7 @@ def partial_updates(task: Task, settings: Settings, progress: Progress,
     """
     progress(0.0, "choosing the images")
     model = trainable_copy(task.model)
-    sizes = mask_sizes(model, settings)
+    sizes = mask_sizes(model, task.example, settings)
     counts = {name: torch.zeros(value.shape) for name, value in model.named_parameters()}
     optimiser = torch.optim.SGD([value for value in model.parameters() if value.requires_grad],
                                 lr=float(settings["lr"]))

@@ -15,7 +15,7 @@ SHARES = (0.0, 0.01, 0.03, 0.1, 0.3, 0.7, 0.9, 0.97, 0.99, 1.0)
 
 
 def _pruning(task: Task, settings: Settings) -> Pruning:
-    head = {name: float(settings["head_share"]) for name, kind in parameter_kinds(task.model).items()
+    head = {name: float(settings["head_share"]) for name, kind in parameter_kinds(task.model, task.example).items()
             if kind == "head"}
     return Pruning(float(settings["body_share"]), cast(PruningRule, settings["rule"]), head)
 

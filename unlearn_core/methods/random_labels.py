@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from unlearn_core import models
 from unlearn_core.methods.base import CHOSEN, TUNED, Method, Outcome, Preset, Settings
 from unlearn_core.methods.loop import (
     CROSS_ENTROPY,
@@ -36,7 +35,7 @@ def run(task: Task, settings: Settings, progress: Progress) -> Outcome:
     kept = some_retained(task, settings["retain_images"])
     everything = torch.cat([forget, kept])
     labels = task.train.labels.clone()
-    labels[forget] = wrong_labels(labels[forget], task.scenario.forget_classes, models.head(task.model).out_features,
+    labels[forget] = wrong_labels(labels[forget], task.scenario.forget_classes, len(task.train.classes),
                                   task.generator("random_labels", "labels"))
     model = training_norms(trainable_copy(task.model))
     order = task.generator("random_labels", "order")
@@ -58,7 +57,7 @@ def run(task: Task, settings: Settings, progress: Progress) -> Outcome:
 
 def obstacle(task: Task, settings: Settings) -> str:
     """There must be a wrong label, and something to train."""
-    if models.head(task.model).out_features < 2:
+    if len(task.train.classes) < 2:
         return "The network has a single output, so there is no wrong label to train on."
     return frozen_entirely(task, settings)
 

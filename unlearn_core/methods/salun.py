@@ -59,7 +59,7 @@ def salient(gradient: dict[str, Tensor], share: float) -> dict[str, Tensor]:
 
 def run(task: Task, settings: Settings, progress: Progress) -> Outcome:
     """Find the weights that matter to the forget set, then let only those learn wrong labels for it."""
-    model, classes = trainable_copy(task.model), models.head(task.model).out_features
+    model, classes = trainable_copy(task.model), len(task.train.classes)
     forget, kept = task.split[0], loop.some_retained(task, settings["retain_images"])
     gradient = forget_gradient(model, task, stage(progress, 0.0, 0.2, "saliency"))
     masks = salient(gradient, float(settings["salient_share"]))
@@ -80,7 +80,7 @@ def run(task: Task, settings: Settings, progress: Progress) -> Outcome:
         return F.cross_entropy(logits, targets[batch])
 
     losses = loop.descend(
-        model.train(),
+        models.in_training(model),
         torch.optim.SGD([p for p in model.parameters() if p.requires_grad], float(settings["lr"]), momentum=0.9),
         lambda _: batches(positions, int(settings["batch_size"]), order), loss, int(settings["epochs"]),
         stage(progress, 0.2, 1.0, "learning wrong labels"), "fine-tuning")
@@ -103,7 +103,7 @@ def run(task: Task, settings: Settings, progress: Progress) -> Outcome:
 
 def obstacle(task: Task, settings: Settings) -> str:
     """Every forget image needs a label that is neither its own nor forgotten."""
-    if models.head(task.model).out_features < 2:
+    if len(task.train.classes) < 2:
         return "The network knows only one class, so there is no wrong label to learn."
     return loop.frozen_entirely(task, settings)
 

@@ -34,7 +34,7 @@ def run(task: Task, settings: Settings, progress: Progress) -> Outcome:
     """Alternate max-steps on the forget set, in the first epochs only, and min-steps on retained images."""
     temperature = float(settings["temperature"])
     forget, kept = task.split[0], loop.some_retained(task, settings["retain_images"])
-    student, dropout = trainable_copy(task.model).train(), task.generator("scrub", "dropout")
+    student, dropout = models.in_training(trainable_copy(task.model)), task.generator("scrub", "dropout")
     used = torch.cat([forget, kept])
     answers = lesson(trainable_copy(task.model), task, used, stage(progress, 0.0, 0.1, "asking the teacher"))
     targets = answers.new_empty(len(task.train), answers.shape[1])

@@ -10,7 +10,7 @@ from unlearn_core.exhibits import Curves, Exhibit, Pictures
 from unlearn_core.methods.base import CHOSEN, TUNED, Hyperparameter, Method, Outcome, Preset, Settings
 from unlearn_core.methods.loop import some_retained
 from unlearn_core.methods.training import batches, finite, trainable_copy, trained
-from unlearn_core.models import seeded
+from unlearn_core.models import in_training, seeded
 from unlearn_core.progress import Progress, silent, stage
 from unlearn_core.task import Task
 
@@ -69,7 +69,9 @@ def _unlearn(task: Task, settings: Settings, progress: Progress) -> Outcome:
     classes, official = task.scenario.forget_classes, settings["form"] == "official"
     batch, steps, copies = (int(settings[name]) for name in ("noise_batch", "noise_steps", "noise_copies"))
     kept = some_retained(task, settings["retain_images"])
-    model = trainable_copy(task.model).train(official)
+    model = trainable_copy(task.model)
+    if official:
+        in_training(model)
     example = _pixels(task, model, kept[:1])
     # The notebook's loop over the noise images runs over the colour channels instead.
     used = min(example.shape[1], batch) if official else batch
@@ -121,7 +123,7 @@ def _train(task: Task, model: nn.Module, samples: Tensor, noise: Tensor, noise_l
     optimiser = torch.optim.Adam([p for p in model.parameters() if p.requires_grad], float(settings[f"{name}_lr"]))
     todo = [chosen for _ in range(epochs) for chosen in batches(samples, size, generator)]
     losses: list[float] = []
-    model.train()
+    in_training(model)
     for chosen in todo:
         real, artificial = chosen[chosen >= 0], -1 - chosen[chosen < 0]
         inputs = torch.cat([_pixels(task, model, real), noise[artificial]])
