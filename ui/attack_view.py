@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import streamlit as st
 
-from ui.scripts import entry, styles
+from ui.scripts import script, styles
 from ui.state import CLASSES
 from unlearn_core.audit.report import TITLES, AttackName, Report
 from unlearn_core.evaluate import EvaluationSet, Outputs, softmax
@@ -18,7 +18,7 @@ _mount = st.components.v2.component(
     "lacuna_attack",
     html='<div class="lacuna-attack"></div>',
     css=styles("attack.css"),
-    js=entry("attack/main.js"),
+    js=script("attack/main.js"),
 )
 
 
