@@ -1,68 +1,65 @@
-"""The modules of the views: what is served, and what a component imports."""
+"""The modules of the views, and the one script that a component gets of them."""
 
 from __future__ import annotations
 
-import asyncio
 import re
 import shutil
 import subprocess
+from pathlib import Path
 
 import pytest
-from starlette.applications import Starlette
-from starlette.types import Message
+from playwright.sync_api import Browser
 
 from tests.conftest import REPOSITORY
-from ui.routes import ROUTES
-from ui.scripts import MODULES, PRINT, entry, needed
+from ui import scripts
+from ui.scripts import EXPORT, IMPORT, resolved, script
 
 MAINS = ("live/main.js", "layers/main.js", "attack/main.js", "embedding/main.js", "marks.js")
+ROOT = REPOSITORY / "assets" / "js"
+MODULES = {path.relative_to(ROOT).as_posix(): path.read_text("utf-8") for path in ROOT.rglob("*.js")}
 
 
-def get(path: str) -> tuple[int, dict[str, str], bytes]:
-    """Status, headers and body of a path as a server hands it on: decoded, not normalised."""
-    sent: list[Message] = []
-
-    async def receive() -> Message:
-        return {"type": "http.request"}
-
-    async def send(message: Message) -> None:
-        sent.append(message)
-
-    scope = {"type": "http", "method": "GET", "path": path, "query_string": b"", "headers": []}
-    asyncio.run(Starlette(routes=ROUTES)(scope, receive, send))
-    headers = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
-    return sent[0]["status"], headers, b"".join(message["body"] for message in sent[1:])
-
-
-def test_modules_are_served_by_name_and_version_and_nothing_else_is() -> None:
-    for name, text in MODULES.items():
-        status, headers, body = get(f"/lacuna/js/{PRINT}/{name}")
-        assert (status, body) == (200, text) and headers["content-type"].startswith("text/javascript")
-        assert "immutable" in headers["cache-control"]
-    old = "0" * len(PRINT)
-    for path in (f"{old}/marks.js", f"{PRINT}/", f"{PRINT}/none.js", f"{PRINT}/types.d.ts", f"{PRINT}/live",
-                 f"{PRINT}/../css/live.css", f"{PRINT}/live/../marks.js", f"{PRINT}/./marks.js",
-                 f"{PRINT}//etc/passwd"):
-        status, headers, _ = get(f"/lacuna/js/{path}")
-        assert status == 404 and "cache-control" not in headers, path
-
-
-def test_an_entry_asks_at_once_for_all_that_its_module_imports() -> None:
-    assert {name for main in MAINS for name in needed(main)} == set(MODULES), "nothing is served in vain"
+def test_a_script_holds_a_module_and_all_that_it_imports_once() -> None:
+    held = [set(re.findall(r'^modules\["(.*)"\] = ', script(main), re.MULTILINE)) for main in MAINS]
+    assert set().union(*held) == set(MODULES), "nothing lies about unused"
+    assert {"live/main.js", "live/pad.js", "wire.js", "words.js"} <= held[0] and held[-1] == {"marks.js"}
     for main in MAINS:
-        names = needed(main)
-        assert names[0] == main and len(set(names)) == len(names)
-        assert all(f'"{name}"' in entry(main) for name in names)
-    assert {"live/main.js", "live/pad.js", "wire.js", "words.js"} <= set(needed("live/main.js"))
-    # An import in a notation that needed() does not read would be found late.
+        text = script(main)
+        assert text.count('modules["maths.js"] = ') <= 1
+        assert re.findall(r"^(?:import|export)\b.*", text, re.MULTILINE) == [
+            f'export default modules["{main}"].default;'], "every import and export was understood"
+
+
+def test_what_is_imported_is_exported_where_it_is_looked_for() -> None:
     for name, text in MODULES.items():
-        assert len(re.findall(r"^import\b", text.decode(), re.MULTILINE)) == len(
-            re.findall(r'^import\b[^;]*? from "\./|^import\b[^;]*? from "\.\./', text.decode(), re.MULTILINE)), name
+        for names, target in IMPORT.findall(text):
+            wanted = {part.strip() for part in names.strip("{}").split(",") if part.strip()}
+            assert wanted <= set(EXPORT.findall(MODULES[resolved(name, target)])), f"{name}: {target}"
+
+
+@pytest.mark.browser
+def test_modules_keep_their_names_to_themselves_and_must_not_import_in_a_circle(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chromium: Browser) -> None:
+    monkeypatch.setattr(scripts, "ASSETS", tmp_path)
+    (tmp_path / "js" / "in").mkdir(parents=True)
+    (tmp_path / "js" / "one.js").write_text('const own = 1;\nexport const one = () => own;\n')
+    (tmp_path / "js" / "in" / "two.js").write_text(
+        'import { one } from "../one.js";\nconst own = 2;\nexport function two() {\n  return own + one();\n}\n')
+    main = tmp_path / "js" / "main.js"
+    main.write_text('import { one }\n  from "./one.js";\nimport { two } from "./in/two.js";\n\nexport default given(3);'
+                    "\n\nfunction given(own) {\n  return [one(), two(), own];\n}\n")
+    page = chromium.new_page()
+    assert page.evaluate("""async (text) => (await import(URL.createObjectURL(
+        new Blob([text], { type: "text/javascript" })))).default""", script("main.js")) == [1, 3, 3]
+    page.close()
+    (tmp_path / "js" / "one.js").write_text('import { two } from "./in/two.js";\nexport const one = () => two;\n')
+    with pytest.raises(ValueError, match=r"main.js → one.js → in/two.js → one.js"):
+        script("main.js")
 
 
 def test_modules_stay_small() -> None:
     for name, text in MODULES.items():
-        lines = text.decode().splitlines()
+        lines = text.splitlines()
         assert len(lines) <= 300 and max(map(len, lines)) <= 120, name
 
 

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import streamlit as st
 
 from ui.pictures import address
-from ui.scripts import entry, styles
+from ui.scripts import script, styles
 from unlearn_core.audit.report import TITLES, AttackName, Report
 from unlearn_core.evaluate import Outputs, softmax
 from unlearn_core.figures import style
@@ -19,7 +19,7 @@ _mount = st.components.v2.component(
     "lacuna_attack",
     html='<div class="lacuna-attack"></div>',
     css=styles("attack.css"),
-    js=entry("attack/main.js"),
+    js=script("attack/main.js"),
 )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import streamlit as st
 
 from ui.pictures import address
-from ui.scripts import entry, styles
+from ui.scripts import script, styles
 from unlearn_core.embedding import Embedding, Group
 from unlearn_core.figures import style
 from unlearn_core.subjects import Subject
@@ -16,7 +16,7 @@ _mount = st.components.v2.component(
     "lacuna_embedding",
     html='<div class="lacuna-live"></div>',
     css=styles("live.css", "embedding.css"),
-    js=entry("embedding/main.js"),
+    js=script("embedding/main.js"),
 )
 
 

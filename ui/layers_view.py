@@ -8,7 +8,7 @@ import streamlit as st
 
 from ui.present import Shown
 from ui.runtime import publish
-from ui.scripts import entry, styles
+from ui.scripts import script, styles
 from ui.state import positions
 from unlearn_core.anatomy import stage_of
 from unlearn_core.figures import style
@@ -19,7 +19,7 @@ _mount = st.components.v2.component(
     "lacuna_layers",
     html='<div class="lacuna-layers"></div>',
     css=styles("layers.css"),
-    js=entry("layers/main.js"),
+    js=script("layers/main.js"),
 )
 
 

@@ -9,7 +9,7 @@ import streamlit as st
 from ui.pictures import address
 from ui.present import Shown
 from ui.runtime import publish
-from ui.scripts import entry, styles
+from ui.scripts import script, styles
 from ui.state import positions
 from unlearn_core.audit.gauges import KINDS
 from unlearn_core.engine import Scene, Settled
@@ -21,7 +21,7 @@ _mount = st.components.v2.component(
     "lacuna_live",
     html='<div class="lacuna-live"></div>',
     css=styles("live.css"),
-    js=entry("live/main.js"),
+    js=script("live/main.js"),
 )
 
 

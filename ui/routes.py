@@ -1,4 +1,4 @@
-"""What the views fetch: their modules, constant data, landscape points, exact outcomes, images. All read-only."""
+"""What the live view fetches: constant data, landscape points, exact outcomes, images. All read-only."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from ui.runtime import engine, published
-from ui.scripts import MODULES, PRINT
 from unlearn_core.embedding import Embedding, key
 from unlearn_core.engine import Scene, Settled
 from unlearn_core.subjects import subjects
@@ -20,14 +19,6 @@ from unlearn_core.subjects import subjects
 # A key names its content, so a browser may keep what it fetched.
 FOREVER = {"Cache-Control": "public, max-age=31536000, immutable"}
 GONE = PlainTextResponse("Not here any more: reload the page.", status_code=404)
-
-
-async def module(request: Request) -> Response:
-    """A module of the views."""
-    text = MODULES.get(request.path_params["name"])
-    if text is None or request.path_params["version"] != PRINT:
-        return GONE
-    return Response(text, media_type="text/javascript", headers=FOREVER)
 
 
 async def scene(request: Request) -> Response:
@@ -87,7 +78,6 @@ def _png(name: str, row: int) -> bytes:
 
 
 ROUTES = [
-    Route("/lacuna/js/{version}/{name:path}", module),
     Route("/lacuna/scene/{key}", scene),
     Route("/lacuna/points/{key}", points),
     Route("/lacuna/outcome/{key}", outcome),

@@ -7,7 +7,7 @@ from dataclasses import asdict
 import streamlit as st
 
 from ui.runtime import engine
-from ui.scripts import entry, styles
+from ui.scripts import script, styles
 from ui.waiting import held, hold, ready
 from unlearn_core import comparison
 from unlearn_core.audit.verdict import Level, Verdict
@@ -18,7 +18,7 @@ AUDIT, REFERENCE = "audit", "reference"
 """Slots of what a verdict waits for: the look inside, and networks that are retrained for it."""
 
 _mount = st.components.v2.component("lacuna_marks", html='<div class="lacuna-marks"></div>', css=styles("marks.css"),
-                                    js=entry("marks.js"))
+                                    js=script("marks.js"))
 
 
 def strip(scene: Scene, settled: Settled, verdict: Verdict, audit: Audit | None, final: bool = False) -> None:
