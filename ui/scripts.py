@@ -15,7 +15,7 @@ ASSETS = Path(__file__).parent.parent / "assets"
 # The only notations that modules may use; tests/test_scripts.py holds them to it.
 IMPORT = re.compile(r'^import (\{[^}]*\})\s+from "(\.{1,2}/[^"]+)";$', re.MULTILINE)
 EXPORT = re.compile(r"^export (?=(?:async )?(?:const|function) (\w+))", re.MULTILINE)
-# Comments on lines of their own: a third of a text that every visitor is sent.
+# Comments on lines of their own: a fifth of what every visitor is sent.
 COMMENT = re.compile(r"^ */\*(?:(?!\*/).)*\*/\n", re.MULTILINE | re.DOTALL)
 DEFAULT = re.compile(r"^export default ", re.MULTILINE)
 
