@@ -246,6 +246,7 @@ def test_a_comparison_can_be_recomputed_and_cancelled(address: str, visitor: Cal
     one = visitor()
     page = one.page
     page.goto(f"{address}/compare?forget=3")
+    page.wait_for_selector("text=images at hand", timeout=60_000)  # with the verdict the page runs once more
     page.get_by_role("button", name="Recompute now").click(timeout=60_000)
     page.wait_for_selector("text=Running every method", timeout=30_000)
     page.wait_for_selector("text=Precomputed for")  # the last picture stays

@@ -265,5 +265,5 @@ def test_several_classes_are_shown_beside_the_original_alone() -> None:
     said = words(test)
     assert "#### A fresh head finds the classes as well as in the original" in said
     assert "Do the checks work?" not in said
-    assert "no retrained networks are bundled" in " ".join(c.value for c in test.caption)
+    assert "no retrained networks are at hand" in " ".join(c.value for c in test.caption)
     assert all(title.startswith("ZRF") for title in test.dataframe[0].value["distance"])

@@ -13,7 +13,7 @@ from unlearn_core.figures.style import CLASSES, LAYOUT, ORIGINAL, RETRAINED, UNL
 Float64 = npt.NDArray[np.float64]
 
 LOW, HIGH = 1e-3, 10.0
-"""The ends of the axis, as in assets/live.js."""
+"""The ends of the axis, as in assets/js/live/change.js."""
 
 _MANY_ROWS = 50
 
