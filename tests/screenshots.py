@@ -18,6 +18,7 @@ if __name__ == "__main__":
             browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
             one = Visitor(browser)
             one.open(address)
+            one.page.wait_for_selector("text=images at hand")  # the first verdict is not the last
             one.page.wait_for_timeout(1500)
             one.page.screenshot(path=REPOSITORY / "assets" / "screenshot.png")
             for path, drawn in PAGES.items():
