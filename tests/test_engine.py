@@ -8,16 +8,18 @@ import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from pathlib import Path
 from typing import get_args
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from tests.conftest import REPOSITORY
-from unlearn_core import assets
+from unlearn_core import assets, models
 from unlearn_core.audit.gauges import KINDS
-from unlearn_core.data import fashion_mnist
+from unlearn_core.data import ImageSet, fashion_mnist
 from unlearn_core.engine import ALPHAS, LAMBDAS, Engine, Landscape, choice
 from unlearn_core.evaluate import outputs
 from unlearn_core.importance import Estimator, Loss
@@ -25,7 +27,7 @@ from unlearn_core.methods import METHODS
 from unlearn_core.pool import Lane
 from unlearn_core.progress import silent
 from unlearn_core.scenario import Scenario
-from unlearn_core.subjects import bundled, subject
+from unlearn_core.subjects import Images, Subject, bundled, subject
 from unlearn_core.task import Measurement, Part, measure
 
 
@@ -211,3 +213,19 @@ def test_modules_before_the_first_change_do_not_run_again(engine: Engine, networ
     spoilt = {name: [torch.zeros_like(part) for part in parts] for name, parts in base.leading.items()}
     assert not np.allclose(outputs(base.model, base.pixels, changed, spoilt).logits, fresh.logits), "they are used"
     assert np.array_equal(outputs(base.model, base.pixels).logits, base.before.logits), "the network is as it was"
+
+
+def test_a_network_of_torchvision_has_scenes_and_units_like_any_other(
+        monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    images = ImageSet("noise", torch.randint(0, 256, (60, 3, 32, 32), dtype=torch.uint8), torch.arange(60) % 3,
+                      ("a", "b", "c"), (0.5,) * 3, (0.3,) * 3)
+    model = models.build("resnet18", channels=3, classes=3, size=32, generator=torch.Generator())
+    save_file(model.state_dict(), tmp_path / "model.safetensors")
+    own = Subject("own", "Own", "noise", "resnet18", images.classes, None, lambda: "0", lambda kind, end: None,
+                  lambda: Images(images, images), lambda: tmp_path / "model.safetensors")
+    monkeypatch.setattr("unlearn_core.subjects.subjects", lambda: {"own": own})
+    here, chosen = Engine(), choice("own", (1,), "head_zeroing", {})
+    scene = here.prepare(chosen, silent)
+    assert dict(zip(scene.layers, scene.kinds, strict=True))["fc.weight"] == "head"
+    settled = here.compute(scene, chosen, silent)
+    assert here.units(scene, settled, "fc.weight").result().names == ("a", "b", "c")

@@ -114,7 +114,8 @@ def _norms(rows: npt.NDArray[np.float32]) -> Float64:
     return np.asarray(np.linalg.norm(rows.astype(np.float64), axis=1))
 
 
-def units(model: nn.Module, layer: str, after: Tensor, selected: Tensor | None, classes: Sequence[str]) -> Units:
+def units(model: nn.Module, layer: str, after: Tensor, selected: Tensor | None, classes: Sequence[str],
+          images: Tensor | None = None) -> Units:
     """One layer, unit by unit.
 
     A unit is a row of the weights: a filter of a convolution, a neuron of a linear layer, a channel of a norm or a
@@ -127,12 +128,13 @@ def units(model: nn.Module, layer: str, after: Tensor, selected: Tensor | None, 
         after: its weights after unlearning.
         selected: bool, same shape: which weights were selected for dampening.
         classes: names of the head's outputs.
+        images: two, to find the head; see `models.head`.
 
     Raises:
         AttributeError: if the model has no such parameter.
     """
     before = model.get_parameter(layer).detach()
-    names, kernel = _names(model, layer, classes), None
+    names, kernel = _names(model, layer, classes, images), None
     if before.dim() == 4:
         kernel = (before.shape[1], before.shape[2], before.shape[3])
 
@@ -143,11 +145,11 @@ def units(model: nn.Module, layer: str, after: Tensor, selected: Tensor | None, 
                  None if selected is None else rows(selected).mean(1, dtype=np.float64), kernel)
 
 
-def _names(model: nn.Module, layer: str, classes: Sequence[str]) -> Sequence[str]:
+def _names(model: nn.Module, layer: str, classes: Sequence[str], images: Tensor | None) -> Sequence[str]:
     path = layer.split(".")[:-1]
     owner, parent = model.get_submodule(".".join(path)), model.get_submodule(".".join(path[:-1]))
     shape = model.get_parameter(layer).shape
-    if owner is head(model):
+    if owner is head(model, images):
         return classes
     if isinstance(parent, SelfAttention) and owner is parent.qkv:
         return [f"{part} of head {i}" for part in ("queries", "keys", "values") for i in range(parent.heads)]

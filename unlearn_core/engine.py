@@ -349,7 +349,7 @@ class Engine:
         def accuracies(o: Outputs) -> npt.NDArray[np.float64]:
             return per_class(o.predicted[~member], labels[~member], len(task.train.classes))
 
-        kinds, sizes = parameter_kinds(base.model), np.array([w.numel() for w in weights.values()])
+        kinds, sizes = parameter_kinds(base.model, task.example), np.array([w.numel() for w in weights.values()])
         scene = Scene(
             chosen, scenario, task, tuple(weights), tuple(kinds[n] for n in weights), sizes,
             np.array([float(w.detach().double().norm()) for w in weights.values()]),
@@ -457,7 +457,7 @@ class Engine:
                 pair = importance_pair(scene.task, loss, dict(chosen.settings), progress)
                 selected = ratios(pair.forget[layer], pair.reference[layer]) > settled.alpha
             after = self.weights(scene, settled).get(layer, model.get_parameter(layer))
-            return units(model, layer, after, selected, scene.task.train.classes)
+            return units(model, layer, after, selected, scene.task.train.classes, scene.task.example)
 
         return self.pool.submit(("units", settled.choice, layer), work, Lane.RELEASE)
 

@@ -38,14 +38,14 @@ def built(architecture: str, wanted: Shape, classes: int, layers: Mapping[str, s
     try:
         with torch.device("meta"):
             model = _build(architecture, wanted, classes)
+            calls = models.watched(model)
             answers = [model.train(trained)(torch.empty(2, wanted.channels, wanted.size, wanted.size))
                        for trained in (False, True)]
-        head = models.head(model)
     except Exception as error:  # torchvision's networks say in many ways that they cannot take such images
         return None, [f"{DESCRIPTION}: architecture: one for {_images(wanted, classes)} expected, got "
                       f"{shown(architecture)} ({reason(error).splitlines()[0]})."]
     if any(not isinstance(answer, Tensor) or answer.shape != (2, classes) for answer in answers) or (
-            head.out_features != classes):
+            not calls or calls[-1][2].shape != (2, classes)):
         return None, [f"{DESCRIPTION}: architecture: one expected that answers with one number a class, got "
                       f"{shown(architecture)}."]
     known = stages(model)[:-1]
