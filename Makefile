@@ -24,21 +24,21 @@ lint: .venv/installed-dev
 	@if command -v tsc >/dev/null; then tsc --project .; else echo "tsc is not on PATH: assets/js unchecked"; fi
 
 bench: .venv/installed-dev
-	$(BIN)/python -m tests.bench
+	$(BIN)/python -m tools.bench
 
 # Thirty visitors at once for five minutes; ARGS="--sessions 10 30 60 --minutes 2" to look for the limit.
 load: .venv/installed-dev
-	$(BIN)/python -m tests.load $(ARGS)
+	$(BIN)/python -m tools.load $(ARGS)
 
 assets: .venv/installed
-	$(BIN)/python -m unlearn_core.make_assets
+	$(BIN)/python -m unlearn_core.bundle.make_assets
 
 # The verdict on every bundled network and method, as docs/verdict.md.
 audit: .venv/installed
-	$(BIN)/python -m unlearn_core.confusion $(ARGS)
+	$(BIN)/python -m unlearn_core.bundle.confusion $(ARGS)
 
 screenshots: .venv/installed-dev
-	$(BIN)/python -m tests.screenshots
+	$(BIN)/python -m tools.screenshots
 
 .venv/installed: requirements.txt
 	$(PYTHON) -m venv .venv

@@ -5,8 +5,8 @@ from __future__ import annotations
 import streamlit as st
 from streamlit.runtime.pages_manager import PagesManager
 
-from ui.routes import ROUTES
-from ui.warmup import lifespan
+from ui.server.routes import ROUTES
+from ui.server.warmup import lifespan
 
 # Until some session has run app.py, Streamlit would serve a deep link to pages/ without it.
 PagesManager.uses_pages_directory = False

@@ -11,15 +11,13 @@ import streamlit as st
 
 from ui import pictures
 from ui.present import headline, present
-from ui.runtime import engine
+from ui.server.runtime import engine
 from ui.state import State, state, tell_notes
 from ui.waiting import ready
-from unlearn_core import comparison
 from unlearn_core.assets import AssetError
 from unlearn_core.audit.gauges import KINDS
 from unlearn_core.audit.measures import MEASURES
 from unlearn_core.audit.verdict import Level
-from unlearn_core.comparison import Comparison, Entry
 from unlearn_core.figures.bullets import Bullet, bullets
 from unlearn_core.figures.embedding import embedding
 from unlearn_core.figures.interference import interference
@@ -28,7 +26,9 @@ from unlearn_core.figures.style import RETRAINED, RETRAINED_ON_DARK
 from unlearn_core.figures.tradeoff import Spot, pareto, tradeoff
 from unlearn_core.methods import METHODS
 from unlearn_core.methods.base import Need
-from unlearn_core.subjects import subject
+from unlearn_core.study import comparison
+from unlearn_core.study.comparison import Comparison, Entry
+from unlearn_core.subject.subjects import subject
 
 SEEDS = 3
 LEVELS = list(map(str, Level))
@@ -47,13 +47,13 @@ def comparison_now(chosen: State) -> Comparison | None:
     """The comparison to show: recomputed or completed if that was asked for, else shipped; None while there is none."""
     key = (chosen.network, chosen.forget)
     if st.session_state.get("recompute") == key:
-        ticket = comparison.request(engine(), chosen.network, chosen.forget, SEEDS)
+        ticket = comparison.submit(engine(), chosen.network, chosen.forget, SEEDS)
         found = ready(ticket, 0.5, "Running every method", lambda: st.session_state.pop("recompute", None))
         if found is not None:
             return found
     known = comparison.at_hand(engine(), chosen.network, chosen.forget, SEEDS)
     if known is not None and known.missing and st.session_state.get("complete") == key:
-        ticket = comparison.request_missing(engine(), known, SEEDS)
+        ticket = comparison.submit_missing(engine(), known, SEEDS)
         found = ready(ticket, 0.5, "Running what is missing", lambda: st.session_state.pop("complete", None))
         return found or known
     return known

@@ -10,19 +10,19 @@ import pandas as pd
 import streamlit as st
 
 from ui import pictures
-from ui.embedding_view import embedding_view
 from ui.present import headline, present
 from ui.remains import remains
-from ui.runtime import engine
+from ui.server.runtime import engine
 from ui.state import State, state, tell_notes, view, write_address
+from ui.views.embedding import embedding_view
 from ui.waiting import ready
 from unlearn_core.assets import AssetError
-from unlearn_core.embedding import GROUPS, Embedding, Group, Panel, finding, refit, request
-from unlearn_core.engine import Scene, Settled
 from unlearn_core.figures.embedding import embedding
+from unlearn_core.maps.projection import NEIGHBOURS
 from unlearn_core.methods import method
-from unlearn_core.projection import NEIGHBOURS
-from unlearn_core.subjects import Subject, subject, subjects
+from unlearn_core.serving.embedding import GROUPS, Embedding, Group, Panel, finding, refit, submit
+from unlearn_core.serving.engine import Scene, Settled
+from unlearn_core.subject.subjects import Subject, subject, subjects
 
 MAPS = {"umap": "UMAP of the original", "pca": "PCA of the original"}
 ROLES = {"original": "Original", "retrained": "Retrained", "unlearned": "Unlearned"}
@@ -192,7 +192,7 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
                        "waits. It can be cancelled.")
 write_address(wanted, visitor)
 try:
-    placed = ready(request(engine(), scene, settled, layer, kind), 2.0, "Placing the images")
+    placed = ready(submit(engine(), scene, settled, layer, kind), 2.0, "Placing the images")
 except (AssetError, ValueError, RuntimeError) as problem:
     st.error(str(problem), icon=":material/error:")
     st.stop()

@@ -10,20 +10,20 @@ import numpy as np
 import streamlit as st
 
 from ui.present import headline, present
-from ui.runtime import engine
+from ui.server.runtime import engine
 from ui.state import State, snap, state, tell_notes, view, write_address
-from ui.sweeps import sweeps
+from ui.studies.sweeps import sweeps
 from ui.waiting import give_up, held, hold
-from unlearn_core import openings
-from unlearn_core import search as searches
 from unlearn_core.assets import AssetError
 from unlearn_core.audit.gauges import KINDS
-from unlearn_core.engine import ALPHAS, SEEDS, Choice
 from unlearn_core.figures import landscape as figures
 from unlearn_core.figures.landscape import Mark, Scale
 from unlearn_core.figures.style import RETRAINED, RETRAINED_ON_DARK, UNLEARNED
 from unlearn_core.figures.tradeoff import pareto
-from unlearn_core.landscape import (
+from unlearn_core.methods import METHODS
+from unlearn_core.methods.base import Value
+from unlearn_core.serving.engine import ALPHAS, SEEDS, Choice
+from unlearn_core.serving.landscape import (
     ESTIMATORS,
     Plane,
     Surface,
@@ -41,9 +41,9 @@ from unlearn_core.landscape import (
     reference,
     surface,
 )
-from unlearn_core.methods import METHODS
-from unlearn_core.methods.base import Value
-from unlearn_core.pool import Lane
+from unlearn_core.serving.pool import Lane
+from unlearn_core.study import search as searches
+from unlearn_core.subject import openings
 
 PLAIN = {"displayModeBar": False}
 TITLES = [kind.title for kind in KINDS.values()]
@@ -318,7 +318,7 @@ def search_progress(visitor: State, chosen: Choice, asked: searches.Search, ink:
         give_up("search")
         try:
             if ticket.result() < asked.trials:  # it gave way to others
-                hold("search", searches.request(engine(), asked))
+                hold("search", searches.submit(engine(), asked))
         except (AssetError, ValueError, RuntimeError, OSError) as problem:
             st.session_state["search failed"] = (asked, trouble(problem))
         st.rerun()
@@ -348,7 +348,7 @@ def search_progress(visitor: State, chosen: Choice, asked: searches.Search, ink:
         elif done < asked.trials:
             if st.button("Resume" if done else "Search", icon=":material/play_arrow:", type="primary"):
                 st.session_state.pop("search failed", None)
-                hold("search", searches.request(engine(), asked))
+                hold("search", searches.submit(engine(), asked))
                 st.rerun()
             if done:
                 st.caption(f"{done} of {asked.trials} trials are done and kept, also over a restart of the app.")

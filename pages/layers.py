@@ -8,19 +8,19 @@ import pandas as pd
 import streamlit as st
 
 from ui.controls import knobs, take_point
-from ui.layers_view import layers_view
 from ui.present import headline, present, whose
-from ui.runtime import engine
+from ui.server.runtime import engine
 from ui.state import State, state, tell_notes, view, write_address
+from ui.views.layers import layers_view
 from ui.waiting import give_up, ready
-from unlearn_core.anatomy import Group, Units, groups, stage_of
-from unlearn_core.engine import Scene, Settled
-from unlearn_core.estimators import OFFICIAL, SHUFFLED, WAYS
 from unlearn_core.figures.layer_change import layer_change
 from unlearn_core.figures.layers import filter_tiles, group_bars, selected_by_layer, share_text, unit_bars
 from unlearn_core.figures.style import RETRAINED, RETRAINED_ON_DARK, UNLEARNED
+from unlearn_core.measure.anatomy import Group, Units, groups, stage_of
 from unlearn_core.methods import method
-from unlearn_core.subjects import subject
+from unlearn_core.methods.estimators import OFFICIAL, SHUFFLED, WAYS
+from unlearn_core.serving.engine import Scene, Settled
+from unlearn_core.subject.subjects import subject
 
 NO_BAR = {"displayModeBar": False}
 SHARE = st.column_config.ProgressColumn(format="percent", min_value=0, max_value=1)

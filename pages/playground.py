@@ -8,20 +8,20 @@ import streamlit as st
 
 from ui import pictures
 from ui.controls import knobs, presets, take_point
-from ui.live import live_view
 from ui.present import headline, present, whose
-from ui.runtime import engine
+from ui.server.runtime import engine
 from ui.state import State, state, tell_notes
+from ui.views.live import live_view
 from unlearn_core.assets import AssetError
 from unlearn_core.audit.gauges import KINDS
-from unlearn_core.engine import Scene, Settled
 from unlearn_core.exhibits import Pictures
 from unlearn_core.figures.accuracy_change import accuracy_change
 from unlearn_core.figures.embedding import embedding
 from unlearn_core.figures.exhibits import exhibit_figure, picture_arrays
 from unlearn_core.figures.style import RETRAINED, RETRAINED_ON_DARK
-from unlearn_core.judgement import Readings
 from unlearn_core.methods import method
+from unlearn_core.serving.engine import Scene, Settled
+from unlearn_core.serving.judgement import Readings
 
 SHARE = st.column_config.ProgressColumn(format="percent", min_value=0, max_value=1)
 ARROWS = {"up": "↑ Higher is better", "match": "→ The nearer to the retrained band, the better"}

@@ -11,25 +11,25 @@ import pandas as pd
 import streamlit as st
 
 from ui import pictures
-from ui.attack_view import attack_view
 from ui.present import headline, present
-from ui.runtime import engine
+from ui.server.runtime import engine
 from ui.state import State, state, tell_notes, view
+from ui.views.attack import attack_view
 from ui.waiting import ready
-from unlearn_core import shadows
 from unlearn_core.assets import AssetError
 from unlearn_core.audit.evidence import ORIGINAL
 from unlearn_core.audit.lira import Shadows
 from unlearn_core.audit.membership import STATISTICS
 from unlearn_core.audit.report import TITLES, Attacked, AttackName, Report, ShadowAttack, report, standing
 from unlearn_core.audit.risk import RetainedRisk, retained_risk
-from unlearn_core.engine import Choice, Scene, Settled
 from unlearn_core.figures.privacy import Curve, Strip, butterfly, risks, roc_curves, strips
 from unlearn_core.figures.style import RETRAINED, RETRAINED_ON_DARK
-from unlearn_core.judgement import request_outputs, yardstick
 from unlearn_core.methods import method
 from unlearn_core.methods.base import NotApplicable
-from unlearn_core.subjects import subject
+from unlearn_core.serving import shadows
+from unlearn_core.serving.engine import Choice, Scene, Settled
+from unlearn_core.serving.judgement import submit_outputs, yardstick
+from unlearn_core.subject.subjects import subject
 
 DOMAINS: dict[AttackName, tuple[float, float]] = {
     "margin": (-20, 15), "loss": (-20, 0), "confidence": (0, 1), "entropy": (-math.log(10), 0),
@@ -57,7 +57,7 @@ def forgetful_shadows(wanted: Choice, scene: Scene, settled: Settled) -> Shadows
     """The shadow models after they forgot as well, if that was asked for; else the offer, or how far they are."""
     if subject(wanted.network).shadows() is None:
         return None
-    known = engine().pool.known(shadows.request_key(wanted))
+    known = engine().pool.known(shadows.submit_key(wanted))
     if known is not None:
         return cast(Shadows, known)
 
@@ -66,7 +66,7 @@ def forgetful_shadows(wanted: Choice, scene: Scene, settled: Settled) -> Shadows
 
     if st.session_state.get("u_lira") == wanted.key:
         try:
-            return ready(shadows.request(engine(), scene, wanted), 0.4, "Letting the shadow models forget", stop)
+            return ready(shadows.submit(engine(), scene, wanted), 0.4, "Letting the shadow models forget", stop)
         except NotApplicable as reason:
             st.info(f"U-LiRA cannot judge {method(wanted.method).title}, which would have to run on the shadow models "
                     f"too. {reason}", icon=":material/block:")
@@ -106,7 +106,7 @@ def judge(wanted: Choice, scene: Scene, settled: Settled, logits: np.ndarray, fo
     key = ("privacy", wanted, forgetful is not None)
     known = engine().pool.known(key)
     if known is None:
-        plain, beside = subject(wanted.network).shadows(), yardstick(engine(), wanted.network, scene.scenario)
+        plain, beside = subject(wanted.network).shadows(), yardstick(engine(), wanted.network, scene.request)
         models: dict[ShadowAttack, Shadows | None] = {"lira": plain, "u_lira": forgetful}
         seeds = np.stack([seed.logits for seed in beside.retrained]) if beside.retrained else None
 
@@ -324,7 +324,7 @@ try:
     with offer:
         forgetful = forgetful_shadows(wanted, scene, settled)
     with picture:
-        logits = ready(request_outputs(engine(), scene, settled), 2.5, "Evaluating on all images", slot="outputs")
+        logits = ready(submit_outputs(engine(), scene, settled), 2.5, "Evaluating on all images", slot="outputs")
     if logits is None:
         st.stop()
     found = judge(wanted, scene, settled, logits, forgetful)

@@ -8,13 +8,13 @@ from functools import cached_property, partial
 import pytest
 from playwright.sync_api import Browser
 
-from tests import bench
-from unlearn_core.data import ImageSet, stratified
-from unlearn_core.engine import Engine
+from tools import bench
+from unlearn_core.measure.task import Task
 from unlearn_core.methods import METHODS
 from unlearn_core.methods.base import Outcome, Settings
+from unlearn_core.nets.images import ImageSet, stratified
 from unlearn_core.progress import Progress
-from unlearn_core.task import Task
+from unlearn_core.serving.engine import Engine
 
 
 class Small(Engine):

@@ -21,14 +21,15 @@ from safetensors.torch import load_file
 
 from tests.conftest import REPOSITORY
 from unlearn_core import __main__ as command_line
-from unlearn_core import openings, results
 from unlearn_core.__main__ import main
-from unlearn_core.data import fashion_mnist
-from unlearn_core.engine import Choice, choice
 from unlearn_core.methods import METHODS
 from unlearn_core.methods.base import Cost, Diverged, Outcome
-from unlearn_core.run import Row, failure
-from unlearn_core.subjects import bundled, subject
+from unlearn_core.serving.engine import Choice, choice
+from unlearn_core.study import results
+from unlearn_core.study.run import Row, failure
+from unlearn_core.subject import openings
+from unlearn_core.subject.fashion import fashion_mnist
+from unlearn_core.subject.subjects import bundled, subject
 
 
 def answer(capsys: pytest.CaptureFixture[str], *command: str) -> dict[str, object]:
@@ -166,7 +167,7 @@ def test_a_sweep_into_a_log_says_how_far_it_is_and_refuses_what_is_not_its_own(
         for chosen in todo:
             yield [failure(chosen, "done", "")], False
 
-    monkeypatch.setattr("unlearn_core.sweep._batches", batches)
+    monkeypatch.setattr("unlearn_core.study.sweep._batches", batches)
     command = ["sweep", "--methods", "head_zeroing", "--forget", "0", "1", "--out", str(tmp_path)]
     assert main(command) == 0
     assert capsys.readouterr().err.splitlines() == [" 50%, 1 of 2 runs", "100%, 2 of 2 runs"]

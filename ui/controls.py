@@ -8,11 +8,11 @@ from functools import partial
 import streamlit as st
 
 from ui.state import State, positions, snap, start
-from unlearn_core import openings
 from unlearn_core.assets import AssetError
-from unlearn_core.engine import SEEDS
 from unlearn_core.methods import method
 from unlearn_core.methods.base import Hyperparameter, Value
+from unlearn_core.serving.engine import SEEDS
+from unlearn_core.subject import openings
 
 
 def knobs(state: State, limit: float | None) -> None:

@@ -7,18 +7,18 @@ from typing import Literal, TypeVar, cast
 
 import streamlit as st
 
-from ui.runtime import engine
+from ui.server.runtime import engine
 from ui.state import State, write_address
 from ui.verdict import AUDIT, REFERENCE, strip
 from ui.waiting import ANSWER, held, keep_only, progress, reached
 from unlearn_core.assets import AssetError
 from unlearn_core.audit.verdict import Verdict
-from unlearn_core.engine import Choice, Scene, Settled
-from unlearn_core.judgement import Audit, Readings, first_readings, first_verdict, known, request
 from unlearn_core.methods import method
 from unlearn_core.methods.base import NotApplicable
-from unlearn_core.pool import Ticket
-from unlearn_core.subjects import subject
+from unlearn_core.serving.engine import Choice, Scene, Settled
+from unlearn_core.serving.judgement import Audit, Readings, first_readings, first_verdict, known, submit
+from unlearn_core.serving.pool import Ticket
+from unlearn_core.subject.subjects import subject
 
 T = TypeVar("T")
 BOXES = {"invalid": (st.warning, ":material/info:"), "refused": (st.info, ":material/block:"),
@@ -130,7 +130,7 @@ def _audited(chosen: Choice, scene: Scene, settled: Settled) -> Audit | None:
     if (found := known(engine(), chosen)) is not None or held(AUDIT) is None:
         return found
     try:
-        return reached(request(engine(), scene, settled), 0.0, AUDIT)
+        return reached(submit(engine(), scene, settled), 0.0, AUDIT)
     except (AssetError, ValueError, RuntimeError) as problem:
         st.session_state["unaudited"] = chosen.key, str(problem)  # told, not tried again and again
         return None

@@ -10,19 +10,19 @@ import numpy.typing as npt
 import pandas as pd
 import streamlit as st
 
-from ui.runtime import engine
+from ui.server.runtime import engine
 from ui.waiting import ready
 from unlearn_core.assets import AssetError
 from unlearn_core.audit.distinguish import LEVEL, Placement, further
 from unlearn_core.audit.evidence import HEAD_ZEROING, ORIGINAL, UNLEARNED, Check, passes
 from unlearn_core.audit.gauges import Reading
 from unlearn_core.audit.relearn import Relearning, anamnesis
-from unlearn_core.audit.remains import Remains, relearn_recipe, request, request_relearning
 from unlearn_core.audit.verdict import listed
-from unlearn_core.engine import Scene, Settled
 from unlearn_core.figures.remains import Alike, Course, Dot, Row, layer_similarity, probes, relearning
 from unlearn_core.figures.style import RETRAINED, RETRAINED_ON_DARK
-from unlearn_core.judgement import Audit
+from unlearn_core.serving.engine import Scene, Settled
+from unlearn_core.serving.judgement import Audit
+from unlearn_core.serving.remains import Remains, relearn_recipe, submit, submit_relearning
 
 ARROWS = {"match": "→", "up": "↑", "down": "↓"}
 
@@ -34,7 +34,7 @@ def remains(scene: Scene, settled: Settled, audit: Audit | None) -> None:
     ink = RETRAINED_ON_DARK if st.context.theme.type == "dark" else RETRAINED
     try:
         with summary:
-            found = ready(request(engine(), scene, settled), 2.5, "Looking inside")
+            found = ready(submit(engine(), scene, settled), 2.5, "Looking inside")
         if found is None:
             return
         with relearned:
@@ -158,7 +158,7 @@ def relearn(scene: Scene, settled: Settled, found: Remains, ink: str) -> Relearn
     words = st.container()
     course = None
     if st.session_state.get("relearn") == key:
-        course = ready(request_relearning(engine(), scene, settled), 0.3, "Fine-tuning",
+        course = ready(submit_relearning(engine(), scene, settled), 0.3, "Fine-tuning",
                        lambda: st.session_state.pop("relearn", None))
     elif st.button("Relearn this outcome", icon=":material/fitness_center:",
                    help="Fine-tunes a copy of it on all training images: about ten seconds, can be cancelled."):

@@ -6,13 +6,13 @@ from dataclasses import asdict
 
 import streamlit as st
 
-from ui.runtime import engine
-from ui.scripts import script, styles
+from ui.server.runtime import engine
+from ui.views.scripts import script, styles
 from ui.waiting import held, hold, ready
-from unlearn_core import comparison
 from unlearn_core.audit.verdict import Level, Verdict
-from unlearn_core.engine import Choice, Scene, Settled
-from unlearn_core.judgement import REFERENCES, Audit, request, request_reference
+from unlearn_core.serving.engine import Choice, Scene, Settled
+from unlearn_core.serving.judgement import REFERENCES, Audit, submit, submit_reference
+from unlearn_core.study import comparison
 
 AUDIT, REFERENCE = "audit", "reference"
 """Slots of what a verdict waits for: the look inside, and networks that are retrained for it."""
@@ -51,7 +51,7 @@ def _judge(scene: Scene, settled: Settled) -> None:
         return
     ticket = held(AUDIT)
     if ticket is None:
-        hold(AUDIT, request(engine(), scene, settled))
+        hold(AUDIT, submit(engine(), scene, settled))
     elif ticket.wait(0):
         st.rerun()
 
@@ -72,7 +72,7 @@ def reference(chosen: Choice) -> None:
             st.session_state[REFERENCE] = asked
             st.rerun()
         return
-    if ready(request_reference(engine(), chosen), 0.3, "Retraining without these classes",
+    if ready(submit_reference(engine(), chosen), 0.3, "Retraining without these classes",
              lambda: st.session_state.pop(REFERENCE, None), REFERENCE) is not None:
         st.session_state.pop(REFERENCE, None)
         st.rerun()

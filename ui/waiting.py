@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import streamlit as st
 
-from unlearn_core.pool import Ticket
+from unlearn_core.serving.pool import Ticket
 
 T = TypeVar("T")
 ANSWER = "answer"

@@ -8,14 +8,14 @@
 """
 
 from unlearn_core.audit.gauges import read_gauges
-from unlearn_core.dampening import build_index, dampen
-from unlearn_core.evaluate import evaluation_set, outputs
-from unlearn_core.importance import Estimator
+from unlearn_core.measure.dampening import build_index, dampen
+from unlearn_core.measure.importance import Estimator
+from unlearn_core.measure.task import Task
 from unlearn_core.methods import METHODS, method
+from unlearn_core.nets.evaluate import evaluation_set, outputs
+from unlearn_core.nets.request import forget_classes
 from unlearn_core.progress import Cancelled
-from unlearn_core.scenario import forget_classes
-from unlearn_core.subjects import subject
-from unlearn_core.task import Task
+from unlearn_core.subject.subjects import subject
 
 __all__ = ["METHODS", "Cancelled", "Estimator", "Task", "build_index", "dampen", "evaluation_set", "forget_classes",
            "method", "outputs", "read_gauges", "subject"]

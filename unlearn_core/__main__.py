@@ -25,19 +25,19 @@ from typing import TextIO
 import numpy as np
 from tqdm import tqdm
 
-from unlearn_core import openings, own
 from unlearn_core.assets import AssetError
 from unlearn_core.audit.evidence import ORIGINAL
 from unlearn_core.audit.gauges import KINDS
 from unlearn_core.audit.report import TITLES, report
-from unlearn_core.engine import VERSION, Choice, choice
 from unlearn_core.methods import METHODS, method
 from unlearn_core.methods.base import Diverged, Hyperparameter, NotApplicable, Value
 from unlearn_core.progress import Progress
-from unlearn_core.results import WHOLE, SweepError, load
-from unlearn_core.run import Run, engine, run
-from unlearn_core.subjects import subject, subjects
-from unlearn_core.sweep import Range, Space, Tally, connect, sweep
+from unlearn_core.serving.engine import VERSION, Choice, choice
+from unlearn_core.study.results import WHOLE, SweepError, load
+from unlearn_core.study.run import Run, engine, run
+from unlearn_core.study.sweep import Range, Space, Tally, connect, sweep
+from unlearn_core.subject import openings, own
+from unlearn_core.subject.subjects import subject, subjects
 
 LOG_SECONDS = 10.0
 """Between two lines of progress where there is no terminal to draw a bar on."""

@@ -20,7 +20,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-ROOT = Path(os.environ.get("LACUNA_ASSETS", Path(__file__).parent.parent / "assets"))
+REPOSITORY = Path(__file__).parent.parent
+ROOT = Path(os.environ.get("LACUNA_ASSETS", REPOSITORY / "assets"))
 
 
 class AssetError(Exception):

@@ -27,7 +27,7 @@ from unlearn_core.audit.distinguish import (
 )
 from unlearn_core.audit.membership import StatisticName, margins, statistics
 from unlearn_core.audit.roc import roc
-from unlearn_core.evaluate import softmax
+from unlearn_core.nets.evaluate import softmax
 
 Float32 = npt.NDArray[np.float32]
 Float64 = npt.NDArray[np.float64]

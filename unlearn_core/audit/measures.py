@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from unlearn_core.audit.gauges import called_member
-from unlearn_core.scenario import Scenario
+from unlearn_core.nets.request import Request
 
 MeasureName = Literal["forget_train", "forget_test", "retain_train", "retain_test", "membership", "distance",
                       "seconds", "stored_bytes"]
@@ -39,7 +39,7 @@ MEASURES: dict[MeasureName, MeasureKind] = {
 
 
 def output_measures(probabilities: npt.NDArray[np.float32], labels: npt.NDArray[np.int64],
-                    member: npt.NDArray[np.bool_], scenario: Scenario,
+                    member: npt.NDArray[np.bool_], request: Request,
                     retrained: npt.NDArray[np.float32]) -> dict[MeasureName, float]:
     """All measures that follow from outputs on an evaluation set; the distance is NaN without retrained models.
 
@@ -47,10 +47,10 @@ def output_measures(probabilities: npt.NDArray[np.float32], labels: npt.NDArray[
         probabilities: (N, classes) of the model to be judged.
         labels: (N,) true classes.
         member: (N,) whether the image was in the original's training set.
-        scenario: what was to be forgotten.
+        request: what was to be forgotten.
         retrained: (seeds, N, classes) probabilities of the retrained models, possibly of none.
     """
-    forgotten = np.isin(labels, scenario.forget_classes)
+    forgotten = np.isin(labels, request.forget_classes)
     right = probabilities.argmax(1) == labels
     apart = np.linalg.norm(retrained - probabilities, axis=2)[:, member & forgotten]
     return {

@@ -13,11 +13,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from unlearn_core import models
-from unlearn_core.data import ImageSet
 from unlearn_core.methods.training import batches, finite, trainable_copy
+from unlearn_core.nets import models
+from unlearn_core.nets.images import ImageSet
+from unlearn_core.nets.request import Request
 from unlearn_core.progress import Progress, silent
-from unlearn_core.scenario import Scenario
 
 _BATCH = 250  # see `evaluate`
 
@@ -89,7 +89,7 @@ class Relearning:
         return None if self.steps is None else self.seen[-1]
 
 
-def relearn(original: nn.Module, weights: Mapping[str, Tensor], train: ImageSet, scenario: Scenario,
+def relearn(original: nn.Module, weights: Mapping[str, Tensor], train: ImageSet, request: Request,
             generator: torch.Generator, recipe: RelearnRecipe | None = None,
             progress: Progress = silent) -> Relearning:
     """Fine-tune on the full training set until the forget set is recognised nearly as well as by the original.
@@ -102,7 +102,7 @@ def relearn(original: nn.Module, weights: Mapping[str, Tensor], train: ImageSet,
         weights: parameters and buffers by name to start from, such as `Outcome.weights` or a retrained network's
             ``state_dict()``; what is not named is the original's. Left as they are.
         train: the training images, forget set included.
-        scenario: what was to be forgotten.
+        request: what was to be forgotten.
         generator: owns the order of the images, dropout and fresh rows; give every network that is to be compared
             one with the same seed.
         recipe: by default the reference code's.
@@ -114,14 +114,14 @@ def relearn(original: nn.Module, weights: Mapping[str, Tensor], train: ImageSet,
         Diverged: if a loss is not finite.
     """
     recipe = recipe or RelearnRecipe()
-    positions = _checked(train, scenario, recipe.checked)
+    positions = _checked(train, request, recipe.checked)
     pixels, labels = models.as_taken(original, train.pixels(positions)), train.labels[positions]
     target = recipe.share * _accuracy(models.private_copy(original), pixels, labels)
     if not target:
         raise ValueError("original: a network that recognises the forget set expected, got an accuracy of 0")
     model = _started(original, weights)
     if recipe.fresh_rows:
-        _draw_rows(model, pixels, scenario.forget_classes, generator)
+        _draw_rows(model, pixels, request.forget_classes, generator)
     optimiser = torch.optim.Adam(model.parameters(), recipe.lr)  # which skips what is frozen
     drops = any(getattr(module, "p", 0) or getattr(module, "dropout", 0) for module in model.modules())
     cap = math.ceil(recipe.epochs * len(batches(torch.arange(len(train)), recipe.batch_size, torch.Generator())))
@@ -176,11 +176,11 @@ def anamnesis(unlearned: Relearning, retrained: Relearning) -> Anamnesis:
     return Anamnesis(unlearned.taken / theirs, "exactly" if mine is not None else "at least")
 
 
-def _checked(train: ImageSet, scenario: Scenario, count: int) -> Tensor:
+def _checked(train: ImageSet, request: Request, count: int) -> Tensor:
     """The first forgotten images of each class, in turn, so that a small number is fairly shared."""
-    forget, _ = scenario.split(train.labels)
+    forget, _ = request.split(train.labels)
     if not len(forget):
-        raise ValueError("scenario: at least one training image to forget expected, got none")
+        raise ValueError("request: at least one training image to forget expected, got none")
     labels = train.labels[forget]
     turn = torch.empty_like(labels)
     for label in torch.unique(labels):
@@ -212,7 +212,7 @@ def _started(original: nn.Module, weights: Mapping[str, Tensor]) -> nn.Module:
 
 def _draw_rows(model: nn.Module, images: Tensor, rows: tuple[int, ...], generator: torch.Generator) -> None:
     if not rows:
-        raise ValueError("fresh_rows: a scenario that forgets whole classes expected, got single images")
+        raise ValueError("fresh_rows: a request that forgets whole classes expected, got single images")
     head = models.head(model, images)
     fresh = copy.deepcopy(head)
     with models.seeded(generator):

@@ -7,12 +7,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from unlearn_core.exhibits import Exhibit, LayerBars, LayerMap
-from unlearn_core.history import Pruning
+from unlearn_core.measure.history import Pruning
+from unlearn_core.measure.task import Task
 from unlearn_core.methods.base import CHOSEN, Hyperparameter, Method, NotApplicable, Outcome, Preset, Settings
 from unlearn_core.methods.loop import CROSS_ENTROPY, descend, logits, loss_curves, some_retained, training_norms
 from unlearn_core.methods.training import batches, trainable_copy, trained
 from unlearn_core.progress import Progress, stage
-from unlearn_core.task import Task
 
 SLICES = 64
 """Columns of the map of removed movement: each layer is shown in this many equal slices."""
@@ -56,7 +56,7 @@ def subtract_and_repair(task: Task, pruning: Pruning, settings: Settings, progre
     if task.history is None:
         raise NotApplicable(no_history(task, pruning))
     progress(0.0, "reading the history")
-    found = task.history.caused_by(task.scenario, task.train.labels, pruning, task.generator("amnesiac", "pruning"))
+    found = task.history.caused_by(task.request, task.train.labels, pruning, task.generator("amnesiac", "pruning"))
     model = trainable_copy(task.model)
     removed = {name: found.update[name].to(value) for name, value in model.named_parameters()
                if value.requires_grad and name in found.update}
@@ -125,7 +125,7 @@ def no_history(task: Task, pruning: Pruning) -> str:
     if task.history is None:
         return ("No training history was recorded for this network, and without one there are no updates that could "
                 "be subtracted.")
-    return task.history.obstacle(task.scenario, task.train.labels, pruning)
+    return task.history.obstacle(task.request, task.train.labels, pruning)
 
 
 def _pruning(settings: Settings) -> Pruning:

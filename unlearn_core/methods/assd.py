@@ -7,10 +7,10 @@ import math
 import numpy as np
 import torch
 
+from unlearn_core.measure.task import Task
 from unlearn_core.methods.base import Method, Outcome, Preset, Settings
 from unlearn_core.methods.selective import LAMBDA, MEASURED, ImportancePair, run_selective
 from unlearn_core.progress import Progress
-from unlearn_core.task import Task
 
 
 def percentile(forget_share: float) -> float:

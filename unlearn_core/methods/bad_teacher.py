@@ -6,13 +6,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from unlearn_core import models
 from unlearn_core.exhibits import Curves
+from unlearn_core.measure.task import Task
 from unlearn_core.methods import loop
 from unlearn_core.methods.base import CHOSEN, TUNED, Hyperparameter, Method, Outcome, Preset, Settings
 from unlearn_core.methods.training import batches, trainable_copy, trained
+from unlearn_core.nets import models
 from unlearn_core.progress import Progress, stage
-from unlearn_core.task import Task
 
 
 def divergence(teacher: Tensor, student: Tensor, temperature: float) -> Tensor:

@@ -15,9 +15,9 @@ import torch
 from torch import Tensor, nn
 
 from unlearn_core.exhibits import Exhibit
-from unlearn_core.importance import Loss
+from unlearn_core.measure.importance import Loss
+from unlearn_core.measure.task import Task
 from unlearn_core.progress import Progress
-from unlearn_core.task import Task
 
 Value = float | int | str
 Settings = Mapping[str, Value]
@@ -26,7 +26,7 @@ Family = Literal["dampening", "noise", "history", "partial updates", "projection
 
 
 TUNED = "not from the paper: tuned on the bundled networks (see README)"
-"""The source of a default that the rule of `unlearn_core.tune` chose, from the values in `GRIDS` there."""
+"""The source of a default that the rule of `unlearn_core.study.tune` chose, from the values in `GRIDS` there."""
 CHOSEN = "not from the paper: chosen by this project"
 """The source of other defaults of the methods that come with this project."""
 AUTHOR = "chosen by the method's author"
@@ -239,9 +239,9 @@ class Method:
         settings = self.settings(settings)
         forget, retain = task.split
         # A method that never looks at what it forgets can do without it, if it is told which class it was.
-        unseen = task.scenario.forget_classes and "forget images" not in self.needs
+        unseen = task.request.forget_classes and "forget images" not in self.needs
         if not (len(forget) or unseen) or not len(retain):
-            raise ValueError(f"scenario: at least one image to forget and one to keep expected, got {len(forget)} "
+            raise ValueError(f"request: at least one image to forget and one to keep expected, got {len(forget)} "
                              f"and {len(retain)}")
         task.check()
         if reason := self.obstacle(task, settings):

@@ -6,13 +6,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from unlearn_core import models
 from unlearn_core.exhibits import Exhibit, Pictures
+from unlearn_core.measure.task import Task
 from unlearn_core.methods import loop
 from unlearn_core.methods.base import CHOSEN, TUNED, Hyperparameter, Method, Outcome, Preset, Settings
 from unlearn_core.methods.training import batches, finite, trainable_copy, trained
+from unlearn_core.nets import models
 from unlearn_core.progress import Progress, stage
-from unlearn_core.task import Task
 
 _SHOWN = 8
 
@@ -63,7 +63,7 @@ def run(task: Task, settings: Settings, progress: Progress) -> Outcome:
     logits, own = torch.cat(answers), task.train.labels[forget]
     crossed = float((logits.argmax(1) != own).float().mean())
     if settings["neighbour"] == "other":
-        logits[:, list(task.scenario.forget_classes)] = -torch.inf
+        logits[:, list(task.request.forget_classes)] = -torch.inf
         logits[torch.arange(len(forget)), own] = -torch.inf
     nearest = logits.argmax(1)
     targets = task.train.labels.clone()

@@ -7,15 +7,15 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from unlearn_core import models
 from unlearn_core.exhibits import LayerBars
-from unlearn_core.importance import Estimator, Importance, importance
+from unlearn_core.measure.importance import Estimator, Importance, importance
+from unlearn_core.measure.task import Task
 from unlearn_core.methods import loop
 from unlearn_core.methods.base import CHOSEN, Hyperparameter, Method, Outcome, Preset, Settings
 from unlearn_core.methods.training import trainable_copy, trained
-from unlearn_core.models import private_copy
+from unlearn_core.nets import models
+from unlearn_core.nets.models import private_copy
 from unlearn_core.progress import Progress, stage
-from unlearn_core.task import Task
 
 _BATCH = 125
 
@@ -80,7 +80,7 @@ def run(task: Task, settings: Settings, progress: Progress) -> Outcome:
     information = fisher(task, kept, stage(progress, 0.0, 0.95, "Fisher information"))
     variances = noise_variance(information, kinds, float(settings["noise_scale"]), settings["average"] == "inputs")
     generator = task.generator("fisher forgetting", "noise")
-    rows = list(task.scenario.forget_classes) if settings["forgotten_rows"] == "reset" else []
+    rows = list(task.request.forget_classes) if settings["forgotten_rows"] == "reset" else []
     shares, capped, entries = {}, 0, 0
     with torch.no_grad():
         for name, value in model.named_parameters():

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import torch
 
-from unlearn_core import models
 from unlearn_core.exhibits import LayerBars
+from unlearn_core.measure.task import Task
 from unlearn_core.methods.base import Hyperparameter, Method, Outcome, Preset, Settings
 from unlearn_core.methods.training import trainable_copy, trained
+from unlearn_core.nets import models
 from unlearn_core.progress import Progress
-from unlearn_core.task import Task
 
 
 def run(task: Task, settings: Settings, progress: Progress) -> Outcome:
@@ -20,7 +20,7 @@ def run(task: Task, settings: Settings, progress: Progress) -> Outcome:
     """
     model = trainable_copy(task.model)
     progress(0.25, "copied the network")
-    head, rows = models.head(model, task.example), list(task.scenario.forget_classes)
+    head, rows = models.head(model, task.example), list(task.request.forget_classes)
     with torch.no_grad():
         head.weight[rows] = 0
         head.bias[rows] = -float(settings["depth"])
@@ -38,7 +38,7 @@ def run(task: Task, settings: Settings, progress: Progress) -> Outcome:
 
 def obstacle(task: Task, settings: Settings) -> str:
     """Whole classes only, and a last layer that has a bias to lower and may be changed."""
-    if task.scenario.forget_samples:
+    if task.request.forget_samples:
         return "Head zeroing shuts off whole classes and cannot forget single images."
     try:
         head = models.head(task.model, task.example)

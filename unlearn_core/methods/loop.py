@@ -7,12 +7,12 @@ from collections.abc import Callable, Collection, Sequence
 import torch
 from torch import Tensor, nn
 
-from unlearn_core import models
 from unlearn_core.exhibits import Curves
+from unlearn_core.measure.task import Task
 from unlearn_core.methods.base import AUTHOR, Hyperparameter, Settings, Value
 from unlearn_core.methods.training import finite
+from unlearn_core.nets import models
 from unlearn_core.progress import Progress
-from unlearn_core.task import Task
 
 CROSS_ENTROPY = "cross-entropy (nats)"
 """What `loss_curves` draws for most methods."""

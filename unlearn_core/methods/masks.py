@@ -8,14 +8,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from unlearn_core import models
 from unlearn_core.exhibits import LayerMap
-from unlearn_core.history import share_size
+from unlearn_core.measure.history import share_size
+from unlearn_core.measure.task import Task
 from unlearn_core.methods import loop
 from unlearn_core.methods.base import CHOSEN, Hyperparameter, Outcome, Settings
 from unlearn_core.methods.training import finite, trainable_copy, trained
+from unlearn_core.nets import models
 from unlearn_core.progress import Progress
-from unlearn_core.task import Task
 
 Terms = Mapping[str, tuple[float, Tensor]]
 """A loss as a sum: for each part its name, its weight and its value."""

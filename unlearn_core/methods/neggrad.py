@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from unlearn_core.measure.task import Task
 from unlearn_core.methods.base import CHOSEN, TUNED, Method, Outcome, Preset, Settings
 from unlearn_core.methods.loop import (
     CROSS_ENTROPY,
@@ -20,7 +21,6 @@ from unlearn_core.methods.loop import (
 )
 from unlearn_core.methods.training import batches, trainable_copy, trained
 from unlearn_core.progress import Progress
-from unlearn_core.task import Task
 
 
 def run(task: Task, settings: Settings, progress: Progress) -> Outcome:

@@ -6,12 +6,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from unlearn_core.measure.task import Task
 from unlearn_core.methods import loop
 from unlearn_core.methods.base import CHOSEN, TUNED, Hyperparameter, Method, Outcome, Preset, Settings
 from unlearn_core.methods.masks import BATCH_SIZE, BODY_SHARE, HEAD_SHARE, RULE, SCOPE, Terms, partial_updates
 from unlearn_core.methods.training import batches
 from unlearn_core.progress import Progress
-from unlearn_core.task import Task
 
 
 def run(task: Task, settings: Settings, progress: Progress) -> Outcome:
@@ -20,7 +20,7 @@ def run(task: Task, settings: Settings, progress: Progress) -> Outcome:
     positions = torch.cat([forget, loop.some_retained(task, settings["retain_images"])])
     targets = task.train.labels.clone()
     targets[forget] = loop.wrong_labels(
-        targets[forget], task.scenario.forget_classes, len(task.train.classes),
+        targets[forget], task.request.forget_classes, len(task.train.classes),
         task.generator("partial updates", "wrong labels"))
 
     def objective(logits: Tensor, batch: Tensor) -> Terms:

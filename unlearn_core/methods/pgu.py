@@ -14,7 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from unlearn_core.exhibits import Curves, LayerBars
-from unlearn_core.gram import Patches, layers
+from unlearn_core.measure.gram import Patches, layers
+from unlearn_core.measure.task import Task
 from unlearn_core.methods.base import (
     CHOSEN,
     TUNED,
@@ -29,7 +30,6 @@ from unlearn_core.methods.base import (
 from unlearn_core.methods.loop import logits, some_retained
 from unlearn_core.methods.training import batches, finite, trainable_copy, trained
 from unlearn_core.progress import Progress, stage
-from unlearn_core.task import Task
 
 _BATCH = 250  # images per forward pass of the checks
 _NOTHING_TO_MOVE = "PGU needs a convolution or linear layer whose weights may change; this network has none."

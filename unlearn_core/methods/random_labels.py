@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from unlearn_core.measure.task import Task
 from unlearn_core.methods.base import CHOSEN, TUNED, Method, Outcome, Preset, Settings
 from unlearn_core.methods.loop import (
     CROSS_ENTROPY,
@@ -26,7 +27,6 @@ from unlearn_core.methods.loop import (
 )
 from unlearn_core.methods.training import batches, trainable_copy, trained
 from unlearn_core.progress import Progress
-from unlearn_core.task import Task
 
 
 def run(task: Task, settings: Settings, progress: Progress) -> Outcome:
@@ -35,7 +35,7 @@ def run(task: Task, settings: Settings, progress: Progress) -> Outcome:
     kept = some_retained(task, settings["retain_images"])
     everything = torch.cat([forget, kept])
     labels = task.train.labels.clone()
-    labels[forget] = wrong_labels(labels[forget], task.scenario.forget_classes, len(task.train.classes),
+    labels[forget] = wrong_labels(labels[forget], task.request.forget_classes, len(task.train.classes),
                                   task.generator("random_labels", "labels"))
     model = training_norms(trainable_copy(task.model))
     order = task.generator("random_labels", "order")

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from unlearn_core import models
+from unlearn_core.measure.task import Task
 from unlearn_core.methods.base import Hyperparameter, Method, Outcome, Preset, Settings
 from unlearn_core.methods.loop import CROSS_ENTROPY, frozen_entirely, loss_curves
 from unlearn_core.methods.training import trained
+from unlearn_core.nets import models
+from unlearn_core.nets.train import fit
 from unlearn_core.progress import Progress
-from unlearn_core.task import Task
-from unlearn_core.train import fit
 
 
 def run(task: Task, settings: Settings, progress: Progress) -> Outcome:

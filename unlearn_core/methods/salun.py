@@ -6,13 +6,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from unlearn_core import models
 from unlearn_core.exhibits import LayerBars
+from unlearn_core.measure.task import Task
 from unlearn_core.methods import loop
 from unlearn_core.methods.base import CHOSEN, TUNED, Hyperparameter, Method, Outcome, Preset, Settings
 from unlearn_core.methods.training import batches, finite, trainable_copy, trained
+from unlearn_core.nets import models
 from unlearn_core.progress import Progress, stage
-from unlearn_core.task import Task
 
 _README = "released README"
 
@@ -69,7 +69,7 @@ def run(task: Task, settings: Settings, progress: Progress) -> Outcome:
     targets = task.train.labels.clone()
     labels = task.generator("salun", "labels")
     targets[forget] = (
-        loop.wrong_labels(targets[forget], task.scenario.forget_classes, classes, labels)
+        loop.wrong_labels(targets[forget], task.request.forget_classes, classes, labels)
         if settings["relabel"] == "wrong" else torch.randint(classes, (len(forget),), generator=labels))
     order, dropout = task.generator("salun", "order"), task.generator("salun", "dropout")
     positions = torch.cat([forget, kept])

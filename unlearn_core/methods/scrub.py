@@ -9,14 +9,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from unlearn_core import models
 from unlearn_core.exhibits import Curves
+from unlearn_core.measure.task import Task
 from unlearn_core.methods import loop
 from unlearn_core.methods.bad_teacher import divergence, lesson
 from unlearn_core.methods.base import CHOSEN, TUNED, Hyperparameter, Method, Outcome, Preset, Settings
 from unlearn_core.methods.training import batches, trainable_copy, trained
+from unlearn_core.nets import models
 from unlearn_core.progress import Progress, stage
-from unlearn_core.task import Task
 
 
 @dataclass

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from unlearn_core.dampening import dampen, ratios
-from unlearn_core.importance import Estimator, Importance, Loss
+from unlearn_core.measure.dampening import dampen, ratios
+from unlearn_core.measure.importance import Estimator, Importance, Loss
+from unlearn_core.measure.task import Measurement, Part, Task
 from unlearn_core.methods.base import Cost, Hyperparameter, Outcome, Settings
 from unlearn_core.progress import Progress
-from unlearn_core.task import Measurement, Part, Task
 
 ALPHA = Hyperparameter(
     "alpha", "α", "Selection threshold: a weight is dampened if it matters more than α times as much to the "

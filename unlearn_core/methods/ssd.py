@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from unlearn_core.measure.task import Task
 from unlearn_core.methods.base import Method, Outcome, Preset, Settings
 from unlearn_core.methods.selective import ALPHA, LAMBDA, MEASURED, run_selective
 from unlearn_core.progress import Progress
-from unlearn_core.task import Task
 
 
 def run(task: Task, settings: Settings, progress: Progress) -> Outcome:

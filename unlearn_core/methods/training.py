@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from unlearn_core.exhibits import Exhibit
+from unlearn_core.measure.task import Task
 from unlearn_core.methods.base import Cost, Diverged, Outcome
-from unlearn_core.task import Task
 
 
 def trainable_copy(model: nn.Module) -> nn.Module:

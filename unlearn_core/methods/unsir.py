@@ -7,12 +7,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from unlearn_core.exhibits import Curves, Exhibit, Pictures
+from unlearn_core.measure.task import Task
 from unlearn_core.methods.base import CHOSEN, TUNED, Hyperparameter, Method, Outcome, Preset, Settings
 from unlearn_core.methods.loop import some_retained
 from unlearn_core.methods.training import batches, finite, trainable_copy, trained
-from unlearn_core.models import in_training, seeded
+from unlearn_core.nets.models import in_training, seeded
 from unlearn_core.progress import Progress, silent, stage
-from unlearn_core.task import Task
 
 SHOWN = 8
 """Noise images per class among the exhibits."""
@@ -66,7 +66,7 @@ def run(task: Task, settings: Settings, progress: Progress) -> Outcome:
 
 
 def _unlearn(task: Task, settings: Settings, progress: Progress) -> Outcome:
-    classes, official = task.scenario.forget_classes, settings["form"] == "official"
+    classes, official = task.request.forget_classes, settings["form"] == "official"
     batch, steps, copies = (int(settings[name]) for name in ("noise_batch", "noise_steps", "noise_copies"))
     kept = some_retained(task, settings["retain_images"])
     model = trainable_copy(task.model)
@@ -160,7 +160,7 @@ def _exhibits(classes: tuple[int, ...], noise: Tensor, curves: dict[str, tuple[f
 
 def obstacle(task: Task, settings: Settings) -> str:
     """The noise stands for a class, so single images cannot be forgotten."""
-    if task.scenario.forget_samples:
+    if task.request.forget_samples:
         return "UNSIR forgets whole classes: it learns noise for a class and cannot forget single images."
     return ""
 

@@ -1,0 +1,331 @@
+"""Tests of the checks and of the one verdict: what each network of which the truth is known reads as."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import cache
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from unlearn_core.audit.distances import jensen_shannon
+from unlearn_core.audit.distinguish import Placement, distinguish
+from unlearn_core.audit.evidence import (
+    FORGET_ACCURACY,
+    HEAD_ZEROING,
+    ORIGINAL,
+    UNLEARNED,
+    Check,
+    Model,
+    gather,
+    joined,
+    passes,
+)
+from unlearn_core.audit.verdict import DAMAGED, Level, Loss, Verdict, judge, worst_loss
+from unlearn_core.nets.evaluate import softmax
+from unlearn_core.nets.request import Request
+from unlearn_core.progress import silent
+from unlearn_core.serving import judgement
+from unlearn_core.serving.engine import Engine, Scene, Settled, choice
+from unlearn_core.subject.subjects import subject
+
+Array = npt.NDArray[Any]
+LABELS = np.tile(np.arange(3), 40)
+MEMBER = np.arange(120) < 60
+GONE = LABELS == 0
+SEEN = MEMBER & GONE
+NO_WORDS = re.compile(r"complete|erased|proved|proven|\bsafe\b|no measurable cost|100 ?% forgotten", re.IGNORECASE)
+
+
+def noise(*shape: int, seed: int = 0) -> Array:
+    return np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
+
+
+def answers(seed: int, knows: bool) -> Array:
+    """(120, 3) logits of a model that knows classes 1 and 2, and class 0 or not."""
+    logits = noise(120, 3, seed=seed)
+    logits[np.arange(120), LABELS] += 6.0
+    if not knows:
+        logits[:, 0] -= 20.0
+    return logits
+
+
+def shut() -> Array:
+    """The original's answers without class 0."""
+    logits = answers(0, True)
+    logits[:, 0] = -1e4
+    return logits
+
+
+SEEDS = [Model(answers(seed, False), auc, alike, steps) for seed, auc, alike, steps in
+         ((1, 0.90, 0.40, 60), (2, 0.91, 0.42, 66), (3, 0.92, 0.38, 70), (4, 0.905, 0.41, 63))]
+BEFORE = Model(answers(0, True), 0.99, 1.0, 8)
+SHUT = Model(shut(), 0.99, 1.0, 8)
+LIKE_A_SEED = Model(answers(10, False), 0.908, 0.4)
+NO_LOSS = Loss("class 1", 0.004, (-0.01, 0.018), 1000)
+
+
+def toy(mine: Model | None = None, retrained: Sequence[Model] = SEEDS, before: Model = BEFORE,
+        only: Sequence[str] | None = None) -> dict[str, Check]:
+    networks = {ORIGINAL: before, HEAD_ZEROING: SHUT} | ({} if mine is None else {UNLEARNED: mine})
+    return {check.title: check for check in gather(networks, retrained, LABELS, MEMBER, GONE, only)}
+
+
+def said(mine: Model, loss: Loss | None = NO_LOSS, **options: Any) -> Verdict:
+    recognised = float((mine.logits[SEEN].argmax(1) == 0).mean())
+    return judge(list(toy(mine, **options).values()), loss, "class 0", recognised)
+
+
+# --- the checks, on networks of which the truth is known -------------------------------------------------
+
+
+def test_retrained_networks_pass_and_the_original_and_head_zeroing_fail() -> None:
+    checks = toy()
+    for name in ("Forget accuracy", "Distance of outputs", "Jensen–Shannon divergence", "Linear probe", "Relearn time",
+                 "Layer similarity (CKA)"):
+        assert checks[name].worth == "works" and checks[name].passing >= 3 and len(checks[name].held_out) == 4
+        assert checks[name].status(ORIGINAL) == "fails" and checks[name].status() == "not made yet"
+        assert all(len(seed.null) == 3 for seed in checks[name].held_out)
+    assert checks[FORGET_ACCURACY].status(HEAD_ZEROING) == "passes"
+    for name in ("Linear probe", "Relearn time", "Layer similarity (CKA)"):
+        assert checks[name].status(HEAD_ZEROING) == "fails" and checks[name].sign(HEAD_ZEROING) == "remembers"
+
+
+def test_a_check_that_lets_the_original_pass_cannot_tell() -> None:
+    checks = toy(LIKE_A_SEED, before=replace(BEFORE, auc=0.91, similarity=0.41))
+    for name in ("Linear probe", "Layer similarity (CKA)"):
+        assert checks[name].worth == "uninformative" and checks[name].status() == "cannot tell here"
+    assert checks["Relearn time"].worth == "works" and checks["Relearn time"].passing == 4
+    blind = toy(before=Model(answers(11, False), 0.99, 1.0, 8))
+    assert {blind[n].worth for n in ("Forget accuracy", "Distance of outputs", "Jensen–Shannon divergence")} == {
+        "uninformative"}
+
+
+def test_a_check_that_fails_two_held_out_seeds_is_too_strict() -> None:
+    def placed(value: float) -> Placement:
+        return Placement(value, np.array([0.9, 1.0, 1.1]), (0.5, 1.5))
+
+    check = Check("Linear probe", "", "embeddings", True, "high", (placed(2), placed(3), placed(1), placed(1)),
+                  {ORIGINAL: placed(9), UNLEARNED: placed(9)})
+    assert check.worth == "strict" and check.passing == 2 and check.status() == "cannot tell here"
+    assert replace(check, held_out=check.held_out[1:]).status() == "fails"
+    assert replace(check, held_out=()).worth == "works"
+    assert replace(check, judged={ORIGINAL: placed(1)}).worth == "uninformative"
+    assert replace(check, remembers="low").sign() == "too much" and replace(check, remembers=None).sign() == "other"
+
+
+def test_checks_that_were_not_made_are_in_the_list() -> None:
+    few, all_of_them = toy(LIKE_A_SEED, only=[FORGET_ACCURACY]), toy(LIKE_A_SEED)
+    assert list(few) == list(all_of_them)
+    assert [title for title, check in few.items() if check.status() != "not made yet"] == [FORGET_ACCURACY]
+    assert all_of_them["Relearn time"].status() == "not made yet"
+
+
+def test_an_outcome_joined_later_is_judged_the_same() -> None:
+    quick = joined(list(toy().values()), gather({UNLEARNED: LIKE_A_SEED}, SEEDS, LABELS, MEMBER, GONE, hold_out=False))
+    for one, other in zip(quick, toy(LIKE_A_SEED).values(), strict=True):
+        assert one.status() == other.status() and one.worth == other.worth
+        if UNLEARNED in one.judged:
+            assert one.judged[UNLEARNED].value == other.judged[UNLEARNED].value
+
+
+def test_distances_are_placed_as_on_the_privacy_page() -> None:
+    check = toy()["Distance of outputs"]
+    told = distinguish(softmax(answers(0, True)[SEEN]), softmax(np.stack([s.logits[SEEN] for s in SEEDS]))).placement
+    assert check.judged[ORIGINAL].value == told.value
+    assert check.judged[ORIGINAL].expected == pytest.approx(told.expected)
+
+
+def test_pairs_are_each_seeds_mean_over_the_others() -> None:
+    check = toy()["Jensen–Shannon divergence"]
+    shares = [softmax(seed.logits[SEEN]) for seed in SEEDS]
+    null = [np.mean([jensen_shannon(a, b).mean() for b in shares if b is not a]) for a in shares]
+    np.testing.assert_allclose(check.judged[ORIGINAL].null, null)
+    assert check.held_out[1].value == pytest.approx(null[1]) and len(check.held_out[1].null) == 3
+
+
+def test_few_seeds_leave_out_what_compares_pairs() -> None:
+    three, two = toy(LIKE_A_SEED, SEEDS[:3]), toy(LIKE_A_SEED, SEEDS[:2])
+    assert len(three["Linear probe"].held_out) == 3 and not three["Distance of outputs"].held_out
+    assert three["Distance of outputs"].status() == "passes"
+    assert two["Distance of outputs"].status() == "not made yet" and not two["Linear probe"].held_out
+    alone = toy(LIKE_A_SEED, SEEDS[:1])
+    assert list(alone) == list(two) and {check.status() for check in alone.values()} == {"not made yet"}
+    assert said(LIKE_A_SEED, retrained=SEEDS[:1]).level is Level.UNKNOWN
+
+
+def test_one_lucky_image_is_no_remembering_and_seeds_stopped_at_a_limit_have_a_spread() -> None:
+    """Where every seed recognises none, or all were stopped, their own spread is 0."""
+    def outcome(recognised: int, steps: int) -> Model:
+        logits = answers(10, False)
+        logits[np.flatnonzero(SEEN)[:recognised], 0] += 40
+        return Model(logits, 0.908, 0.4, steps)
+
+    capped = [replace(seed, steps=79) for seed in SEEDS]
+    for recognised, steps, gone in ((1, 78, True), (7, 78, False), (1, 20, False)):
+        checks = toy(outcome(recognised, steps), capped)
+        judged = checks[FORGET_ACCURACY].judged[UNLEARNED], checks["Relearn time"].judged[UNLEARNED]
+        assert all(map(passes, judged)) == gone, (recognised, steps)
+
+
+# --- the verdict -------------------------------------------------------------------------------------------
+
+
+def test_each_network_reads_as_what_it_is() -> None:
+    assert said(BEFORE).level is Level.NOT_FORGOTTEN
+    assert said(SHUT).level is Level.HIDDEN
+    like = said(LIKE_A_SEED)
+    assert like.level is Level.NOT_TOLD
+    able = sum(mark.status in ("passes", "fails") for mark in like.marks)
+    assert like.sentence == f"Not told from retraining in {able} of {able} tests that can tell."
+    assert "Not tried yet: relearn time." in like.detail and "Worst retained class: class 1 −0.4 points" in like.detail
+    half = answers(10, False)
+    half[np.flatnonzero(SEEN)[:10], 0] += 40
+    partly = said(Model(half, 0.908, 0.4))
+    assert partly.level is Level.PARTLY and "50.0% of the time, by retrained networks 0.0% to 0.0%" in partly.sentence
+    hidden = said(replace(LIKE_A_SEED, auc=0.99, similarity=0.9, steps=8))
+    assert hidden.sentence == ("Hidden: the answers are gone, what is inside is not; linear probe, layer similarity "
+                               "(CKA) and relearn time still find class 0.")
+    far = answers(10, False)
+    far[SEEN, 0] -= 30
+    over = said(Model(far, 0.908, 0.4))
+    assert over.level is Level.OVER and "sureness of the old answer" in over.sentence
+    flat = answers(10, False)
+    flat[SEEN, 1] += 6.0  # as unsure of the old class as the seeds, but sure of one other where they are of none
+    flat[SEEN, 0] += 5.9
+    assert said(Model(flat, 0.908, 0.4)).level in (Level.TOLD, Level.OVER)
+
+
+def test_before_the_inside_was_looked_at_there_is_no_good_news() -> None:
+    for mine in (LIKE_A_SEED, SHUT, Model(answers(10, False))):
+        first = said(mine, only=[FORGET_ACCURACY])
+        assert first.level is Level.ANSWERS
+        assert first.sentence == "The answers are forgotten; what is inside has not been looked at yet."
+    blind = said(LIKE_A_SEED, before=replace(BEFORE, auc=0.91, similarity=0.4, steps=62))
+    assert blind.level is Level.ANSWERS and "cannot be told" in blind.sentence
+
+
+def test_damage_is_named_whatever_else_is_wrong() -> None:
+    lost = Loss("Boot", 0.95, (0.93, 0.97), 1000)
+    for mine, level in ((BEFORE, Level.NOT_FORGOTTEN), (LIKE_A_SEED, Level.DAMAGED), (SHUT, Level.DAMAGED)):
+        found = said(mine, lost)
+        assert found.level is level and "Boot lost 95 points" in found.sentence
+        assert "Boot −95.0 points (95 % interval −97.0 to −93.0, 1,000 images)" in found.detail
+    assert said(LIKE_A_SEED, replace(lost, value=0.06, interval=(0.001, 0.12))).level is Level.NOT_TOLD, "a few images"
+
+
+def test_without_a_reference_nothing_is_claimed() -> None:
+    found = judge([], NO_LOSS, "class 0 and class 1", 0.02)
+    assert found.level is Level.UNKNOWN
+    assert found.sentence == ("Unknown: there is no network retrained without class 0 and class 1 to compare with. 2% "
+                              "of the images to be forgotten are still recognised.")
+    nothing = [replace(check, judged=dict.fromkeys(check.judged, check.held_out[0]))
+               for check in toy(LIKE_A_SEED).values() if check.held_out]
+    assert judge(nothing, NO_LOSS, "class 0", 0.0).level is Level.UNKNOWN
+
+
+def test_there_is_no_level_above_the_last_and_some_words_do_not_exist() -> None:
+    assert [str(level) for level in Level][-1] == "Not told from retraining"
+    for mine in (BEFORE, SHUT, LIKE_A_SEED):
+        found = said(mine)
+        assert not NO_WORDS.search(str(found) + " ".join(mark.said for mark in found.marks))
+
+
+@given(recognised=st.integers(0, 20), auc=st.floats(0.5, 1), alike=st.floats(-0.1, 1),
+       steps=st.one_of(st.none(), st.integers(1, 90)), lost=st.floats(-0.2, 1))
+def test_more_evidence_never_makes_a_verdict_better(recognised: int, auc: float, alike: float, steps: int | None,
+                                                    lost: float) -> None:
+    """Levels stand in order; a further check can only lower the verdict, except that it ends the waiting."""
+    logits = answers(10, False)
+    logits[np.flatnonzero(SEEN)[:recognised], 0] += 40
+    loss = Loss("class 1", lost, (lost - 0.01, lost + 0.01), 1000)
+    order = list(Level)
+    without = said(Model(logits, auc, alike), loss)
+    with_steps = said(Model(logits, auc, alike, steps), loss)
+    assert order.index(with_steps.level) <= order.index(without.level)
+    first = said(Model(logits), loss, only=[FORGET_ACCURACY])
+    assert order.index(first.level) <= order.index(Level.ANSWERS)
+    if without.loss is not None and without.loss.damage:
+        assert "class 1 lost" in without.sentence and order.index(without.level) <= order.index(Level.DAMAGED)
+    assert without.sentence.endswith(".") and "nan" not in str(without)
+
+
+def test_the_worst_loss_is_paired_and_spares_what_retraining_costs_too() -> None:
+    before = np.repeat([True, False], [900, 100])
+    after = before.copy()
+    after[:200], after[950:] = False, True  # 200 lost, 50 won
+    found = worst_loss(before, after, {"a": np.ones(1000, bool)})
+    assert found is not None and found.value == pytest.approx(0.15) and found.images == 1000
+    half = 1.96 * np.sqrt((0.25 - 0.15**2) / 1000)
+    assert found.interval == pytest.approx((0.15 - half, 0.15 + half))
+    spared = worst_loss(before, after, {"a": np.ones(1000, bool)}, {"a": np.array([0.8, 0.84])})
+    assert spared is not None and spared.value == pytest.approx(0.15 - 0.08)
+    better = worst_loss(before, after, {"a": np.ones(1000, bool)}, {"a": np.array([0.95, 0.97])})
+    assert better is not None and better.value == pytest.approx(0.15), "what retraining gains is nobody's loss"
+    two = worst_loss(before, after, {"first": np.arange(1000) < 500, "second": np.arange(1000) >= 500,
+                                     "empty": np.zeros(1000, bool)})
+    assert two is not None and two.group == "first"
+    assert worst_loss(before, after, {}) is None and found.value > DAMAGED
+
+
+# --- the bundled networks ------------------------------------------------------------------------------------
+
+
+@cache
+def engine() -> Engine:
+    return Engine()
+
+
+@pytest.mark.parametrize(("network", "label"), [("small-resnet", 0), ("small-resnet", 7), ("small-vit", 5)])
+def test_the_shipped_networks_read_as_what_they_are(network: str, label: int) -> None:
+    request = Request((label,))
+    measure = judgement.yardstick(engine(), network, request)
+    assert len(measure.labels) == 2_000 + 9_000 + 1_900 and len(measure.retrained) >= 3
+    assert measure.original["retain"].images == 9_000 and measure.original["forget"].images == 2_000
+    levels = {name: judgement.judged(measure, request, model).verdict.level for name, model in measure.models.items()}
+    assert levels == {ORIGINAL: Level.NOT_FORGOTTEN, HEAD_ZEROING: Level.HIDDEN}
+    for check in measure.checks:
+        assert check.passing >= len(check.held_out) - 1, check.title
+    works = {check.title for check in measure.checks if check.worth == "works"}
+    assert works >= {"Forget accuracy", "Sureness of the old answer", "Distance of outputs",
+                     "Jensen–Shannon divergence", "Layer similarity (CKA)"}
+
+
+def settled(method: str, forget: tuple[int, ...], **settings: float) -> tuple[Scene, Settled]:
+    chosen = choice("small-resnet", forget, method, settings)
+    scene = engine().prepare(chosen, silent)
+    return scene, engine().compute(scene, chosen, silent)
+
+
+def test_head_zeroing_is_never_called_forgotten_not_even_for_a_moment() -> None:
+    scene, outcome = settled("head_zeroing", (0,))
+    first, final = judgement.first_verdict(engine(), scene, outcome), judgement.audit(engine(), scene, outcome).verdict
+    assert first.level is Level.ANSWERS and final.level is Level.HIDDEN
+
+
+def test_the_first_answer_narrows_to_all_test_images() -> None:
+    scene, outcome = settled("ssd", (7,), alpha=4)
+    found = judgement.audit(engine(), scene, outcome)
+    for name, reading in found.readings.gauges.items():
+        first = outcome.gauges[name]
+        assert reading.images > 5 * first.images
+        assert np.subtract(*reading.interval[::-1]) < np.subtract(*first.interval[::-1])
+    assert "Boot" in found.verdict.sentence, "the headline does not hide what the neighbour lost"
+
+
+def test_several_classes_have_no_reference_until_somebody_retrains(monkeypatch: pytest.MonkeyPatch) -> None:
+    scene, outcome = settled("head_zeroing", (0, 5))
+    assert judgement.audit(engine(), scene, outcome).verdict.level is Level.UNKNOWN
+    own = Engine()
+    networks = [dict(model.state_dict()) for model in subject("small-resnet").retrained(0)]  # stand-ins
+    own.keep_retrained("small-resnet", (0, 5), networks)
+    scene = own.prepare(scene.choice, silent)
+    assert scene.retrained_logits is not None and len(scene.retrained) == 3
+    found = judgement.audit(own, scene, own.compute(scene, outcome.choice, silent))
+    assert found.verdict.level is not Level.UNKNOWN and len(found.verdict.marks) == 9

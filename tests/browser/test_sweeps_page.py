@@ -1,0 +1,138 @@
+"""The form for sweeps: a real sweep in another process, its results, and bad input in a sentence."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from tests.conftest import REPOSITORY
+from ui.studies import sweeps
+from unlearn_core.methods import METHODS
+from unlearn_core.study import results
+from unlearn_core.study.comparison import load
+from unlearn_core.study.run import described
+from unlearn_core.study.sweep import Range, Space
+
+PAGE = """
+from ui.state import state
+from ui.studies.sweeps import sweeps
+sweeps(state())
+"""
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(sweeps, "FOLDER", tmp_path)
+    monkeypatch.setattr(sweeps, "_last", None)
+    monkeypatch.setattr(sweeps, "WORKERS", 1)
+    return tmp_path
+
+
+def form(method: str) -> AppTest:
+    test = AppTest.from_string(PAGE, default_timeout=60)
+    test.query_params["method"] = method
+    return test.run()
+
+
+def until(test: AppTest, *said: str) -> AppTest:
+    """Run again, as the fragment would, until a button of such a name is there."""
+    for _ in range(300):
+        assert not test.exception
+        if {button.label for button in test.button} & set(said):
+            return test
+        time.sleep(0.2)
+        test.run()
+    raise AssertionError([button.label for button in test.button])
+
+
+def test_a_sweep_runs_elsewhere_can_be_stopped_and_goes_on(folder: Path) -> None:
+    test = form("head_zeroing")
+    test.number_input(key="sweep.head_zeroing.depth.points").set_value(12).run()
+    assert "12 runs, 0 of them finished, on 1 processes" in test.caption[-1].value
+    test.button(key="sweep.start").click().run()
+    other = form("ssd")  # another visitor
+    assert "Another sweep is running (Head zeroing" in other.info[0].value
+    (made,) = folder.iterdir()
+    test.button(key="sweep.stop").click().run()
+    until(test, "Start", "Go on").button(key="sweep.start").click().run()
+    until(test, "All runs are there")
+    found = results.load(made)
+    assert len(found) == 12 and (found["status"] == "done").all()
+    assert test.markdown[-1].value.startswith("#### Nearest to retraining of 12 settings: Depth = ")
+    table = test.dataframe[0].value
+    assert len(table) == 12 and table["gap"].is_monotonic_increasing and not test.error
+
+
+def test_bad_input_is_a_sentence() -> None:
+    test = form("ssd")
+    test.number_input(key="sweep.ssd.alpha.points").set_value(100).run()
+    test.number_input(key="sweep.ssd.lambda.points").set_value(100).run()
+    assert "at most 2,000 from this page expected, got 10,000" in test.warning[0].value
+    test.multiselect(key="sweep.classes").set_value([]).run()
+    assert "classes: at least one expected" in test.warning[0].value and not test.exception
+    test = form("amnesiac")
+    test.multiselect(key="sweep.amnesiac.epochs.choices").set_value([]).run()
+    assert "epochs: at least one value expected" in test.warning[0].value and not test.exception
+
+
+def test_a_sweep_that_could_not_begin_says_why(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sweeps, "FOLDER", folder / "file" / "x")
+    (folder / "file").touch()
+    test = form("head_zeroing")
+    test.button(key="sweep.start").click().run()
+    assert "folder: one that can be written to expected" in test.error[0].value and not test.exception
+
+
+def test_servers_that_share_a_folder_have_logs_of_their_own(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    begin, command = subprocess.Popen, [sys.executable, "-c", "print('{\"share\": 0.5}')"]
+    monkeypatch.setattr(subprocess, "Popen", lambda _, **options: begin(command, **options))
+    started = []
+    for about in ("one", "another"):
+        monkeypatch.setattr(sweeps, "_last", None)
+        sweeps.start(Space(("head_zeroing",)), folder, about)
+        assert sweeps._last is not None and sweeps._last.process.wait() == 0
+        started.append(sweeps._last)
+    assert [one.lines for one in started] == [[{"share": 0.5}]] * 2 and not list(folder.iterdir())
+
+
+def test_a_torn_log_is_read_as_far_as_it_makes_sense() -> None:
+    with tempfile.TemporaryFile() as log, tempfile.TemporaryFile() as errors:
+        log.write(b'{"share": 0.1}\n\0\0\0{"share"\n7\n\xff\n{"said": "so"}\n{"share": 0.')
+        log.flush()
+        found = sweeps.Started(Path(), "", None, log, errors)  # type: ignore[arg-type]
+        assert found.lines == [{"share": 0.1}, {"said": "so"}] and found.reason == ""
+
+
+def test_a_method_newer_than_what_is_shipped_breaks_no_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(METHODS, "mine", replace(METHODS["head_zeroing"], name="mine", title="Mine"))
+    test = form("mine")
+    assert "0 of them finished" in test.caption[-1].value and not test.exception
+    compare = AppTest.from_file(str(REPOSITORY / "app.py"), default_timeout=60)
+    compare.query_params["pair"] = "mine,ssd"
+    compare.switch_page("pages/compare.py").run()
+    assert any("it is newer than the shipped comparison" in info.value for info in compare.info)
+    assert not compare.exception and not compare.error and len(compare.get("plotly_chart")) == 6
+
+
+def test_the_summary_is_the_mean_over_classes_and_seeds() -> None:
+    space = Space(("neggrad",), forget=((0,), (1,)), seeds=2, grid={"lr": Range(0.001, 0.01, 2)})
+    rows = [described(chosen) | {"forget_train": 0.5, "retain_test": 0.9, "membership": 0.1, "seconds": 1.0}
+            for chosen in space]
+    found = sweeps.summary(pd.DataFrame(rows), space)
+    wanted = []
+    for label in (0, 1):
+        shipped = load("small-resnet", (label,))
+        assert shipped is not None
+        wanted.append([100 * (value - shipped.entries["retrain"].values(name).mean())
+                       for name, value in (("forget_train", 0.5), ("retain_test", 0.9))])
+    assert list(found["runs"]) == [4, 4]
+    assert found["forget"][0] == pytest.approx((wanted[0][0] + wanted[1][0]) / 2)
+    assert found["gap"][0] == pytest.approx(sum(abs(gap) for pair in wanted for gap in pair) / 2)

@@ -1,0 +1,46 @@
+"""Evaluation in a process of its own: the same numbers, and no harm if the process is killed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+import torch
+
+from unlearn_core.serving.engine import Engine
+from unlearn_core.serving.evaluator import Evaluator
+
+
+@pytest.fixture(scope="module")
+def evaluator() -> Iterator[Evaluator]:
+    """One process for all tests."""
+    made = Evaluator()
+    yield made
+    made.process.kill()
+    made.process.wait()
+
+
+def test_it_says_what_the_engine_says_also_after_it_was_killed(evaluator: Evaluator) -> None:
+    engine = Engine()
+    weight = engine.base("small-vit").model.get_parameter("head.weight").detach() * 1.5
+    here = engine.evaluate("small-vit", {"head.weight": weight})
+    for _ in range(2):
+        there = evaluator("small-vit", {"head.weight": weight})
+        np.testing.assert_allclose(there.logits, here.logits, atol=1e-5)
+        np.testing.assert_allclose(there.features, here.features, atol=1e-5)
+        evaluator.process.kill()
+        evaluator.process.wait()
+    original = evaluator("small-vit", {})
+    np.testing.assert_allclose(original.logits, engine.base("small-vit").before.logits, atol=1e-5)
+
+
+def test_damaged_weights_are_told_as_by_the_engine(evaluator: Evaluator) -> None:
+    with pytest.raises(ValueError, match=r"^model: finite outputs expected, got NaN or infinity"):
+        evaluator("small-resnet", {"head.bias": torch.full((10,), torch.nan)})
+
+
+def test_it_ends_with_the_process_that_started_it() -> None:
+    made = Evaluator()
+    made._pipe.close()
+    assert made.process.wait(30) == 0

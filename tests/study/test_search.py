@@ -1,0 +1,283 @@
+"""Searches: what is judged, that they resume as if nothing had happened, and what a broken file does."""
+
+from __future__ import annotations
+
+import errno
+import math
+import os
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from streamlit.testing.v1 import AppTest
+
+from tests.conftest import REPOSITORY
+from unlearn_core import assets
+from unlearn_core.progress import Cancelled, Progress, silent
+from unlearn_core.serving.engine import Choice, Engine, choice
+from unlearn_core.serving.landscape import numeric
+from unlearn_core.serving.pool import Lane
+from unlearn_core.study import comparison, tune
+from unlearn_core.study import search as searches
+from unlearn_core.study.search import Goal, Search, best_so_far, discard, judge, results, run, running, search, submit
+from unlearn_core.subject.subjects import subject
+
+SSD = choice("small-resnet", (0,), "ssd", {})
+PAPER = (("alpha", 0.1, 100.0), ("lambda", 0.1, 5.0))
+
+
+@pytest.fixture(scope="module")
+def engine() -> Engine:
+    return Engine()
+
+
+def bowl(engine: object, chosen: Choice, progress: Progress) -> tuple[float, float]:
+    """Stands in for a judgement: best at alpha 3, lambda 1."""
+    knobs = dict(chosen.settings)
+    return 10 * abs(math.log(float(knobs["alpha"]) / 3)), abs(math.log(float(knobs["lambda"])))
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(searches, "judge", bowl)
+
+
+def stopping_at(number: int) -> Progress:
+    def progress(share: float, note: str) -> None:
+        if note.startswith(f"trial {number} "):
+            raise Cancelled
+
+    return progress
+
+
+def begun(wanted: Search, folder: Path, engine: Engine, trials: int) -> Path:
+    """A search stopped after so many trials."""
+    with pytest.raises(Cancelled):
+        run(engine, wanted, stopping_at(trials + 1), folder)
+    (file,) = folder.glob("*.journal")
+    return file
+
+
+def test_a_trial_is_judged_on_validation_images_against_the_retrained(engine: Engine) -> None:
+    unchanged = choice("small-resnet", (0,), "ssd", {"alpha": 100.0})
+    before = tune.accuracies(0, None, subject("small-resnet").original())
+    models = subject("small-resnet").retrained(0)
+    wanted = np.mean([tune.accuracies(0, None, model) for model in models], 0)
+    found = judge(engine, unchanged, silent)
+    assert found == pytest.approx(100 * np.abs(np.subtract(before, wanted)))
+    assert found[0] > 80 > judge(engine, SSD, silent)[0]
+
+
+@pytest.mark.parametrize("ranges, trials, said", [
+    ((("alpha", 5.0, 2.0),), 50, r"alpha: a lower end below the upper end, both in \[0.1, 100\], expected, got 5 to 2"),
+    ((("alpha", 2.0, 2.0),), 50, "got 2 to 2"), ((("alpha", 0.0, 2.0),), 50, "got 0 to 2"),
+    ((("alpha", float("nan"), 2.0),), 50, "got nan"), ((("beta", 0.1, 1.0),), 50, "one of alpha, lambda"),
+    ((), 50, "at least one knob"), (PAPER, 0, "trials"), (PAPER, 10**6, "trials"),
+])
+def test_a_search_that_means_nothing_is_refused_in_a_sentence(
+        ranges: tuple[tuple[str, float, float], ...], trials: int, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        search(SSD, ranges, trials=trials)
+
+
+def test_without_retrained_networks_there_is_no_search() -> None:
+    with pytest.raises(ValueError, match="a single class expected"):
+        search(choice("small-resnet", (0, 1), "ssd", {}), PAPER)
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("goal", ["one", "both"])
+def test_an_interrupted_search_finds_what_it_would_have_found(tmp_path: Path, engine: Engine, goal: Goal) -> None:
+    wanted = search(SSD, PAPER, goal, trials=16)
+    run(engine, wanted, silent, tmp_path / "whole")
+    begun(wanted, tmp_path / "parts", engine, 4)
+    assert len(results(wanted, tmp_path / "parts").trials) == 4
+    begun(wanted, tmp_path / "parts", engine, 13)
+    run(engine, wanted, silent, tmp_path / "parts")
+    whole = results(wanted, tmp_path / "whole")
+    assert len(whole.trials) == 16 and results(wanted, tmp_path / "parts") == whole
+    assert set(whole.importances) == {"alpha", "lambda"} and sum(whole.importances.values()) == pytest.approx(1)
+    assert goal == "both" or next(iter(whole.importances)) == "alpha"
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_longer_search_goes_on_from_a_shorter_one(tmp_path: Path, engine: Engine) -> None:
+    run(engine, search(SSD, PAPER, trials=5), silent, tmp_path)
+    run(engine, search(SSD, PAPER, trials=8), silent, tmp_path)
+    found = results(search(SSD, PAPER, trials=8), tmp_path).trials
+    assert len(found) == 8 and best_so_far(found)[-1] == min(trial.score for trial in found)
+    discard(search(SSD, PAPER), tmp_path)
+    assert not results(search(SSD, PAPER), tmp_path).trials
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_line_cut_short_costs_one_trial_and_a_broken_file_is_set_aside(tmp_path: Path, engine: Engine) -> None:
+    wanted = search(SSD, PAPER, trials=6)
+    file = begun(wanted, tmp_path, engine, 4)
+    file.write_bytes(file.read_bytes() + b'{"op_code":4,"worker')
+    assert len(results(wanted, tmp_path).trials) == 4 and not results(wanted, tmp_path).damaged
+    run(engine, wanted, silent, tmp_path)
+    assert len(results(wanted, tmp_path).trials) == 6
+    broken = b"\x00garbage\n" + file.read_bytes()
+    file.write_bytes(broken)
+    assert results(wanted, tmp_path).damaged
+    run(engine, wanted, silent, tmp_path)
+    assert len(results(wanted, tmp_path).trials) == 6
+    (aside,) = tmp_path.glob("*.damaged-*")
+    assert aside.read_bytes() == broken
+
+
+def test_a_running_search_is_left_alone_by_everybody_else(tmp_path: Path, engine: Engine,
+                                                         monkeypatch: pytest.MonkeyPatch) -> None:
+    wanted = search(SSD, PAPER, trials=6)
+
+    def meddled_with(engine: Engine, chosen: Choice, progress: Progress) -> tuple[float, float]:
+        assert running(wanted, tmp_path) and not running(search(SSD, PAPER, seed=1), tmp_path)
+        for meddle in (lambda: discard(wanted, tmp_path), lambda: run(engine, wanted, silent, tmp_path)):
+            with pytest.raises(RuntimeError, match="This search is running"):
+                meddle()
+        return bowl(engine, chosen, progress)
+
+    monkeypatch.setattr(searches, "judge", meddled_with)
+    monkeypatch.setattr(searches, "PATIENCE", 0.0)
+    assert run(engine, wanted, silent, tmp_path) == 6 == len(results(wanted, tmp_path).trials)
+    study = searches._loaded(tmp_path / f"{wanted.key}.journal")
+    assert study is not None and len(study.trials) == 6 and not running(wanted, tmp_path)
+    discard(wanted, tmp_path)
+    assert not results(wanted, tmp_path).trials
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_search_that_is_about_to_pause_is_waited_for(tmp_path: Path, engine: Engine) -> None:
+    wanted, held = search(SSD, PAPER, trials=5), threading.Event()
+
+    def hold() -> None:
+        with searches._alone(wanted, tmp_path):
+            held.set()
+            time.sleep(0.2)
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    held.wait()
+    assert run(engine, wanted, silent, tmp_path) == 5
+    holder.join()
+
+
+def test_a_search_gives_way_to_others_between_trials(tmp_path: Path, engine: Engine) -> None:
+    wanted = searches.search(SSD, [("alpha", 1, 40)], "one", 5)
+    assert searches.run(engine, wanted, silent, tmp_path, lambda: True) == 1
+    gate, order = threading.Event(), list[str]()
+    first = engine.pool.submit("first", lambda progress: gate.wait(20), Lane.LONG)
+    asked = searches.submit(engine, wanted, tmp_path)
+    other = engine.pool.submit("other", lambda progress: order.append("other"), Lane.LONG)
+    gate.set()
+    assert first.result() and asked.result() == 2, "one more trial, for somebody waits"
+    other.result()
+    assert searches.submit(engine, wanted, tmp_path).result() == 5 and order == ["other"]
+    searches.discard(wanted, tmp_path)
+    assert searches.submit(engine, wanted, tmp_path).result() == 5, "what was thrown away is searched for again"
+    assert len(searches.results(wanted, tmp_path).trials) == 5
+
+
+def test_a_setting_that_was_refused_is_not_proposed_again(tmp_path: Path, engine: Engine,
+                                                         monkeypatch: pytest.MonkeyPatch) -> None:
+    wanted, refused = search(SSD, PAPER, trials=8), set[float]()
+
+    def judged(engine: Engine, chosen: Choice, progress: Progress) -> tuple[float, float]:
+        progress(0.5, "halfway")
+        alpha = float(dict(chosen.settings)["alpha"])
+        if alpha in refused or len(refused) < 3:
+            refused.add(alpha)
+            raise ValueError("model: finite outputs expected, got NaN")
+        return bowl(engine, chosen, progress)
+
+    monkeypatch.setattr(searches, "judge", judged)
+    for _ in range(3):
+        with pytest.raises(ValueError, match="finite outputs"):
+            run(engine, wanted, silent, tmp_path / "whole")
+    assert len(refused) == 3 and run(engine, wanted, silent, tmp_path / "whole") == 8
+    refused.clear()  # once more, interrupted in between
+
+    def interrupted(share: float, note: str) -> None:
+        if note.endswith("halfway") and share > 0.5:
+            raise Cancelled
+
+    for progress in (silent, silent, silent, stopping_at(3), interrupted):
+        with pytest.raises(ValueError if progress is silent else Cancelled):
+            run(engine, wanted, progress, tmp_path / "parts")
+    run(engine, wanted, silent, tmp_path / "parts")
+    assert results(wanted, tmp_path / "parts") == results(wanted, tmp_path / "whole")
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_sound_file_that_cannot_be_read_now_is_not_set_aside(tmp_path: Path, engine: Engine,
+                                                               monkeypatch: pytest.MonkeyPatch) -> None:
+    wanted = search(SSD, PAPER, trials=6)
+    kept = begun(wanted, tmp_path, engine, 4).read_bytes()
+
+    def exhausted(file: Path) -> None:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(searches, "_storage", exhausted)
+        for attempt in (lambda: results(wanted, tmp_path), lambda: run(engine, wanted, silent, tmp_path)):
+            with pytest.raises(OSError, match="Too many open files"):
+                attempt()
+    (file,) = tmp_path.glob("*.journal*")
+    assert file.read_bytes() == kept
+    assert run(engine, wanted, silent, tmp_path) == 6
+
+
+def test_the_page_says_what_is_in_the_way_of_a_search(tmp_path: Path, engine: Engine,
+                                                      monkeypatch: pytest.MonkeyPatch) -> None:
+    def folder(path: Path) -> None:
+        for function in (run, results, submit, discard, running):
+            monkeypatch.setattr(function, "__defaults__", (path,))
+
+    def missing(network: str, forget: tuple[int, ...]) -> None:
+        raise assets.AssetError("assets/comparisons/x.npz is missing")
+
+    monkeypatch.setattr(comparison, "load", missing)
+    monkeypatch.setattr(searches, "judge", lambda engine, chosen, progress: (dict(chosen.settings)["depth"], 0.0))
+    depth = numeric("head_zeroing")["depth"]
+    wanted = search(choice("small-resnet", (0,), "head_zeroing", {}), [("depth", depth.low, depth.high)])
+    begun(wanted, tmp_path, engine, 4)
+    (tmp_path / "file").touch()
+    folder(tmp_path / "file" / "x")
+    test = AppTest.from_file(str(REPOSITORY / "app.py"), default_timeout=120)
+    test.query_params["method"] = wanted.rest.method
+    test.switch_page("pages/landscape.py").run()
+    said = [error.value for error in test.error]
+    assert said == ["assets/comparisons/x.npz is missing"], "the rest of the page is there"
+    next(button for button in test.button if button.label == "Search").click().run()
+    for _ in range(50):
+        if not any(button.label == "Pause" for button in test.button):
+            break
+        time.sleep(0.1)
+        test.run()
+    assert "The search cannot go on: not a directory" in test.error[0].value and not test.exception
+    folder(tmp_path)
+    with searches._alone(wanted, tmp_path):  # another visitor's
+        test.run()
+        labels = {button.label for button in test.button}
+        assert not {"Throw away", "Resume", "Pause"} & labels
+    test.run()
+    next(button for button in test.button if button.label == "Throw away").click().run()
+    assert not results(wanted, tmp_path).trials and not test.exception
+
+
+@settings(max_examples=5, deadline=None)
+@given(low=st.floats(0.1, 5), times=st.floats(1.1, 20), seed=st.integers(0, 9))
+def test_trials_stay_within_their_ranges(tmp_path_factory: pytest.TempPathFactory, low: float, times: float,
+                                         seed: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(searches, "judge", bowl)
+        wanted = search(SSD, (("alpha", low, low * times),), trials=12, seed=seed)
+        folder = tmp_path_factory.mktemp("ranges")
+        run(None, wanted, silent, folder)  # type: ignore[arg-type]
+        found = results(wanted, folder)
+    assert all(low <= trial.values["alpha"] <= low * times for trial in found.trials) and not found.importances

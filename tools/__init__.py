@@ -1,0 +1,1 @@
+"""Measurements of the whole: benchmark, growth, load; and the README's pictures."""

@@ -1,0 +1,279 @@
+"""Load test: many visitors at once on one server. `make load`, or `python -m tools.load --sessions 30 --minutes 5`.
+
+Sessions speak Streamlit's own protocol: half of them move α or λ every two seconds, half change class, method or
+network now and then. Every answer is checked against the key that this visitor's choice must have, so an answer meant
+for somebody else is an error. A few real browsers may run beside them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import math
+import random
+import time
+from collections import defaultdict
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
+
+import websockets
+from playwright.async_api import async_playwright
+from streamlit.proto.BackMsg_pb2 import BackMsg
+from streamlit.proto.Delta_pb2 import Delta
+from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
+from streamlit.proto.WidgetStates_pb2 import WidgetState
+
+from tests.conftest import CHROMIUM, FLAGS, REPOSITORY, start_server
+from ui.state import State
+from unlearn_core.methods import METHODS
+from unlearn_core.subject.subjects import bundled, subject
+
+METHODS_USED = ("ssd", "lfssd", "assd", "head_zeroing", "partial_label_flip")
+POPULAR = ("1", "2", "4", "10")  # values that several visitors try
+PATIENCE = 120.0  # seconds after which an answer counts as lost
+REPORT = REPOSITORY / "build" / "load.json"
+
+
+@dataclass
+class Record:
+    """What all sessions saw."""
+
+    seconds: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
+    errors: list[str] = field(default_factory=list)
+    answered: set[str] = field(default_factory=set)  # keys that the server has computed for somebody
+    bytes: int = 0
+
+
+class Session:
+    """One visitor: its connection, what it has chosen, and the widgets it was shown."""
+
+    def __init__(self, address: str, record: Record, seed: int) -> None:
+        self.address, self.record, self.rng = address, record, random.Random(seed)
+        self.visitor = State()  # what the server holds for this session
+        self.sliders: dict[str, Delta] = {}
+        self.widgets: dict[str, str] = {}  # label -> id, of those outside the fragment
+        self.shown = ""  # key of the outcome on the page
+        self.own = {self.key}  # of all outcomes this visitor ever asked for
+        self.waits_on: tuple[str, float] | None = None  # fragment that is to be run again, and how often
+        self.finished = False  # whether the last run has ended
+
+    @property
+    def key(self) -> str:
+        """Of the outcome that this visitor must be shown."""
+        return self.visitor.choice().key
+
+    async def run(self, until: float, lively: bool) -> None:
+        """Visit, then act until it is over."""
+        try:
+            async with websockets.connect(self.address.replace("http", "ws") + "/_stcore/stream", open_timeout=60,
+                                          subprotocols=[websockets.Subprotocol("streamlit")], max_size=None,
+                                          ping_interval=None) as self.socket:
+                hello = BackMsg()
+                hello.rerun_script.SetInParent()
+                await self.timed("first visit", hello)
+                while time.monotonic() < until:
+                    await asyncio.sleep(2 if lively else self.rng.uniform(5, 15))
+                    await (self.move() if lively else self.change())
+        except (OSError, TimeoutError, websockets.WebSocketException) as problem:
+            self.record.errors.append(f"{type(problem).__name__}: {problem}")
+
+    async def move(self) -> None:
+        """Let go of a slider, at a popular value or anywhere."""
+        knobs = self.visitor.settings[self.visitor.method]
+        name = self.rng.choice([name for name in ("alpha", "lambda") if name in knobs])
+        delta = self.sliders[f"{self.visitor.method}.{name}"]
+        options = list(delta.new_element.slider.options)
+        wanted = self.rng.choice([o for o in POPULAR if o in options] if self.rng.random() < 0.5 else options)
+        knobs[name] = float(wanted)
+        message = BackMsg()
+        message.rerun_script.fragment_id = delta.fragment_id
+        state = message.rerun_script.widget_states.widgets.add(id=delta.new_element.slider.id)
+        state.string_array_value.data.append(wanted)
+        await self.timed("known point" if self.key in self.record.answered else "fresh point", message)
+
+    async def change(self) -> None:
+        """Choose another class, now and then another method or network."""
+        what = self.rng.choices(("Forget", "Method", "Network"), (6, 3, 1))[0]
+        state = WidgetState(id=self.widgets[what])
+        if what == "Forget":
+            classes = self.visitor.subject.classes
+            self.visitor.forget = (self.rng.randrange(len(classes)),)
+            state.string_array_value.data.append(classes[self.visitor.forget[0]])
+        elif what == "Method":
+            self.visitor.method = self.rng.choice(METHODS_USED)
+            state.string_value = f"{METHODS[self.visitor.method].title} · {METHODS[self.visitor.method].family}"
+        else:
+            self.visitor.network = self.rng.choice(list(bundled()))
+            state.string_value = subject(self.visitor.network).title
+        message = BackMsg()
+        message.rerun_script.widget_states.widgets.append(state)
+        dampens = METHODS[self.visitor.method].importance is not None
+        await self.timed("scene changed" if dampens else "scene changed, other method", message)
+
+    async def timed(self, what: str, message: BackMsg) -> None:
+        """Send, and wait for this visitor's own numbers."""
+        started = time.monotonic()
+        self.own.add(self.key)
+        self.shown, self.waits_on, self.finished = "", None, False
+        await self.socket.send(message.SerializeToString())
+        async with asyncio.timeout(PATIENCE):
+            while not await self.received():
+                pass
+        self.record.seconds[what].append(time.monotonic() - started)
+        self.record.answered.add(self.key)
+        await self.rest()
+
+    async def received(self) -> bool:
+        """Take one message, or ask again where the page waits; True once the numbers are there."""
+        if self.finished and self.waits_on:  # the page shows progress, and a browser would run the fragment again
+            fragment, interval = self.waits_on
+            await asyncio.sleep(interval)
+            message = BackMsg()
+            message.rerun_script.fragment_id, message.rerun_script.is_auto_rerun = fragment, True
+            self.finished = False
+            await self.socket.send(message.SerializeToString())
+        await self.take()
+        return self.shown == self.key
+
+    async def rest(self) -> None:
+        """Read on until the run has ended."""
+        while not self.finished:
+            await self.take()
+
+    async def take(self) -> None:
+        body = await self.socket.recv()
+        self.record.bytes += len(body)
+        found = ForwardMsg()
+        found.ParseFromString(body)
+        kind = found.WhichOneof("type")
+        if kind == "stop_auto_rerun":
+            self.waits_on = None
+        elif kind == "auto_rerun":
+            self.waits_on = found.auto_rerun.fragment_id, found.auto_rerun.interval
+        elif kind == "script_finished":
+            self.finished = True
+            if found.script_finished == ForwardMsg.FINISHED_EARLY_FOR_RERUN:
+                self.finished = False
+        elif kind == "delta" and found.delta.WhichOneof("type") == "new_element":
+            self.see(found.delta)
+
+    def see(self, delta: Delta) -> None:
+        """Note what matters of an element."""
+        element = delta.new_element
+        kind = element.WhichOneof("type")
+        if kind == "slider":
+            self.sliders[element.slider.id.rsplit("-", 1)[1]] = delta
+        elif kind in ("selectbox", "multiselect") and not delta.fragment_id:
+            widget = getattr(element, kind)
+            self.widgets[widget.label] = widget.id
+        elif kind == "exception":
+            self.record.errors.append(element.exception.message)
+        elif kind == "alert" and element.alert.format == element.alert.ERROR:
+            self.record.errors.append(element.alert.body)
+        elif kind == "bidi_component":
+            body = element.bidi_component.json or element.bidi_component.mixed.json
+            self.shown = json.loads(body)["outcome"].rsplit("/", 1)[1]
+            if self.shown not in self.own:  # while it waits, a page keeps the visitor's last picture
+                self.record.errors.append(f"shown {self.shown}, which this visitor never asked for")
+
+
+async def browse(address: str, record: Record, until: float, number: int) -> None:
+    """A real browser: an arrow key on the α slider every two seconds."""
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        page = await browser.new_page()
+        page.on("pageerror", lambda error: record.errors.append(f"browser: {error}"))
+        exact = '[data-testid="gauge-forget"][data-exact="true"]'
+        try:
+            await page.goto(f"{address}/?forget={number}", timeout=60_000)
+            await page.wait_for_selector(exact, timeout=60_000)
+            slider = page.locator('[data-testid="alpha"]')
+            while time.monotonic() < until:
+                await asyncio.sleep(2)
+                started = time.monotonic()
+                await slider.focus()
+                before = page.url
+                await page.keyboard.press(random.Random(started).choice(["ArrowLeft", "ArrowRight"]))
+                await page.wait_for_function("before => location.href !== before", arg=before, timeout=60_000)
+                await page.wait_for_selector(exact, timeout=60_000)
+                record.seconds["real browser, one key"].append(time.monotonic() - started)
+        except Exception as problem:
+            record.errors.append(f"browser: {problem}")
+        await browser.close()
+
+
+def memory(pid: int) -> float:
+    """Resident megabytes of a process."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmRSS"))
+
+
+async def crowd(address: str, pid: int | None, sessions: int, seconds: float,
+                browsers: int) -> tuple[Record, list[float]]:
+    """All visitors at once; also the server's memory every five seconds, if its process is known."""
+    record, sizes = Record(), []
+    until = time.monotonic() + seconds
+
+    async def weigh() -> None:
+        while time.monotonic() < until:
+            sizes.append(memory(pid) if pid else math.nan)
+            await asyncio.sleep(5)
+
+    async def late(number: int) -> None:
+        await asyncio.sleep(number * 0.2)  # nobody opens thirty pages in the same instant
+        await Session(address, record, number).run(until, lively=number % 2 == 0)
+
+    await asyncio.gather(weigh(), *(late(n) for n in range(sessions)),
+                         *(browse(address, record, until, n) for n in range(browsers)))
+    return record, sizes
+
+
+def p95(values: list[float]) -> float:
+    """The value that one in twenty exceeds."""
+    return sorted(values)[min(len(values) - 1, int(0.95 * len(values)))]
+
+
+def tell(sessions: int, record: Record, sizes: list[float], seconds: float) -> dict[str, object]:
+    """Print one run as a table, and return it."""
+    print(f"\n{sessions} sessions, {seconds / 60:.1f} minutes, {sum(map(len, record.seconds.values())):,} events, "
+          f"{record.bytes / 1e6:.0f} MB sent")
+    print(f"{'event to numbers':24}{'n':>7}{'median':>10}{'p95':>10}{'worst':>10}")
+    for what, values in sorted(record.seconds.items()):
+        print(f"{what:24}{len(values):7}" + "".join(f"{1000 * v:7.0f} ms" for v in
+                                                    (median(values), p95(values), max(values))))
+    first_minute = sizes[min(12, len(sizes) - 1)]
+    growth = sizes[-1] / first_minute - 1
+    print(f"memory {sizes[0]:.0f} MB at the start, {first_minute:.0f} after a minute, {sizes[-1]:.0f} at the end "
+          f"({growth:+.1%} after the first minute); errors: {len(record.errors)}")
+    for error in record.errors[:10]:
+        print(f"  {error}")
+    return {"sessions": sessions, "seconds": dict(record.seconds), "memory_mb": sizes, "errors": record.errors}
+
+
+def main() -> None:
+    """Run the crowd once, or with growing numbers of sessions until p95 of a fresh point passes a second."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--sessions", type=int, nargs="+", default=[30], help="several numbers: one run each")
+    parser.add_argument("--minutes", type=float, default=5)
+    parser.add_argument("--browsers", type=int, default=2)
+    parser.add_argument("--address", help="of a server that runs already, such as a proxy; its memory is not measured")
+    chosen = parser.parse_args()
+    runs = []
+    for sessions in chosen.sessions:
+        process, address = (None, chosen.address) if chosen.address else start_server({})
+        try:
+            time.sleep(0 if chosen.address else 5)  # the evaluator loads in the background
+            record, sizes = asyncio.run(crowd(address, process.pid if process else None, sessions,
+                                              60 * chosen.minutes, chosen.browsers))
+        finally:
+            if process:
+                process.kill()
+        runs.append(tell(sessions, record, sizes, 60 * chosen.minutes))
+    REPORT.parent.mkdir(exist_ok=True)
+    REPORT.write_text(json.dumps(runs))
+
+
+if __name__ == "__main__":
+    main()

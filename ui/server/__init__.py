@@ -1,0 +1,1 @@
+"""What runs beside the pages: routes, the engine, the warm start."""

@@ -1,0 +1,86 @@
+"""What the live view fetches: constant data, landscape points, exact outcomes, images. All read-only."""
+
+from __future__ import annotations
+
+import io
+from functools import lru_cache
+
+from PIL import Image
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+
+from ui.server.runtime import engine, published
+from unlearn_core.serving.embedding import Embedding, key
+from unlearn_core.serving.engine import Scene, Settled
+from unlearn_core.subject.subjects import subjects
+
+# A key names its content, so a browser may keep what it fetched.
+FOREVER = {"Cache-Control": "public, max-age=31536000, immutable"}
+GONE = PlainTextResponse("Not here any more: reload the page.", status_code=404)
+
+
+async def scene(request: Request) -> Response:
+    """The constant data of a scene."""
+    found = published(Scene, request.path_params["key"])
+    if found is None:
+        return GONE
+    return Response(found.blob, media_type="application/octet-stream", headers=FOREVER)
+
+
+async def points(request: Request) -> Response:
+    """The landscape's points from ?from= on; asking keeps the landscape filling."""
+    found = published(Scene, request.path_params["key"])
+    start = request.query_params.get("from", "0")
+    if found is None or not start.isdecimal() or len(start) > 9:
+        return GONE
+    landscape = engine().landscape(found)
+    engine().look(found, landscape)
+    body = await run_in_threadpool(landscape.blob, int(start))
+    return Response(body, media_type="application/octet-stream", headers={"Cache-Control": "no-store"})
+
+
+async def outcome(request: Request) -> Response:
+    """The exact map positions and probabilities of an outcome."""
+    found = published(Settled, request.path_params["key"])
+    if found is None:
+        return GONE
+    body = await run_in_threadpool(found.blob)
+    return Response(body, media_type="application/octet-stream", headers=FOREVER)
+
+
+async def embedding(request: Request) -> Response:
+    """The panels of an embedding."""
+    found = engine().pool.known(key(*(request.path_params[name] for name in ("choice", "layer", "kind"))))
+    if not isinstance(found, Embedding):
+        return GONE
+    body = await run_in_threadpool(found.blob)
+    return Response(body, media_type="application/octet-stream", headers=FOREVER)
+
+
+async def image(request: Request) -> Response:
+    """One evaluation image as PNG."""
+    name, row = request.path_params["name"], request.path_params["row"]
+    found = subjects().get(name)
+    if found is None or found.fingerprint != request.path_params["fingerprint"] or row >= len(found.evaluation.labels):
+        return GONE
+    return Response(_png(name, row), media_type="image/png", headers=FOREVER)
+
+
+@lru_cache(4096)
+def _png(name: str, row: int) -> bytes:
+    pixels = subjects()[name].evaluation.images.images[row].numpy()
+    picture = Image.fromarray(pixels[0] if len(pixels) == 1 else pixels.transpose(1, 2, 0))
+    stream = io.BytesIO()
+    picture.save(stream, "PNG")
+    return stream.getvalue()
+
+
+ROUTES = [
+    Route("/lacuna/scene/{key}", scene),
+    Route("/lacuna/points/{key}", points),
+    Route("/lacuna/outcome/{key}", outcome),
+    Route("/lacuna/embedding/{choice}/{layer}/{kind}", embedding),
+    Route("/lacuna/image/{name}/{fingerprint}/{row:int}.png", image),
+]

@@ -1,0 +1,62 @@
+"""What happens before the first visitor: imports, assets, the default answer, and a frozen heap."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import sys
+import threading
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import torch
+
+from ui.server.runtime import engine
+from ui.state import DEFAULT
+from unlearn_core.assets import AssetError
+from unlearn_core.serving.evaluator import Evaluator
+
+log = logging.getLogger("lacuna")
+
+TIDY_SECONDS = 15.0
+
+
+@asynccontextmanager
+async def lifespan(app: object) -> AsyncIterator[dict[str, object]]:
+    """Warm up, then serve."""
+    warm_up()
+    threading.Thread(target=tidy, daemon=True).start()
+    yield {}
+
+
+def tidy() -> None:
+    """Collect garbage now and then, instead of after every run of every session (see .streamlit/config.toml)."""
+    while True:
+        time.sleep(TIDY_SECONDS)
+        gc.collect()
+
+
+def warm_up() -> None:
+    """Load everything a first page needs and keep it out of the garbage collector's sight.
+
+    With PyTorch's heap a full collection would otherwise stop everybody for 200 ms.
+    """
+    import pandas  # noqa: F401
+    import plotly.graph_objects  # noqa: F401
+
+    torch.set_num_threads(2)
+    # A network's evaluation gives the interpreter away hundreds of times. With the default of 5 ms it gets it back
+    # that late each time while other sessions' scripts run, and takes seconds instead of a tenth.
+    sys.setswitchinterval(0.0005)
+    evaluator = Evaluator()  # it loads what it needs meanwhile
+    try:
+        ready = engine()
+        scene = ready.scene(DEFAULT).result()
+        ready.settle(scene, DEFAULT).result()
+        ready.landscape(scene)
+        ready.evaluate = evaluator
+    except AssetError as error:
+        log.error("%s", error)  # the page says so too; the app starts all the same
+    gc.collect()
+    gc.freeze()

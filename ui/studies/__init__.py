@@ -1,0 +1,1 @@
+"""Panels of work that outlives a visit."""

@@ -1,0 +1,312 @@
+"""A sweep from a page: in a process of its own, so that nobody's slider waits for it, and one at a time for all.
+
+Where it runs and writes is the operator's to say, not the visitor's, because a Dask scheduler is trusted with code:
+LACUNA_SCHEDULER is the address of a running one (else this machine), LACUNA_SWEEPS the folder of the results.
+"""
+
+from __future__ import annotations
+
+import atexit
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import pandas as pd
+import streamlit as st
+
+from ui.state import State, positions
+from unlearn_core.assets import REPOSITORY
+from unlearn_core.methods import method
+from unlearn_core.methods.base import Hyperparameter, Value
+from unlearn_core.serving.engine import VERSION
+from unlearn_core.study import comparison, results
+from unlearn_core.study.results import SweepError
+from unlearn_core.study.sweep import Range, Space
+from unlearn_core.subject.subjects import subject
+
+FOLDER = Path(os.environ.get("LACUNA_SWEEPS", REPOSITORY / "build" / "sweeps"))
+SCHEDULER = os.environ.get("LACUNA_SCHEDULER", "")
+WORKERS = 2
+MOST = 2000
+"""Runs of one sweep from a page; the command line has no such limit."""
+
+
+# -- the process ----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Started:
+    """The sweep of this server, running or ended. Its two logs have no name: nobody else can write there."""
+
+    folder: Path
+    about: str
+    process: subprocess.Popen[bytes]
+    log: IO[bytes]
+    errors: IO[bytes]
+
+    @property
+    def running(self) -> bool:
+        return self.process.poll() is None
+
+    @property
+    def lines(self) -> list[dict[str, Any]]:
+        """What it has said so far, less what is being written or was cut by a full disk."""
+        found = []
+        for line in _text(self.log).splitlines():
+            with suppress(ValueError):
+                found.append(json.loads(line))
+        return [line for line in found if isinstance(line, dict)]
+
+    @property
+    def reason(self) -> str:
+        """The last line of what it has complained about, or nothing."""
+        return (_text(self.errors).strip().splitlines() or [""])[-1]
+
+
+def _text(file: IO[bytes]) -> str:
+    # The process shares the place in the file, which seeking would move.
+    return os.pread(file.fileno(), os.fstat(file.fileno()).st_size, 0).decode("utf-8", "replace")
+
+
+_lock = threading.Lock()
+_last: Started | None = None
+
+
+def start(space: Space, folder: Path, about: str) -> None:
+    """Start a sweep unless one is running.
+
+    Raises:
+        OSError: if the folder cannot be made, or there is no room for temporary files.
+    """
+    global _last
+    command = ["nice", "-n", "10", sys.executable, "-m", "unlearn_core", "sweep", "--json", "--out", str(folder),
+               "--methods", *space.methods, "--networks", *space.networks, "--seeds", str(space.seeds),
+               "--forget", *(",".join(map(str, request)) for request in space.forget),
+               "--workers", str(WORKERS), "--scheduler", SCHEDULER,
+               *(f"--grid={name}={','.join(map(str, values))}" for name, values in space.grid.items())]
+    with _lock:
+        if _last is not None and _last.running:
+            return
+        folder.mkdir(parents=True, exist_ok=True)
+        log, errors = tempfile.TemporaryFile(), tempfile.TemporaryFile()  # noqa: SIM115 - gone with the last of them
+        process = subprocess.Popen(command, cwd=REPOSITORY, stdout=log, stderr=errors, stdin=subprocess.DEVNULL,
+                                   env={**os.environ, "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"})
+        _last = Started(folder, about, process, log, errors)
+
+
+def stop() -> None:
+    """Interrupt the sweep; what has finished is kept."""
+    if _last is not None and _last.running:
+        _last.process.terminate()
+
+
+atexit.register(stop)
+
+
+# -- the form -------------------------------------------------------------------------------------------------
+
+
+def sweeps(visitor: State) -> None:
+    """Choose a grid for the method of the sidebar, run it, and see which setting comes nearest to retraining."""
+    found = method(visitor.method)
+    try:
+        space = _space(visitor)
+        total = len(space)
+    except ValueError as problem:
+        st.warning(f"{problem}.", icon=":material/grid_off:")
+        return
+    key = hashlib.sha256(repr((VERSION, space.methods, space.networks, space.forget, space.seeds,
+                               sorted(space.grid.items()))).encode()).hexdigest()[:16]
+    folder = FOLDER / key
+    classes = subject(visitor.network).classes
+    about = (f"{found.title} on {subject(visitor.network).title}, forgetting "
+             f"{', '.join(classes[request[0]] for request in space.forget)} one at a time")
+    told: list[str] = []
+    try:
+        table = results.load(folder, told.append)
+    except SweepError as problem:
+        st.error(f"{problem}.", icon=":material/error:")
+        return
+    for said in told:
+        st.warning(said, icon=":material/broken_image:")
+    answered = int((table["status"] != "failed").sum())
+    _control(space, total, answered, folder, about, table)
+    if len(table):
+        _show(table, space, folder, key)
+
+
+def _space(visitor: State) -> Space:
+    """The widgets of the form.
+
+    Raises:
+        ValueError: if they describe no sweep.
+    """
+    found = method(visitor.method)
+    knobs = [knob.name for knob in found.hyperparameters]
+    labels = {knob.name: f"{knob.label} ({knob.name})" for knob in found.hyperparameters}
+    grid: dict[str, tuple[Value, ...]] = {name: (visitor.settings[found.name][name],) for name in knobs}
+    taken: list[str] = []
+    for place, column in zip(("First", "Second"), st.columns(2), strict=True):
+        with column:
+            free = [name for name in knobs if name not in taken]
+            if not free:
+                continue
+            offered = free if place == "First" else ["", *free]
+            name = st.selectbox(f"{place} knob", offered, index=0 if place == "First" else min(1, len(offered) - 1),
+                                format_func=lambda n: labels[n] if n else "none", key=f"sweep.{found.name}.{place}")
+            if name:
+                taken.append(name)
+                grid[name] = _values(found.name, next(k for k in found.hyperparameters if k.name == name))
+    left, right = st.columns([3, 1])
+    with left:
+        names = subject(visitor.network).classes
+        classes = st.multiselect("Classes, one at a time", range(len(names)), list(visitor.forget),
+                                 format_func=names.__getitem__, key="sweep.classes")
+    with right:
+        seeds = st.number_input("Seeds", 1, 10, 1, key="sweep.seeds", disabled=not found.seeded,
+                                help="Runs of each setting." if found.seeded else "Nothing in this method is random.")
+    if not classes:
+        raise ValueError("classes: at least one expected, got none")
+    space = Space((found.name,), (visitor.network,), tuple((c,) for c in sorted(classes)), int(seeds), grid)
+    if len(space) > MOST:
+        raise ValueError(f"runs: at most {MOST:,} from this page expected, got {len(space):,}; "
+                         "`python -m unlearn_core sweep` has no such limit")
+    return space
+
+
+def _values(name: str, knob: Hyperparameter) -> tuple[Value, ...]:
+    """The values of a knob: all of some choices, or a range and how many points."""
+    if knob.scale == "choice":
+        return tuple(st.multiselect(f"Values of {knob.label}", knob.choices, list(knob.choices),
+                                    key=f"sweep.{name}.{knob.name}.choices", help=knob.meaning))
+    ticks = positions(knob)
+    wide, narrow = st.columns([3, 1])
+    with wide:
+        low, high = st.select_slider(f"Range of {knob.label}", ticks, (ticks[0], ticks[-1]), help=knob.meaning,
+                                     format_func=lambda v: f"{v:g}{knob.unit}", key=f"sweep.{name}.{knob.name}.range")
+    with narrow:
+        points = st.number_input("Points", 2, 100, 5, key=f"sweep.{name}.{knob.name}.points")
+    return Range(low, high, int(points)).values(knob)
+
+
+# -- running and results --------------------------------------------------------------------------------------
+
+
+def _control(space: Space, total: int, answered: int, folder: Path, about: str, table: pd.DataFrame) -> None:
+    current = _last
+    if current is not None and current.running:
+        if current.folder != folder:
+            st.info(f"Another sweep is running ({current.about}); one runs at a time. Yours can start when it is done.",
+                    icon=":material/hourglass_top:")
+        _progress(current)
+        return
+    if current is not None and current.folder == folder and current.process.returncode not in (0, 1, 130, -15):
+        st.error(current.reason or "The sweep was killed; it goes on from what had finished.", icon=":material/error:")
+    where = f"the cluster at {SCHEDULER}" if SCHEDULER else f"{WORKERS} processes of this machine"
+    with st.container(horizontal=True, vertical_alignment="center"):
+        label = "Start" if not answered else "Go on" if answered < total else "All runs are there"
+        if st.button(label, icon=":material/play_arrow:", type="primary", disabled=answered >= total,
+                     key="sweep.start"):
+            try:
+                start(space, folder, about)
+            except OSError as problem:
+                st.error(f"folder: one that can be written to expected, got {folder} ({problem.strerror}).",
+                         icon=":material/error:")
+            else:
+                st.rerun()
+        st.caption(f"{total:,} runs, {answered:,} of them finished, on {where}"
+                   f"{_duration(space, total - answered, table)}. A sweep goes on when you leave; what has finished "
+                   "is never lost.")
+
+
+def _duration(space: Space, missing: int, table: pd.DataFrame) -> str:
+    """How long the rest will take on this machine, if anything is known of it."""
+    seconds = table["elapsed"].median() if len(table) else float("nan")
+    if seconds != seconds and (shipped := comparison.load(space.networks[0], space.forget[0])):
+        entry = shipped.entries.get(space.methods[0])  # none of a method that is newer than what is shipped
+        seconds = entry.values("seconds").mean() if entry and len(entry.measures) else float("nan")
+    if SCHEDULER or not missing or seconds != seconds:
+        return ""
+    left = missing * seconds / WORKERS
+    return f", about {left / 60:.0f} minutes" if left > 90 else f", about {max(left, 1):.0f} s and a few to begin"
+
+
+@st.fragment(run_every=1.0)
+def _progress(current: Started) -> None:
+    if not current.running:
+        st.rerun()
+    lines = current.lines
+    reported = next((line for line in reversed(lines) if "share" in line), {"share": 0.0, "note": "starting workers"})
+    st.progress(min(float(reported["share"]), 1.0), str(reported["note"]))
+    for line in lines:
+        if "said" in line:
+            st.warning(line["said"], icon=":material/info:")
+    if st.button("Stop the sweep", key="sweep.stop", icon=":material/stop:",
+                 help="What has finished is kept, and the same sweep goes on from there."):
+        stop()
+        current.process.wait()
+        st.rerun()
+
+
+def summary(table: pd.DataFrame, space: Space) -> pd.DataFrame:
+    """One row per setting, nearest to retraining first: means over classes and seeds, gaps in points.
+
+    The knobs that were varied come first. Without bundled retrained networks the gaps are missing.
+    """
+    settings = pd.DataFrame([json.loads(text) for text in table["settings"]])
+    settings = settings.loc[:, settings.nunique() > 1] if len(settings.drop_duplicates()) > 1 else settings.iloc[:, :1]
+    reference = {}
+    for request in space.forget:
+        if shipped := comparison.load(space.networks[0], request):
+            entry = shipped.entries["retrain"]
+            reference[str(request[0])] = {name: float(entry.values(name).mean())  # type: ignore[arg-type]
+                                          for name in ("forget_train", "retain_test")}
+    gaps = {name: 100 * (table[name] - table["forget"].map(lambda c, n=name: reference.get(c, {}).get(n)))
+            for name in ("forget_train", "retain_test")}
+    rows = settings.assign(
+        gap=gaps["forget_train"].abs() + gaps["retain_test"].abs(), forget=gaps["forget_train"],
+        retain=gaps["retain_test"], membership=100 * table["membership"], seconds=table["seconds"])
+    groups = rows.groupby(list(settings.columns), sort=False)
+    means = groups.mean().assign(runs=groups.size(), spread=(groups["gap"].max() - groups["gap"].min()) / 2)
+    return means.sort_values("gap").reset_index()
+
+
+def _show(table: pd.DataFrame, space: Space, folder: Path, key: str) -> None:
+    done = table[table["status"] == "done"].reset_index(drop=True)
+    for reason, number in table["error"][table["status"] != "done"].value_counts()[:3].items():
+        st.warning(f"{number:,} runs gave no network: {reason}", icon=":material/block:")
+    if done.empty:
+        return
+    found = summary(done, space)
+    best = found.iloc[0]
+    labels = {knob.name: knob.label for knob in method(space.methods[0]).hyperparameters}
+    knobs = [name for name in labels if name in found.columns]
+    said = ", ".join(f"{labels[name]} = " + (f"{best[name]:g}" if isinstance(best[name], float) else str(best[name]))
+                     for name in knobs)
+    if best["gap"] == best["gap"]:
+        st.markdown(f"#### Nearest to retraining of {len(found):,} settings: {said}; {best['forget']:+.1f} points in "
+                    f"forget and {best['retain']:+.1f} in retain accuracy")
+    st.caption("How to read this: a row is a setting, nearest to retraining first. Gaps are in points from the mean of "
+               "the retrained networks, averaged over classes and seeds; ± is half of their range. The best of many is "
+               "chosen on the images it is judged on, and so looks a little better than it is.")
+    number = st.column_config.NumberColumn
+    st.dataframe(found[[*knobs, "gap", "spread", "forget", "retain", "membership", "seconds", "runs"]],
+                 hide_index=True, height=min(35 * (len(found) + 1) + 3, 420), column_config=labels | {
+                     "gap": number("Gap ↓", format="%.2f", help="|forget gap| + |retain gap|, points."),
+                     "spread": number("±", format="%.2f"), "forget": number("Forget gap →", format="%+.2f"),
+                     "retain": number("Retain gap →", format="%+.2f"),
+                     "membership": number("Membership", format="%.1f %%"),
+                     "seconds": number("Time", format="%.2f s", help="Processor seconds."), "runs": "Runs"})
+    with st.container(horizontal=True):
+        st.download_button("All runs as Parquet", lambda: table.to_parquet(index=False), f"lacuna-sweep-{key}.parquet",
+                           "application/vnd.apache.parquet", on_click="ignore", icon=":material/download:")
+        st.download_button("All runs as CSV", lambda: table.to_csv(index=False), f"lacuna-sweep-{key}.csv", "text/csv",
+                           on_click="ignore", icon=":material/download:")

@@ -1,0 +1,1 @@
+"""The canvas views and what they draw."""

@@ -1,0 +1,75 @@
+"""The attacker's view: one component on a canvas that redraws errors and images while the threshold is dragged."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import numpy.typing as npt
+import streamlit as st
+
+from ui.pictures import address
+from ui.views.scripts import script, styles
+from unlearn_core.audit.report import TITLES, AttackName, Report
+from unlearn_core.figures import style
+from unlearn_core.nets.evaluate import Outputs, softmax
+from unlearn_core.subject.subjects import Subject
+
+_mount = st.components.v2.component(
+    "lacuna_attack",
+    html='<div class="lacuna-attack"></div>',
+    css=styles("attack.css"),
+    js=script("attack/main.js"),
+)
+
+
+def said(classes: Sequence[str], logits: npt.NDArray[np.float32]) -> list[str]:
+    """What a network says of each image: class and probability."""
+    return [f"{classes[row.argmax()]} {row.max():.0%}" for row in softmax(logits)]
+
+
+def attack_view(subject: Subject, found: Report, name: AttackName, key: str, domain: tuple[float, float],
+                forget: tuple[int, ...], before: Outputs, after: npt.NDArray[np.float32],
+                on_worst: Callable[[], None]) -> None:
+    """Show one attack; the threshold lives in the browser and starts at its best whenever `key` changes.
+
+    Args:
+        subject: whose images they are.
+        found: what is known of all attacks.
+        name: the attack statistic.
+        key: of the outcome.
+        domain: lowest and highest value of the statistic's axis.
+        forget: the classes that were to be forgotten.
+        before: what the original says of the evaluation set.
+        after: (N, classes) logits of the unlearned model.
+        on_worst: called for the button that asks for the strongest statistic.
+    """
+    evaluation = subject.evaluation
+    attack, strongest = found.attacks[name], found.attacks[found.strongest]
+    forgotten = np.isin(evaluation.labels, forget)
+
+    def group(member: bool, values: npt.NDArray[np.float64]) -> dict[str, object]:
+        rows = np.flatnonzero(forgotten & (evaluation.member == member))
+        return {"value": values.tolist(), "row": rows.tolist(), "label": evaluation.labels[rows].tolist(),
+                "before": said(subject.classes, before.logits[rows]), "after": said(subject.classes, after[rows])}
+
+    _mount(
+        key="attack",
+        data={
+            "key": f"{key} {name}",
+            "title": TITLES[name],
+            "domain": domain,
+            "members": group(True, attack.after.members),
+            "others": group(False, attack.after.others),
+            "original": {"members": attack.before.members.tolist(), "others": attack.before.others.tolist()},
+            "retrained": [{"members": seed.members.tolist(), "others": seed.others.tolist()}
+                          for seed in attack.retrained],
+            "worst": {"title": TITLES[found.strongest], "balanced": strongest.unlearned.balanced_accuracy,
+                      "active": name == found.strongest},
+            "classes": subject.classes,
+            "image": address(subject),
+            "palette": {"original": style.ORIGINAL, "retrained": style.RETRAINED, "unlearned": style.UNLEARNED,
+                        "classes": style.colours(len(subject.classes))},
+        },
+        on_worst_change=on_worst,
+    )

@@ -1,0 +1,1 @@
+"""How every bundled file was made."""

@@ -1,0 +1,1 @@
+"""Maps of features: fitted beforehand, placed on, or fitted anew."""

@@ -1,0 +1,178 @@
+"""One forward pass over a fixed set of images: everything that gauges and embeddings read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import takewhile
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from unlearn_core.nets.images import ImageSet, first_of_each
+from unlearn_core.nets.models import as_taken, check_logits, last_layer, private_copy, watched
+from unlearn_core.nets.substitute import called_with
+
+# On two cores, batches of 250 evaluate several times faster than one of 1,000: they stay in the cache.
+_BATCH = 250
+
+Float32 = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class EvaluationSet:
+    """Training and test images of every class, fixed once; of bundled subjects equally many.
+
+    Attributes:
+        images: training images first, then test images.
+        member: (N,) bool, whether the image was trained on.
+        row: (N,) position in the image set it came from.
+    """
+
+    images: ImageSet
+    member: npt.NDArray[np.bool_]
+    row: npt.NDArray[np.int64]
+
+    @property
+    def labels(self) -> npt.NDArray[np.int64]:
+        """(N,) true classes."""
+        result: npt.NDArray[np.int64] = self.images.labels.numpy()
+        return result
+
+
+def evaluation_set(train: ImageSet, test: ImageSet, per_class: int = 100) -> EvaluationSet:
+    """The first images of each class, `per_class` or as many as there are, of the training and of the test set, whose
+    classes meet by name.
+
+    Raises:
+        ValueError: if the training set lacks a class of a test image.
+    """
+    test = test.in_terms_of(train)
+    rows = [first_of_each(part.labels, per_class) for part in (train, test)]
+    return EvaluationSet(
+        ImageSet(train.name, torch.cat([train.images[rows[0]], test.images[rows[1]]]),
+                 torch.cat([train.labels[rows[0]], test.labels[rows[1]]]), train.classes, train.mean, train.std),
+        np.repeat([True, False], [len(r) for r in rows]),
+        torch.cat(rows).numpy(),
+    )
+
+
+Rows = tuple[Literal["train", "test"], npt.NDArray[np.int64]]
+"""Some images of the training or of the test set, by their positions."""
+
+
+def other_images(train: ImageSet, test: ImageSet, evaluation: EvaluationSet, forgotten: npt.NDArray[np.bool_],
+                 size: int = 500) -> Iterator[Rows]:
+    """All test images and all training images to be forgotten that the evaluation set lacks, `size` at a time.
+
+    Args:
+        train: the training images.
+        test: the test images.
+        evaluation: the images that are left out.
+        forgotten: (training images,) whether the image is to be forgotten.
+        size: a release waits for no more than the evaluation of so many.
+    """
+    wanted: dict[Literal["train", "test"], npt.NDArray[np.bool_]] = {
+        "test": np.ones(len(test), np.bool_), "train": forgotten.copy()}
+    for part, rows in wanted.items():
+        rows[evaluation.row[evaluation.member == (part == "train")]] = False
+        positions = np.flatnonzero(rows)
+        yield from ((part, positions[start:start + size]) for start in range(0, len(positions), size))
+
+
+def softmax(logits: Float32) -> Float32:
+    """Probabilities along the last axis."""
+    shifted = np.exp(logits - logits.max(-1, keepdims=True))
+    result: Float32 = shifted / shifted.sum(-1, keepdims=True)
+    return result
+
+
+@dataclass(frozen=True, eq=False)
+class Outputs:
+    """What a network says of N images.
+
+    Attributes:
+        logits: (N, classes) float32, raw.
+        features: (N, width) float32, the head's input.
+    """
+
+    logits: Float32
+    features: Float32
+
+    @property
+    def probabilities(self) -> Float32:
+        """(N, classes) softmax of the logits."""
+        return softmax(self.logits)
+
+    @property
+    def predicted(self) -> npt.NDArray[np.int64]:
+        """(N,) most likely class."""
+        result: npt.NDArray[np.int64] = self.logits.argmax(1)
+        return result
+
+
+Leading = Mapping[str, Sequence[Tensor]]
+"""What each module at a network's beginning says of each batch of images, in the order in which they run."""
+
+
+def leading(model: nn.Module, pixels: Tensor) -> Leading:
+    """Run a network and keep what its `chain` gives, for `outputs`; empty for a network that declares none."""
+    kept: dict[str, list[Tensor]] = {name: [] for name in getattr(model, "chain", ())}
+    private = private_copy(model).eval()
+
+    def keep(parts: list[Tensor]) -> Callable[[nn.Module, object, Tensor], None]:
+        return lambda module, inputs, output: parts.append(output)
+
+    for name, parts in kept.items():
+        private.get_submodule(name).register_forward_hook(keep(parts))
+    with torch.no_grad():
+        for part in torch.split(as_taken(private, pixels), _BATCH):
+            private(part)
+    return kept
+
+
+class _Recall(nn.Module):
+    """Stands in for a module whose output of each batch is known."""
+
+    def __init__(self, parts: Sequence[Tensor]) -> None:
+        super().__init__()
+        self._next = iter(parts)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return next(self._next)
+
+
+def outputs(model: nn.Module, pixels: Tensor, parameters: Mapping[str, Tensor] | None = None,
+            known: Leading | None = None) -> Outputs:
+    """Evaluate the network in evaluation mode, with other weights if given; the network is not changed.
+
+    Args:
+        model: with a linear head (see `models.head`).
+        pixels: (N, C, H, W), standardised.
+        parameters: weights by name that stand in for the network's own.
+        known: of this network and these images, from `leading`: modules before the first one that is given other
+            weights do not run again. The result is the same, bit by bit.
+
+    Raises:
+        ValueError: if an output is not finite or no logit, or the network has no linear head.
+    """
+    features: list[Tensor] = []
+    private = private_copy(model).eval()
+    pixels = as_taken(private, pixels)
+    same = list(takewhile(lambda name: not any(p.startswith(f"{name}.") for p in parameters or ()), known or ()))
+    for name in same:
+        parent, _, child = name.rpartition(".")
+        stands_in = _Recall(known[name]) if known and name == same[-1] else nn.Identity()
+        private.get_submodule(parent).add_module(child, stands_in)
+    calls, logits = watched(private), []
+    with torch.no_grad():
+        for part in torch.split(pixels, _BATCH):
+            calls.clear()
+            logits.append(check_logits(called_with(private, parameters or {}, part), len(part)))
+            if not bool(logits[-1].isfinite().all()):
+                raise ValueError("model: finite outputs expected, got NaN or infinity; the weights are damaged")
+            features.append(last_layer(calls, logits[-1])[1])
+    return Outputs(torch.cat(logits).float().numpy(), torch.cat(features).float().numpy())

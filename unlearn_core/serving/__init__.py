@@ -1,0 +1,1 @@
+"""From a choice to what a page shows of it, computed once for everybody."""

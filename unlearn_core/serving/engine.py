@@ -1,0 +1,573 @@
+"""From a choice to numbers: scenes, exact outcomes and landscapes, computed once for all sessions.
+
+Everything that leaves this module is plain: numbers, numpy arrays, bytes. Pages know nothing of PyTorch.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields, is_dataclass, replace
+from functools import cached_property, partial
+from typing import Protocol, TypeVar, cast
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from unlearn_core.audit.accuracy import per_class
+from unlearn_core.audit.gauges import KINDS, GaugeName, Reading, read_gauges
+from unlearn_core.audit.weights import relative_change
+from unlearn_core.exhibits import Exhibit
+from unlearn_core.maps.projection import FeatureMap
+from unlearn_core.measure.anatomy import Units, units
+from unlearn_core.measure.dampening import Answers, RatioIndex, build_index, ratios
+from unlearn_core.measure.gram import Gram, Patches
+from unlearn_core.measure.importance import Importance
+from unlearn_core.measure.task import Measurement, Task, measure
+from unlearn_core.methods import method
+from unlearn_core.methods.base import Cost, Outcome, Settings, Value
+from unlearn_core.methods.estimators import measure_ways
+from unlearn_core.methods.selective import ALPHA, LAMBDA, ceiling, importance_pair
+from unlearn_core.nets.evaluate import Leading, Outputs, Rows, leading, outputs, softmax
+from unlearn_core.nets.images import ImageSet
+from unlearn_core.nets.models import parameter_kinds
+from unlearn_core.nets.request import Request, forget_classes
+from unlearn_core.packing import ClassNumbers, class_numbers, pack
+from unlearn_core.progress import Progress, silent, stage
+from unlearn_core.serving.pool import Lane, Pool, Ticket
+from unlearn_core.subject.subjects import Grid, Subject, subject
+
+VERSION = 3
+"""Part of every key: raise it when the numbers that an unchanged choice leads to change."""
+
+SEEDS = range(1000)
+BINS = 256
+# 48 bins a decade, like the slider: its positions fall on bin edges (up to their rounding).
+LOG_RATIO = (3 - BINS / 48, 3.0)
+CACHE_BYTES = 2**28
+
+
+def grid_axis(low: float, high: float, points: int) -> tuple[float, ...]:
+    """Logarithmically spaced values that are slider positions too."""
+    return tuple(float(f"{v:.3g}") for v in np.geomspace(low, high, points))
+
+
+ALPHAS = grid_axis(ALPHA.low, ALPHA.high, 17)
+LAMBDAS = grid_axis(LAMBDA.low, LAMBDA.high, 5)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Everything that decides an outcome; its key is the cache key, the permalink and the export's name."""
+
+    network: str
+    forget: tuple[int, ...]
+    method: str
+    settings: tuple[tuple[str, Value], ...]
+    seed: int = 0
+
+    @cached_property
+    def key(self) -> str:
+        """Sixteen hexadecimal digits."""
+        return hashlib.sha256(repr((VERSION, self.subject.fingerprint, self)).encode()).hexdigest()[:16]
+
+    @property
+    def subject(self) -> Subject:
+        """The subject that is named."""
+        return subject(self.network)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the classes that are to be forgotten."""
+        return tuple(self.subject.classes[label] for label in self.forget)
+
+    @property
+    def scene(self) -> Choice:
+        """The choice without what a slider of the live view changes: alpha and lambda, or every knob."""
+        importances = method(self.method).importance is not None
+        fixed = tuple(s for s in self.settings if importances and s[0] not in ("alpha", "lambda"))
+        return replace(self, settings=fixed, seed=0)
+
+
+def choice(network: str, forget: tuple[int, ...], method_name: str, settings: Settings, seed: int = 0) -> Choice:
+    """A checked choice with every hyper-parameter filled in; the seed of a method that uses none is 0.
+
+    Raises:
+        ValueError: for an unknown network, method, class or hyper-parameter, or a value out of range.
+    """
+    request = forget_classes(forget, len(subject(network).classes))
+    found = method(method_name)
+    if seed not in SEEDS:
+        raise ValueError(f"seed: a whole number in {SEEDS.start}..{SEEDS.stop - 1} expected, got {seed!r}")
+    return Choice(network, request.forget_classes, method_name, tuple(sorted(found.settings(settings).items())),
+                  seed if found.seeded else 0)
+
+
+@dataclass(frozen=True, eq=False)
+class Base:
+    """A subject's network with what never changes about it."""
+
+    subject: Subject
+    model: nn.Module
+    pixels: Tensor
+    before: Outputs
+    positions: npt.NDArray[np.float32]
+    feature_map: FeatureMap
+
+    @cached_property
+    def leading(self) -> Leading:
+        """What the modules at its beginning say of each batch: some 70 MB, only where networks are evaluated."""
+        return leading(self.model, self.pixels)
+
+
+@dataclass(frozen=True, eq=False)
+class Scene:
+    """All that is fixed while the knobs move.
+
+    Attributes:
+        choice: without alpha and lambda, or without any knob.
+        layers: parameter names.
+        kinds: what each layer is.
+        sizes: number of weights of each layer.
+        norms: (layers,) ‖W‖ of the original.
+        original: the original's gauges.
+        retrained: the gauges of each retrained seed; empty if none are bundled.
+        retrained_logits: (seeds, N, classes) of the retrained, or None.
+        accuracy_before: (classes,) test accuracy of the original.
+        accuracy_retrained: (seeds, classes) test accuracy of the retrained, or None.
+        index: importance ratios; None for a method that thresholds none.
+        ceiling: 1/rho where it bounds the ratios, else None.
+        blob: the live view's constant data, packed.
+    """
+
+    choice: Choice
+    request: Request
+    task: Task
+    layers: tuple[str, ...]
+    kinds: tuple[str, ...]
+    sizes: npt.NDArray[np.int64]
+    norms: npt.NDArray[np.float64]
+    original: dict[GaugeName, Reading]
+    retrained: tuple[dict[GaugeName, Reading], ...]
+    retrained_logits: npt.NDArray[np.float32] | None
+    accuracy_before: npt.NDArray[np.float64]
+    accuracy_retrained: npt.NDArray[np.float64] | None
+    index: RatioIndex | None
+    ceiling: float | None
+    blob: bytes
+
+
+@dataclass(frozen=True, eq=False)
+class Settled:
+    """The exact answer to a choice, computed on the evaluation set.
+
+    Attributes:
+        gauges: readings of the unlearned model.
+        accuracy: (classes,) test accuracy.
+        change: (layers,) relative weight change.
+        logits: (N, classes) after.
+        xy: (N, 2) map positions in [0, 1].
+        weights: parameters and buffers that differ from the original's, by name: what stands in for them. None for
+            dampening, which is done again where they are asked for: they would weigh most of all that is kept. See
+            `Engine.weights`.
+        exhibits: pictures of what the method did.
+        evaluate_seconds: of the forward pass.
+        alpha: the threshold used, given or found by the method's rule; None for a method without.
+        lam: the dampening constant; None for a method without.
+        answers: what was dampened in each layer; None for a method that dampens nothing.
+    """
+
+    choice: Choice
+    gauges: dict[GaugeName, Reading]
+    accuracy: npt.NDArray[np.float64]
+    change: npt.NDArray[np.float64]
+    predicted: npt.NDArray[np.int64]
+    logits: npt.NDArray[np.float32]
+    xy: npt.NDArray[np.float32]
+    weights: dict[str, Tensor] | None
+    warnings: tuple[str, ...]
+    trace: dict[str, float]
+    exhibits: tuple[Exhibit, ...]
+    cost: Cost
+    evaluate_seconds: float
+    alpha: float | None = None
+    lam: float | None = None
+    answers: Answers | None = None
+
+    @property
+    def probabilities(self) -> npt.NDArray[np.float32]:
+        """(N, classes) after."""
+        return softmax(self.logits)
+
+    def blob(self) -> bytes:
+        """The live view's data of this outcome, packed."""
+        return pack({"alpha": self.alpha, "lambda": self.lam}, {
+            "xy": _steps(self.xy, np.uint16), "klass": class_numbers(self.predicted, self.logits.shape[1]),
+            "probability": _steps(self.probabilities, np.uint8), "change": self.change.astype(np.float32)})
+
+
+class Landscape:
+    """A grid of evaluated points that fills while somebody looks at it."""
+
+    def __init__(self, points: Grid | None) -> None:
+        self.lock = threading.Lock()
+        self.points: list[tuple[int, npt.NDArray[np.float32], npt.NDArray[np.uint8], ClassNumbers]] = []
+        if points is not None:
+            self.points = list(zip(map(int, points.index), points.gauges, points.xy, points.predicted, strict=True))
+        self.wanted_until = 0.0
+        self.centre = (ALPHAS[len(ALPHAS) // 2], LAMBDAS[len(LAMBDAS) // 2])  # where the fill starts
+        self.filling = False
+
+    @property
+    def weight(self) -> int:
+        """Bytes, once it is filled."""
+        return len(ALPHAS) * len(LAMBDAS) * weigh(self.points[0]) if self.points else 2**19
+
+    @property
+    def complete(self) -> bool:
+        """Whether every point of the grid is there."""
+        return len(self.points) >= len(ALPHAS) * len(LAMBDAS)
+
+    def missing(self) -> list[int]:
+        """Grid points to do, coarse to fine, and within a level nearest to where people look."""
+        done = {p[0] for p in self.points}
+        todo = [(i, j) for i in range(len(ALPHAS)) for j in range(len(LAMBDAS)) if i * len(LAMBDAS) + j not in done]
+        near = np.log10(self.centre)
+
+        def urgency(point: tuple[int, int]) -> tuple[int, float]:
+            i, j = point
+            level = next(n for n, stride in enumerate((4, 2, 1)) if i % stride == 0 and j % stride == 0)
+            return level, abs(np.log10(ALPHAS[i]) - near[0]) + abs(np.log10(LAMBDAS[j]) - near[1])
+
+        return [i * len(LAMBDAS) + j for i, j in sorted(todo, key=urgency)]
+
+    def blob(self, start: int) -> bytes:
+        """The points from position `start` on, packed for the live view."""
+        part = self.points[start:]
+        empty = not part
+        return pack({"from": start, "total": len(ALPHAS) * len(LAMBDAS), "complete": self.complete}, {
+            "index": np.array([p[0] for p in part], np.uint16),
+            "gauges": np.zeros((0, 3), np.float32) if empty else np.stack([p[1] for p in part]),
+            "xy": np.zeros((0, 0, 2), np.uint8) if empty else np.stack([p[2] for p in part]),
+            "klass": np.zeros((0, 0), np.uint8) if empty else np.stack([p[3] for p in part]),
+        })
+
+
+class Evaluate(Protocol):
+    """Outputs of a network with other weights on the evaluation set, or on other images."""
+
+    def __call__(self, network: str, weights: Mapping[str, Tensor], rows: Rows | None = None) -> Outputs: ...
+
+
+class Engine:
+    """Models, data and caches of one process, shared read-only by all its sessions.
+
+    Attributes:
+        pool: where work is done and results are kept.
+        evaluate: outputs of a network with other weights; computed here unless replaced.
+    """
+
+    def __init__(self, cache_bytes: int = CACHE_BYTES) -> None:
+        self.pool = Pool(cache_bytes, weigh)
+        self.evaluate: Evaluate = self._evaluate
+        self._lock = threading.Lock()
+        self._bases: dict[str, Base] = {}
+        self._references: dict[tuple[str, tuple[int, ...]], tuple[Mapping[str, Tensor], ...]] = {}
+
+    def base(self, network: str) -> Base:
+        """A subject's network, loaded once."""
+        with self._lock:
+            if network not in self._bases:
+                found = subject(network)
+                model, pixels = found.original(), found.evaluation.images.pixels()
+                before = outputs(model, pixels)
+                feature_map = found.feature_map(list(found.layers)[-1], before.features)
+                self._bases[network] = Base(found, model, pixels, before, feature_map.place(before.features),
+                                            feature_map)
+            return self._bases[network]
+
+    def _evaluate(self, network: str, weights: Mapping[str, Tensor], rows: Rows | None = None) -> Outputs:
+        base = self.base(network)
+        if rows is None:
+            return outputs(base.model, base.pixels, weights, base.leading) if weights else base.before
+        part, positions = rows
+        images = base.subject.images.test if part == "test" else base.subject.images.train
+        return outputs(base.model, images.pixels(torch.from_numpy(positions)), weights)
+
+    # -- retrained networks that are not bundled ----------------------------------------------------------------
+
+    def retrained(self, network: str, forget: tuple[int, ...]) -> tuple[Mapping[str, Tensor], ...]:
+        """Weights of the networks that were retrained here for a request without a bundled reference."""
+        return self._references.get((network, forget), ())
+
+    def keep_retrained(self, network: str, forget: tuple[int, ...],
+                       networks: Sequence[Mapping[str, Tensor]]) -> None:
+        """Judge by these networks from now on: whatever was kept without them is forgotten."""
+        self._references[network, forget] = tuple(networks)
+        self.pool.clear()
+
+    def retrained_logits(self, network: str, request: Request) -> npt.NDArray[np.float32] | None:
+        """(seeds, N, classes) outputs on the evaluation set of bundled networks, or else of those retrained here."""
+        bundled = subject(network).retrained_logits(request)
+        found = self.retrained(network, request.forget_classes)
+        if bundled is not None or not found:
+            return bundled
+        key = ("retrained", network, request)
+        known = self.pool.known(key)
+        if known is None:
+            known = self.pool.keep(key, np.stack([self.evaluate(network, weights).logits for weights in found]))
+        return cast("npt.NDArray[np.float32]", known)
+
+    # -- scenes ---------------------------------------------------------------------------------------------
+
+    def scene(self, chosen: Choice) -> Ticket[Scene]:
+        """What is fixed while the sliders move: seconds when importances must be measured first."""
+        wanted = chosen.scene
+        return self.pool.submit(("scene", wanted), lambda progress: self.prepare(wanted, progress), Lane.SCENE)
+
+    def prepare(self, chosen: Choice, progress: Progress) -> Scene:
+        """What `scene` answers, computed here and now."""
+        chosen = chosen.scene
+        base, found = self.base(chosen.network), method(chosen.method)
+        evaluation = base.subject.evaluation
+        request, settings = Request(chosen.forget), dict(chosen.settings)
+        task = Task(base.model, base.subject.images.train, request, self._importances(base.subject),
+                    self._grams(base.subject), base.subject.history, base.subject.recipe)
+        weights = dict(base.model.named_parameters())
+        index = limit = None
+        if found.importance is not None:
+            pair = importance_pair(task, found.importance, settings, progress)
+            index, limit = build_index(weights, pair.forget, pair.reference), ceiling(task, settings)
+        labels, member = evaluation.labels, evaluation.member
+        logits = self.retrained_logits(chosen.network, request)
+        seeds = [Outputs(seed, np.zeros((0, 0), np.float32)) for seed in (logits if logits is not None else [])]
+
+        def accuracies(o: Outputs) -> npt.NDArray[np.float64]:
+            return per_class(o.predicted[~member], labels[~member], len(task.train.classes))
+
+        kinds, sizes = parameter_kinds(base.model, task.example), np.array([w.numel() for w in weights.values()])
+        scene = Scene(
+            chosen, request, task, tuple(weights), tuple(kinds[n] for n in weights), sizes,
+            np.array([float(w.detach().double().norm()) for w in weights.values()]),
+            read_gauges(base.before, labels, member, request),
+            tuple(read_gauges(seed, labels, member, request) for seed in seeds),
+            logits,
+            accuracies(base.before), np.stack([accuracies(s) for s in seeds]) if seeds else None, index, limit,
+            self._scene_blob(base, request, index, kinds, sizes, limit),
+        )
+        progress(1.0, "done")
+        return scene
+
+    def _scene_blob(self, base: Base, request: Request, index: RatioIndex | None, kinds: dict[str, str],
+                    sizes: npt.NDArray[np.int64], limit: float | None) -> bytes:
+        header: dict[str, object] = {
+            "layers": [{"name": n, "kind": k, "size": int(s)} for (n, k), s in zip(kinds.items(), sizes, strict=True)],
+            "classes": base.subject.classes, "forget": request.forget_classes, "n": len(base.before.predicted)}
+        arrays: dict[str, npt.NDArray[np.generic]] = {
+            "before_xy": _steps(base.positions, np.uint16),
+            "before_class": class_numbers(base.before.predicted, len(base.subject.classes)),
+            "truth": class_numbers(base.subject.evaluation.labels, len(base.subject.classes)),
+            "member": base.subject.evaluation.member.astype(np.uint8),
+            "before_probability": _steps(base.before.probabilities, np.uint8)}
+        if index is not None:
+            counts, inverse, infinite = index.histogram(*LOG_RATIO, BINS)
+            header |= {"alphas": ALPHAS, "lambdas": LAMBDAS, "ceiling": limit, "log_ratio": list(LOG_RATIO)}
+            arrays |= {"counts": counts.astype(np.float32), "inverse": inverse.astype(np.float32),
+                       "infinite": infinite.astype(np.float32)}
+        return pack(header, arrays)
+
+    def _grams(self, found: Subject) -> Callable[..., Gram]:
+        shipped = found.grams
+
+        def provide(model: nn.Module, train: ImageSet, positions: Tensor | None, patches: Patches,
+                    progress: Progress) -> Gram:
+            if positions is None and patches == "exact":
+                return shipped(model, train, positions, patches, progress)
+            key = ("gram", found.name, None if positions is None else positions.numpy().tobytes(), patches)
+            known = self.pool.known(key)
+            if known is None:
+                known = self.pool.keep(key, shipped(model, train, positions, patches, progress))
+            return cast(Gram, known)
+
+        return provide
+
+    def _importances(self, found: Subject) -> Callable[..., Importance]:
+        def provide(model: nn.Module, train: ImageSet, request: Request, wanted: Measurement,
+                    progress: Progress) -> Importance:
+            # Only a class-sorted loader looks at the request when it reads all images.
+            whole = wanted.part == "all" and wanted.order != "class_sorted"
+            key = ("importance", found.name, None if whole else request, wanted)
+            known = self.pool.known(key)
+            if known is None:
+                shipped = found.shipped_importance(request, wanted)
+                known = self.pool.keep(key, measure(model, train, request, wanted, progress)
+                                       if shipped is None else shipped)
+            return cast(Importance, known)
+
+        return provide
+
+    # -- exact outcomes -------------------------------------------------------------------------------------
+
+    def settle(self, scene: Scene, chosen: Choice) -> Ticket[Settled]:
+        """The exact outcome of a choice: ahead of everything else if it is a matter of milliseconds."""
+        found = method(chosen.method)
+        # All that draw random numbers train; a refusal takes no time and must not wait behind anybody's training.
+        trains = found.seeded and not found.obstacle(scene.task, dict(chosen.settings))
+        return self.pool.submit(("settled", chosen), lambda progress: self.compute(scene, chosen, progress),
+                                Lane.LONG if trains else Lane.RELEASE)
+
+    def compute(self, scene: Scene, chosen: Choice, progress: Progress) -> Settled:
+        """What `settle` answers, computed here and now."""
+        base = self.base(chosen.network)
+        result, change, weights = unlearn(scene, chosen, stage(progress, 0.0, 0.98, method(chosen.method).title))
+        start = time.perf_counter()
+        after = self.evaluate(chosen.network, weights)
+        seconds = time.perf_counter() - start
+        labels, member = base.subject.evaluation.labels, base.subject.evaluation.member
+        gauges = read_gauges(after, labels, member, scene.request)
+        settled = Settled(
+            chosen, gauges, per_class(after.predicted[~member], labels[~member], len(scene.task.train.classes)),
+            change, after.predicted, after.logits, base.feature_map.place(after.features),
+            weights if scene.index is None else None, result.warnings, result.trace, result.exhibits, result.cost,
+            seconds)
+        if scene.index is not None:
+            alpha, lam = result.trace["alpha"], result.trace["lambda"]
+            settled = replace(settled, alpha=alpha, lam=lam, answers=scene.index.query(alpha, lam))
+        progress(1.0, "done")
+        return settled
+
+    def weights(self, scene: Scene, settled: Settled) -> dict[str, Tensor]:
+        """Parameters and buffers of an outcome that differ from the original's, by name."""
+        if settled.weights is not None:
+            return settled.weights
+        return unlearn(scene, settled.choice, silent)[2]
+
+    # -- within the network -------------------------------------------------------------------------------------
+
+    def units(self, scene: Scene, settled: Settled, layer: str) -> Ticket[Units]:
+        """What happened to each unit of a layer."""
+        def work(progress: Progress) -> Units:
+            chosen, model = scene.choice, scene.task.model
+            loss, selected = method(chosen.method).importance, None
+            if loss is not None and settled.alpha is not None:
+                pair = importance_pair(scene.task, loss, dict(chosen.settings), progress)
+                selected = ratios(pair.forget[layer], pair.reference[layer]) > settled.alpha
+            after = self.weights(scene, settled).get(layer, model.get_parameter(layer))
+            return units(model, layer, after, selected, scene.task.train.classes, scene.task.example)
+
+        return self.pool.submit(("units", settled.choice, layer), work, Lane.RELEASE)
+
+    @staticmethod
+    def ways_key(scene: Scene) -> tuple[object, ...]:
+        """Under which the pool keeps what `ways` answers: all methods with the same importance share it."""
+        return "ways", scene.choice.network, scene.request, method(scene.choice.method).importance
+
+    def ways(self, scene: Scene) -> Ticket[dict[str, RatioIndex]]:
+        """The importance ratios measured in several ways, by their titles: passes over all training images.
+
+        Raises:
+            ValueError: for a method without importances.
+        """
+        loss = method(scene.choice.method).importance
+        if loss is None:
+            raise ValueError(f"method: one with importances expected, got {scene.choice.method!r}")
+        return self.pool.submit(self.ways_key(scene), lambda progress: measure_ways(scene.task, loss, progress),
+                                Lane.LONG)
+
+    # -- landscapes -----------------------------------------------------------------------------------------
+
+    def landscape(self, scene: Scene) -> Landscape:
+        """The landscape of a scene, from the bundled files where they hold it."""
+        with self._lock:
+            key = ("landscape", scene.choice)
+            known = self.pool.known(key)
+            if known is None:
+                bundled = _is_default(scene.choice)
+                known = self.pool.keep(key, Landscape(
+                    subject(scene.choice.network).landscape(scene.request) if bundled else None))
+            return cast(Landscape, known)
+
+    def look(self, scene: Scene, landscape: Landscape) -> None:
+        """Say that somebody looks at the landscape of this scene: it fills for the next seconds."""
+        landscape.wanted_until = time.monotonic() + 6
+        with landscape.lock:
+            if landscape.filling or landscape.complete:
+                return
+            landscape.filling = True
+        threading.Thread(target=self._fill, args=(scene, landscape), daemon=True).start()
+
+    def _fill(self, scene: Scene, landscape: Landscape) -> None:
+        try:
+            while time.monotonic() < landscape.wanted_until and (todo := landscape.missing()):
+                landscape.points.append(self.pool.submit(("point", scene.choice, todo[0]),
+                                                         partial(self._point, scene, todo[0]), Lane.FILL).result())
+        finally:
+            landscape.filling = False
+
+    def _point(self, scene: Scene, position: int, progress: Progress) -> tuple[
+            int, npt.NDArray[np.float32], npt.NDArray[np.uint8], ClassNumbers]:
+        point = self.point(scene, position)
+        progress(1.0, "done")
+        return point
+
+    def point(self, scene: Scene, position: int) -> tuple[
+            int, npt.NDArray[np.float32], npt.NDArray[np.uint8], ClassNumbers]:
+        """Evaluate one point of the grid."""
+        alpha, lam = ALPHAS[position // len(LAMBDAS)], LAMBDAS[position % len(LAMBDAS)]
+        settings: dict[str, Value] = {**dict(scene.choice.settings), "lambda": lam, "alpha": alpha}
+        name = scene.choice.method if scene.choice.method != "assd" else "ssd"
+        settled = self.compute(scene, choice(scene.choice.network, scene.choice.forget, name, settings), silent)
+        gauges = np.array([settled.gauges[g].value for g in KINDS], np.float32)
+        return position, gauges, _steps(settled.xy, np.uint8), class_numbers(settled.predicted, settled.logits.shape[1])
+
+
+def unlearn(scene: Scene, chosen: Choice, progress: Progress) -> tuple[
+        Outcome, npt.NDArray[np.float64], dict[str, Tensor]]:
+    """Run a method: its outcome, (layers,) relative weight change, and the parameters and buffers that moved, by name.
+
+    Raises:
+        NotApplicable, Diverged: as `Method.run`.
+    """
+    result = method(chosen.method).run(replace(scene.task, seed=chosen.seed), dict(chosen.settings), progress)
+    change = relative_change(scene.task.model.named_parameters(), result.parameters)
+    moved = {name for name, share in zip(scene.layers, change, strict=True) if share} | set(result.buffers)
+    return result, change, {name: value.detach() for name, value in result.weights.items() if name in moved}
+
+
+def _is_default(scene: Choice) -> bool:
+    defaults = {k: v for k, v in method("ssd").settings().items() if k not in ("alpha", "lambda")}
+    return scene.method in ("ssd", "assd") and dict(scene.settings) == defaults
+
+
+S = TypeVar("S", np.uint8, np.uint16)
+
+
+def _steps(values: npt.NDArray[np.float32], kind: type[S]) -> npt.NDArray[S]:
+    """Shares in [0, 1] as whole steps of an unsigned integer."""
+    top = np.iinfo(kind).max
+    return (values.clip(0, 1) * top).round().astype(kind)
+
+
+def weigh(value: object) -> int:
+    """Bytes held by a result: its arrays and tensors, shared ones counted each time."""
+    if isinstance(value, np.ndarray):
+        return int(value.nbytes)
+    if isinstance(value, Tensor):
+        return value.numel() * value.element_size()
+    if isinstance(value, bytes):
+        return len(value)
+    if isinstance(value, dict):
+        return sum(map(weigh, value.values()))
+    if isinstance(value, tuple | list):
+        return sum(map(weigh, value))
+    if isinstance(value, Landscape):
+        return value.weight
+    if isinstance(value, Task | nn.Module):
+        return 0  # the original network and the images: held once for everybody
+    if is_dataclass(value):
+        return 64 + sum(weigh(getattr(value, f.name)) for f in fields(value))
+    return 8

@@ -1,0 +1,88 @@
+"""Bundled networks evaluated in a process of their own.
+
+An evaluation gives its interpreter away a thousand times. In a server whose other threads run visitors' pages, it waits
+for it as often, and takes several times as long.
+
+Run as `python -m unlearn_core.serving.evaluator DESCRIPTOR`, it answers requests on that open connection until
+it is closed.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from unlearn_core.assets import REPOSITORY
+from unlearn_core.nets.evaluate import Outputs, Rows
+
+ATTEMPTS = 2
+
+
+class Evaluator:
+    """What `Engine.evaluate` does, in a process that ends with this one, and is started again if it is killed."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._start()
+
+    def _start(self) -> None:
+        self._pipe, theirs = Pipe()
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "unlearn_core.serving.evaluator", str(theirs.fileno())], pass_fds=[theirs.fileno()],
+            stdin=subprocess.DEVNULL, cwd=REPOSITORY)
+        theirs.close()
+
+    def __call__(self, network: str, weights: Mapping[str, Tensor], rows: Rows | None = None) -> Outputs:
+        """Outputs of a bundled network with other weights, on the evaluation set or on the images of `rows`.
+
+        Raises:
+            ValueError: as `evaluate.outputs`.
+            RuntimeError: if the process is killed again and again.
+        """
+        with self._lock:
+            for _ in range(ATTEMPTS):
+                try:
+                    self._pipe.send((network, {name: value.numpy() for name, value in weights.items()}, rows))
+                    answer = self._pipe.recv()
+                    break
+                except (OSError, EOFError):  # most likely killed for want of memory
+                    self.process.kill()
+                    self.process.wait()
+                    self._pipe.close()
+                    self._start()
+            else:
+                raise RuntimeError("The evaluating process was killed. There may not be enough memory; try again.")
+        if isinstance(answer, ValueError):
+            raise answer
+        assert isinstance(answer, Outputs)
+        return answer
+
+
+def main() -> None:
+    """Answer until the connection is closed."""
+    from unlearn_core.serving.engine import Engine
+
+    pipe: Connection[object, tuple[str, dict[str, np.ndarray], Rows | None]] = Connection(int(sys.argv[1]))
+    engine = Engine()
+    while True:
+        try:
+            network, weights, rows = pipe.recv()
+        except (EOFError, OSError):
+            engine.pool.close()
+            return
+        try:
+            pipe.send(engine.evaluate(network, {n: torch.from_numpy(value) for n, value in weights.items()}, rows))
+        except ValueError as problem:
+            pipe.send(problem)
+
+
+if __name__ == "__main__":
+    main()

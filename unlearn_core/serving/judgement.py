@@ -1,0 +1,305 @@
+"""From an outcome to the one verdict: its answers on all images, what is inside, and every check on both.
+
+Pages, the command line, sweeps and the table in `docs/verdict.md` all come here, so that none can say something else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import cast
+
+import numpy as np
+import numpy.typing as npt
+from torch import Tensor, nn
+
+from unlearn_core.audit.accuracy import per_class
+from unlearn_core.audit.distinguish import LEAST_SEEDS
+from unlearn_core.audit.evidence import FORGET_ACCURACY, HEAD_ZEROING, ORIGINAL, UNLEARNED, Check, Model, gather, joined
+from unlearn_core.audit.gauges import GaugeName, Reading, read_gauges
+from unlearn_core.audit.probe import linear_probe
+from unlearn_core.audit.relearn import Relearning
+from unlearn_core.audit.similarity import cka
+from unlearn_core.audit.verdict import Verdict, judge, worst_loss
+from unlearn_core.methods import METHODS
+from unlearn_core.nets.evaluate import Outputs, Rows, other_images
+from unlearn_core.nets.images import ImageSet
+from unlearn_core.nets.models import head
+from unlearn_core.nets.request import Request
+from unlearn_core.progress import Progress, silent, stage
+from unlearn_core.serving import remains
+from unlearn_core.serving.engine import SEEDS, Choice, Engine, Scene, Settled, choice
+from unlearn_core.serving.pool import Lane, Ticket
+from unlearn_core.subject.subjects import subject
+
+Float32 = npt.NDArray[np.float32]
+Float64 = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, eq=False)
+class Yardstick:
+    """What every outcome of one request is judged by, on all audited images: those of the evaluation set come first.
+
+    Attributes:
+        classes: names.
+        labels: (N,) true classes.
+        member: (N,) whether the image was in the original's training set.
+        forgotten: (N,) whether it belongs to what was to be forgotten.
+        models: the original and head zeroing, by their names in `audit.evidence`.
+        retrained: one per seed, possibly none.
+        original: gauges before unlearning.
+        band: gauges of each retrained network.
+        accuracy_before: (classes,) test accuracy of the original.
+        accuracy_retrained: (seeds, classes) of the retrained networks, or None.
+        checks: on these networks; none is made without two retrained ones.
+    """
+
+    classes: tuple[str, ...]
+    labels: npt.NDArray[np.int64]
+    member: Bools
+    forgotten: Bools
+    models: Mapping[str, Model]
+    retrained: tuple[Model, ...]
+    original: dict[GaugeName, Reading]
+    band: tuple[dict[GaugeName, Reading], ...]
+    accuracy_before: Float64
+    accuracy_retrained: Float64 | None
+    checks: tuple[Check, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Readings:
+    """What gauges and bars show of an outcome, beside what it is compared with, all on the same images.
+
+    Attributes:
+        images: how many there are.
+        gauges: of the outcome.
+        original: before unlearning.
+        band: of each retrained network, possibly of none.
+        accuracy: (classes,) share of each class's test images that the outcome recognises.
+        accuracy_before: (classes,) of the original.
+        accuracy_retrained: (seeds, classes) of the retrained networks, or None.
+    """
+
+    images: int
+    gauges: dict[GaugeName, Reading]
+    original: dict[GaugeName, Reading]
+    band: tuple[dict[GaugeName, Reading], ...]
+    accuracy: Float64
+    accuracy_before: Float64
+    accuracy_retrained: Float64 | None
+
+
+@dataclass(frozen=True, eq=False)
+class Audit:
+    """The outcome of a choice, judged on all audited images.
+
+    Attributes:
+        readings: its gauges.
+        checks: all, with what they say of the outcome.
+        verdict: the conclusion.
+    """
+
+    readings: Readings
+    checks: tuple[Check, ...]
+    verdict: Verdict
+
+
+def first_readings(scene: Scene, settled: Settled) -> Readings:
+    """What is read at the moment of a release, on the evaluation set."""
+    return Readings(len(settled.logits), settled.gauges, scene.original, scene.retrained, settled.accuracy,
+                    scene.accuracy_before, scene.accuracy_retrained)
+
+
+def first_verdict(engine: Engine, scene: Scene, settled: Settled) -> Verdict:
+    """The verdict at the moment of a release, from answers on the evaluation set alone: it cannot be a good one."""
+    base = engine.base(scene.choice.network)
+    evaluation, before = base.subject.evaluation, base.before
+    labels, unseen = evaluation.labels, ~evaluation.member
+    retrained = [] if scene.retrained_logits is None else [Model(logits) for logits in scene.retrained_logits]
+    checks = gather({ORIGINAL: Model(before.logits), UNLEARNED: Model(settled.logits)}, retrained, labels,
+                    evaluation.member, np.isin(labels, scene.choice.forget), only=[FORGET_ACCURACY])
+    return _conclude(scene.task.train.classes, scene.choice.forget, checks, before.predicted == labels,
+                     settled.predicted == labels, labels, unseen, scene.accuracy_retrained,
+                     settled.gauges["forget"].value)
+
+
+def _conclude(classes: Sequence[str], forget: Sequence[int], checks: Sequence[Check], before: Bools, after: Bools,
+              labels: npt.NDArray[np.int64], unseen: Bools, retrained: Float64 | None, accuracy: float) -> Verdict:
+    kept = {name: label for label, name in enumerate(classes) if label not in forget}
+    loss = worst_loss(before, after, {name: unseen & (labels == label) for name, label in kept.items()},
+                      None if retrained is None else {name: retrained[:, label] for name, label in kept.items()})
+    return judge(checks, loss, " and ".join(classes[label] for label in forget), accuracy)
+
+
+def submit(engine: Engine, scene: Scene, settled: Settled) -> Ticket[Audit]:
+    """Judge an outcome: about a second. What fine-tuning it has told is a part of the evidence once it is known."""
+    key = _key(engine, settled.choice)
+    return engine.pool.submit(key, lambda progress: audit(engine, scene, settled, progress, key[-1]), Lane.SCENE)
+
+
+def known(engine: Engine, chosen: Choice) -> Audit | None:
+    """The audit of a choice, if it has been made."""
+    return cast(Audit | None, engine.pool.known(_key(engine, chosen)))
+
+
+def _key(engine: Engine, chosen: Choice) -> tuple[str, Choice, int | None]:
+    course = engine.pool.known(("relearning", chosen))
+    return "audit", chosen, course.taken if isinstance(course, Relearning) else None
+
+
+def audit(engine: Engine, scene: Scene, settled: Settled, progress: Progress = silent,
+          steps: int | None = None) -> Audit:
+    """What `submit` answers, computed here and now.
+
+    Args:
+        engine: holds the network, the images and the caches.
+        scene: of the choice.
+        settled: its outcome.
+        progress: told all the time; may cancel.
+        steps: what it took to relearn, where that is known.
+    """
+    network, request = settled.choice.network, scene.request
+    measure = yardstick(engine, network, request, stage(progress, 0.0, 0.4))
+    answers = everything(engine, network, request, engine.weights(scene, settled), stage(progress, 0.4, 0.95))
+    found = judged(measure, request, replace(inside(engine, network, request, answers), steps=steps))
+    progress(1.0, "done")
+    return found
+
+
+def judged(measure: Yardstick, request: Request, mine: Model) -> Audit:
+    """Judge a network by what was found of it."""
+    labels, member, forgotten = measure.labels, measure.member, measure.forgotten
+    gauges = read_gauges(Outputs(mine.logits, mine.logits), labels, member, request)
+    checks = joined(measure.checks, gather({UNLEARNED: mine}, measure.retrained, labels, member, forgotten,
+                                           hold_out=False))
+    before, after = (model.logits.argmax(1) == labels for model in (measure.models[ORIGINAL], mine))
+    accuracy = per_class(mine.logits[~member].argmax(1), labels[~member], len(measure.classes))
+    return Audit(
+        Readings(len(labels), gauges, measure.original, measure.band, accuracy, measure.accuracy_before,
+                 measure.accuracy_retrained), tuple(checks),
+        _conclude(measure.classes, request.forget_classes, checks, before, after, labels, ~member,
+                  measure.accuracy_retrained, gauges["forget"].value))
+
+
+def submit_outputs(engine: Engine, scene: Scene, settled: Settled) -> Ticket[Float32]:
+    """(N, classes) the outcome's logits on all audited images, for who looks closer than the verdict: a second."""
+    return engine.pool.submit(
+        ("everything", settled.choice),
+        lambda progress: everything(engine, settled.choice.network, scene.request, engine.weights(scene, settled),
+                                    progress).logits, Lane.SCENE)
+
+
+def everything(engine: Engine, network: str, request: Request, weights: Mapping[str, Tensor],
+               progress: Progress = silent) -> Outputs:
+    """Outputs on all audited images; the features are those of the evaluation set alone."""
+    first = engine.evaluate(network, weights)
+    parts = list(others(network, request))
+    logits = [first.logits]
+    for i, rows in enumerate(parts):
+        progress(i / len(parts), "evaluating on all test images")
+        logits.append(engine.evaluate(network, weights, rows).logits)
+    return Outputs(np.concatenate(logits), first.features)
+
+
+def others(network: str, request: Request) -> Iterator[Rows]:
+    """The audited images beyond the evaluation set."""
+    images = subject(network).images
+    return other_images(images.train, images.test, images.evaluation,
+                        request.is_forgotten(images.train.labels).numpy())
+
+
+def inside(engine: Engine, network: str, request: Request, found: Outputs) -> Model:
+    """What a fresh head, and a comparison with the original, make of a network's features."""
+    evaluation = subject(network).evaluation
+    forgotten = np.isin(evaluation.labels, request.forget_classes)
+    try:
+        auc = linear_probe(found.features, evaluation.labels, evaluation.member, request.forget_classes).auc.value
+    except ValueError:  # every image has the same features: they tell nothing
+        auc = 0.5
+    alike = cka(found.features[forgotten], engine.base(network).before.features[forgotten])
+    return Model(found.logits, auc, 0.0 if np.isnan(alike) else alike)
+
+
+def yardstick(engine: Engine, network: str, request: Request, progress: Progress = silent) -> Yardstick:
+    """What outcomes of a request are judged by, put together once for everybody."""
+    key = ("yardstick", network, request)
+    kept = engine.pool.known(key)
+    if kept is None:
+        kept = engine.pool.keep(key, _yardstick(engine, network, request, progress))
+    return cast(Yardstick, kept)
+
+
+def _yardstick(engine: Engine, network: str, request: Request, progress: Progress) -> Yardstick:
+    base, images = engine.base(network), subject(network).images
+    evaluation, train, test = images.evaluation, images.train, images.test
+    rest = list(others(network, request))
+    labels = np.concatenate([evaluation.labels, *((test if part == "test" else train).labels.numpy()[rows]
+                                                  for part, rows in rest)])
+    member = np.concatenate([evaluation.member, *(np.full(len(rows), part == "train") for part, rows in rest)])
+    forgotten = np.isin(labels, request.forget_classes)
+    before = everything(engine, network, request, {}, progress)
+    retrained = _retrained(engine, network, request)
+    models = {ORIGINAL: inside(engine, network, request, before)}
+    if (shipped := remains.load(network, request.forget_classes)) is not None:
+        last = shipped.similarity["forget"][0, :2, -2]
+        models = {name: Model(logits, found.probe.auc.value, float(alike), found.relearning.taken)
+                  for name, logits, found, alike in zip(
+                      (ORIGINAL, HEAD_ZEROING), (before.logits, _shut(base.model, train, request, before.logits)),
+                      (shipped.original, shipped.head_zeroing), last, strict=True)}
+
+    def gauges(model: Model) -> dict[GaugeName, Reading]:
+        return read_gauges(Outputs(model.logits, model.logits), labels, member, request)
+
+    def accuracy(model: Model) -> Float64:
+        return per_class(model.logits[~member].argmax(1), labels[~member], len(train.classes))
+
+    return Yardstick(
+        train.classes, labels, member, forgotten, models, retrained, gauges(models[ORIGINAL]),
+        tuple(map(gauges, retrained)), accuracy(models[ORIGINAL]),
+        np.stack(list(map(accuracy, retrained))) if retrained else None,
+        tuple(gather(models, retrained, labels, member, forgotten)))
+
+
+def _shut(model: nn.Module, train: ImageSet, request: Request, logits: Float32) -> Float32:
+    """The outputs of head zeroing, which differ from the original's in constants."""
+    last = head(model, train.pixels(slice(2)))
+    name = next(name for name, module in model.named_modules() if module is last)
+    result, forget = logits.copy(), list(request.forget_classes)
+    result[:, forget] = remains.zeroed_head(model, train, request)[f"{name}.bias"].detach().numpy()[forget]
+    return result
+
+
+def _retrained(engine: Engine, network: str, request: Request) -> tuple[Model, ...]:
+    """The bundled retrained networks, or those retrained here."""
+    shipped = remains.load(network, request.forget_classes)
+    first, more = subject(network).retrained_logits(request), subject(network).retrained_others(request)
+    if shipped is None or first is None or more is None:
+        return tuple(inside(engine, network, request, everything(engine, network, request, weights))
+                     for weights in engine.retrained(network, request.forget_classes))
+    return tuple(Model(np.concatenate(logits), found.probe.auc.value, float(alike), found.relearning.taken)
+                 for *logits, found, alike in zip(first, more, shipped.retrained,
+                                                  shipped.similarity["forget"][0, 2:, -2], strict=True))
+
+
+# -- a reference for requests without a bundled one ---------------------------------------------------------------
+
+REFERENCES = LEAST_SEEDS
+"""How many networks are retrained for a request: fewer cannot tell whether one more would be like them."""
+
+
+def submit_reference(engine: Engine, chosen: Choice) -> Ticket[int]:
+    """Retrain networks without what is to be forgotten, for everybody: minutes; the answer is their number."""
+    def work(progress: Progress) -> int:
+        scene = engine.prepare(choice(chosen.network, chosen.forget, "retrain", {}), silent)
+        found = []
+        for i in range(REFERENCES):
+            part = stage(progress, i / REFERENCES, (i + 1) / REFERENCES, f"network {i + 1} of {REFERENCES}")
+            task = replace(scene.task, seed=SEEDS.stop + i)  # of no visitor's own retraining
+            found.append(METHODS["retrain"].run(task, METHODS["retrain"].settings(), part).weights)
+        engine.keep_retrained(chosen.network, chosen.forget, found)
+        return len(found)
+
+    return engine.pool.submit(("retraining", chosen.network, chosen.forget), work, Lane.LONG, keep=False)
+

@@ -1,0 +1,1 @@
+"""Many choices: runs, sweeps and their results, comparisons, searches, tuning."""

@@ -1,0 +1,1 @@
+"""A network with its images and every reference there is for it: bundled, or one's own."""

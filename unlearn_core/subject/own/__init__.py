@@ -1,0 +1,99 @@
+"""Subjects of one's own: a folder with pictures, a subject.toml and perhaps a network becomes a `Subject`.
+
+`check` says what is wrong with a folder, `estimate` what it takes to prepare it, `prepare` does so, and `prepared`
+finds those that are. A folder is read as if a stranger had made it: nothing in it is executed, no link is followed,
+and nothing is written but in its ``derived`` folder.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import unicodedata
+from functools import cache
+from pathlib import Path
+
+from unlearn_core import assets
+from unlearn_core.subject.own.description import DESCRIPTION, described
+from unlearn_core.subject.own.pictures import listed
+from unlearn_core.subject.own.preparing import Record, estimate, fingerprint, fits, image_set, prepare, record
+from unlearn_core.subject.own.study import DERIVED, check
+from unlearn_core.subject.own.weights import MODEL
+from unlearn_core.subject.subjects import Images, Subject
+
+__all__ = ["check", "estimate", "prepare", "prepared", "unprepared"]
+
+
+def prepared(folder: Path, taken: set[str]) -> dict[str, Subject]:
+    """The prepared subjects in a folder of subjects, by names that differ from those taken.
+
+    Nothing is decoded; a file is read only if its size or time differ from when it was read last. What is not
+    prepared, or was changed since, is left out.
+    """
+    found = {name: _subject(path, name) for path, name in _named(folder, taken).items()}
+    return {name: subject for name, subject in found.items() if subject is not None}
+
+
+def unprepared(folder: Path) -> list[Path]:
+    """The subjects in a folder of subjects that `prepared` leaves out."""
+    return [path for path, name in _named(folder, set()).items() if _subject(path, name) is None]
+
+
+def _named(folder: Path, taken: set[str]) -> dict[Path, str]:
+    """Every folder with a subject.toml and its name; names do not depend on which of them are prepared."""
+    try:
+        with os.scandir(folder) as entries:
+            paths = sorted(Path(entry.path) for entry in entries if entry.is_dir(follow_symlinks=False))
+    except OSError:
+        return {}
+    names: dict[Path, str] = {}
+    for path in paths:
+        if (path / DESCRIPTION).is_file():
+            plain = unicodedata.normalize("NFKD", path.name).encode("ascii", "ignore").decode().lower()
+            base = re.sub("[^a-z0-9]+", "-", plain).strip("-")[:60].rstrip("-") or "subject"
+            name, number = base, 1
+            while name in taken or name in names.values():
+                number += 1
+                name = f"{base}-{number}"
+            names[path] = name
+    return names
+
+
+def _subject(folder: Path, name: str) -> Subject | None:
+    found = record(folder)
+    if found is None or not fits(folder, found):
+        return None
+    description, faults = described(folder)
+    listing = listed(folder)
+    try:
+        if description is None or faults or listing.faults or fingerprint(folder, listing) != found.fingerprint:
+            return None
+    except OSError:
+        return None
+    derived, weights = folder / DERIVED, folder / (f"{DERIVED}/{MODEL}" if found.trained else MODEL)
+
+    def file(kind: str, end: str) -> Path | None:
+        wanted = derived / f"{kind}{end}"
+        return wanted if wanted.is_file() and not wanted.is_symlink() else None
+
+    return Subject(name, description.title, description.about, description.architecture, tuple(found.classes),
+                   description.recipe if found.trained else description.given_recipe,
+                   lambda: found.identity, file, lambda: _images(folder, name, found),
+                   lambda: _unaltered(weights, found.model), description.layers)
+
+
+def _images(folder: Path, name: str, found: Record) -> Images:
+    try:
+        return Images(*(image_set(folder, part, name, found.classes, found.mean, found.std)
+                        for part in ("train", "test")))
+    except (OSError, ValueError) as error:
+        raise assets.AssetError(f"{folder.name}: its prepared images cannot be read ({error}). "
+                                "Prepare it again.") from error
+
+
+@cache
+def _unaltered(file: Path, expected: str) -> Path:
+    """The file, if it is the one that was there when its subject was prepared."""
+    if file.is_symlink() or not file.is_file() or assets.sha256(file) != expected:
+        raise assets.AssetError(f"{'/'.join(file.parts[-2:])} was changed since its subject was prepared.")
+    return file

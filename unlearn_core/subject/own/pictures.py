@@ -1,0 +1,280 @@
+"""The pictures in a subject's data folder: which there are, what is wrong with them, and their pixels."""
+
+from __future__ import annotations
+
+import os
+import stat
+import unicodedata
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from unlearn_core.nets.train import seed_of
+from unlearn_core.progress import Progress, silent
+from unlearn_core.subject.own.description import LARGEST_BY_DEFAULT, SIZES, opened, reason, shown
+
+Part = Literal["train", "test"]
+PARTS: tuple[Part, Part] = ("train", "test")
+MOST_FILES = 1_000_000
+MOST_PIXELS = 50_000_000
+CLASSES = (2, 1000)
+_MOST_BYTES = 200 * 2**20
+_NAMED = 10
+"""So many faulty pictures are named, the others counted."""
+_KINDS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"}
+_TESTS = ("test", "val", "validation")
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One file: its path from the subject's folder, and what the file system says of it."""
+
+    path: str
+    bytes: int
+    modified: int
+
+
+@dataclass(frozen=True, eq=False)
+class Listing:
+    """All pictures of a subject, none of them opened.
+
+    Attributes:
+        classes: their names, sorted.
+        parts: of each part, the pictures of each class, sorted by name.
+        faults: a sentence each; without any, every class has pictures enough.
+    """
+
+    classes: tuple[str, ...] = ()
+    parts: dict[Part, list[list[Picture]]] = field(default_factory=lambda: {"train": [], "test": []})
+    faults: list[str] = field(default_factory=list)
+
+    def of(self, part: Part) -> Iterator[tuple[int, Picture]]:
+        """The pictures of a part with their classes' numbers."""
+        return ((label, picture) for label, found in enumerate(self.parts[part]) for picture in found)
+
+    def count(self, part: Part) -> int:
+        return sum(map(len, self.parts[part]))
+
+    def all(self) -> Iterator[Picture]:
+        return (picture for part in PARTS for _, picture in self.of(part))
+
+    def __len__(self) -> int:
+        return sum(map(self.count, PARTS))
+
+
+def listed(folder: Path) -> Listing:
+    """List a subject's pictures and join the classes of its parts by name. Nothing is opened, and no link followed."""
+    faults: list[str] = []
+    walk = _Walk(folder, faults)
+    top = walk.folders("data")
+    if "train" not in top:
+        if tests := [name for name in _TESTS if name in top]:
+            faults.append(f"data: train beside {tests[0]} expected, or neither.")
+            return Listing(faults=faults)
+        found = {"train": walk.classes(top), "test": dict[str, list[Picture]]()}
+        for name, pictures in found["train"].items():
+            test = set(_test(name, len(pictures)))
+            found["test"][name] = [picture for i, picture in enumerate(pictures) if i in test]
+            found["train"][name] = [picture for i, picture in enumerate(pictures) if i not in test]
+    else:
+        tests = [name for name in _TESTS if name in top]
+        if not tests:
+            faults.append("data: test (or val, or validation) beside train expected.")
+        for name in top:
+            if name not in ("train", *_TESTS):
+                faults.append(f"data/{shown(name)}: nothing but train and test expected beside train.")
+        found = {part: walk.classes(walk.folders(top[name])) if name else {}
+                 for part, name in (("train", "train"), ("test", tests[0] if tests else None))}
+        if tests:
+            faults += _unjoined(found["train"], found["test"], f"data/{tests[0]}")
+    if walk.seen > MOST_FILES:
+        faults.append(f"data: at most {MOST_FILES:,} files expected; no more were looked at.")
+    classes = tuple(sorted(found["train"]))
+    if not CLASSES[0] <= len(classes) <= CLASSES[1]:
+        faults.append(f"data: {CLASSES[0]} to {CLASSES[1]:,} folders of training pictures expected, one a class, "
+                      f"got {len(classes):,}.")
+    few = [f"class {shown(name)}: at least 2 training and 1 test pictures expected, got {len(found['train'][name])} "
+           f"and {len(found['test'][name])}." for name in classes
+           if name in found["test"] and (len(found["train"][name]) < 2 or not found["test"][name])]
+    faults += _limited(few, "classes")
+    return Listing(classes, {part: [found[part].get(name, []) for name in classes] for part in PARTS}, faults)
+
+
+def _test(name: str, count: int) -> list[int]:
+    """Which pictures of a class are for testing where the folder does not say: a fifth, the same whenever asked."""
+    order = np.random.default_rng(seed_of("own split", name)).permutation(count)
+    return [int(i) for i in order[:max(1, count // 5)]]
+
+
+def _unjoined(train: dict[str, list[Picture]], test: dict[str, list[Picture]], where: str) -> list[str]:
+    alone = [f"class {shown(name)} has no folder in {where}." for name in sorted(set(train) - set(test))]
+    return _limited(alone + [f"class {shown(name)} has no folder in data/train."
+                             for name in sorted(set(test) - set(train))], "classes")
+
+
+def _limited(faults: list[str], what: str) -> list[str]:
+    more = len(faults) - _NAMED
+    return faults[:_NAMED] + ([f"The same kind of fault in {more:,} more {what}."] if more > 0 else [])
+
+
+class _Walk:
+    """A look at folders that counts what it sees, and stops when that is too much."""
+
+    def __init__(self, folder: Path, faults: list[str]) -> None:
+        self.folder, self.faults, self.seen = folder, faults, 0
+
+    def folders(self, where: str) -> dict[str, str]:
+        """The folders in a folder by name, in Unicode's composed form, with their paths; other files are ignored."""
+        found: dict[str, str] = {}
+        for entry in self._entries(where):
+            path, name = f"{where}/{entry.name}", unicodedata.normalize("NFC", entry.name)
+            if entry.is_symlink():
+                self.faults.append(f"{shown(path)}: a folder expected, got a link.")
+            elif entry.is_dir(follow_symlinks=False):
+                if any(unicodedata.category(c) in ("Cc", "Cs") for c in name):
+                    self.faults.append(f"{shown(path)}: a name of printable Unicode expected.")
+                elif name in found:
+                    self.faults.append(f"{shown(path)}: two folders of the same name, written differently.")
+                else:
+                    found[name] = path
+        return found
+
+    def classes(self, folders: dict[str, str]) -> dict[str, list[Picture]]:
+        return {name: self._pictures(path) for name, path in folders.items()}
+
+    def _pictures(self, where: str) -> list[Picture]:
+        found, odd = [], []
+        for entry in self._entries(where):
+            path = f"{where}/{entry.name}"
+            if entry.is_symlink():
+                odd.append(f"{shown(path)}: a picture expected, got a link.")
+            elif not entry.is_file(follow_symlinks=False):
+                odd.append(f"{shown(path)}: a picture expected, got no regular file.")
+            elif os.path.splitext(entry.name)[1].lower() not in _KINDS:
+                odd.append(f"{shown(path)}: a .png, .jpg or .jpeg expected.")
+            else:
+                about = entry.stat(follow_symlinks=False)
+                found.append(Picture(path, about.st_size, about.st_mtime_ns))
+        self.faults += _limited(sorted(odd), "files")
+        return sorted(found, key=lambda picture: picture.path)
+
+    def _entries(self, where: str) -> Iterator[os.DirEntry[str]]:
+        """What lies in a folder, hidden files apart."""
+        try:
+            if not stat.S_ISDIR((self.folder / where).lstat().st_mode):
+                self.faults.append(f"{shown(where)}: a folder expected.")
+                return
+            with os.scandir(self.folder / where) as entries:
+                for entry in islice(entries, max(0, MOST_FILES + 1 - self.seen)):
+                    self.seen += 1
+                    if not entry.name.startswith("."):
+                        yield entry
+        except FileNotFoundError:
+            self.faults.append(f"{shown(where)} is missing.")
+        except OSError as error:
+            self.faults.append(f"{shown(where)} cannot be read: {reason(error)}.")
+
+
+# -- single pictures ------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _picture(folder: Path, path: str) -> Iterator[Image.Image]:
+    """A picture whose head is read and found to be one that may be decoded.
+
+    Raises:
+        ValueError: if it is none; the message is a sentence that begins with its path.
+    """
+    try:
+        with opened(folder / path) as stream:
+            if os.fstat(stream.fileno()).st_size > _MOST_BYTES:
+                raise ValueError(f"at most {_MOST_BYTES // 2**20} MiB expected")
+            with Image.open(stream, formats=("PNG", "JPEG")) as picture:
+                kind = "JPEG" if picture.format == "MPO" else str(picture.format)  # several JPEGs in one file
+                if kind != _KINDS[os.path.splitext(path)[1].lower()]:
+                    raise ValueError(f"its name says otherwise, but it is a {kind}")
+                if picture.width * picture.height > MOST_PIXELS:
+                    raise ValueError(f"at most {MOST_PIXELS // 10**6} megapixels expected, got "
+                                     f"{picture.width:,} x {picture.height:,} pixels")
+                yield picture
+    except UnidentifiedImageError:
+        raise ValueError(f"{shown(path)} is neither PNG nor JPEG.") from None
+    except Exception as error:  # a broken picture makes decoders raise whatever they please
+        raise ValueError(f"{shown(path)} cannot be used: {reason(error)}.") from error
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What all images of a subject have in common: pixels along a side, and channels."""
+
+    size: int
+    channels: int
+
+
+def shape(folder: Path, listing: Listing, size: int | None, channels: int | None) -> Shape | None:
+    """What is said, or else what the pictures suggest; None if no picture can say it.
+
+    The shorter side of the first training picture, and three channels unless all pictures are grey.
+    """
+    pictures = (picture for _, picture in listing.of("train"))
+    if size is None:
+        try:
+            with _picture(folder, next(pictures).path) as first:
+                size = min(max(SIZES[0], min(first.size)), LARGEST_BY_DEFAULT)
+        except (ValueError, StopIteration):
+            return None
+    if channels is None:
+        channels = 1 if all(_is_grey(folder, picture) for picture in listing.all()) else 3
+    return Shape(size, channels)
+
+
+def _is_grey(folder: Path, picture: Picture) -> bool:
+    try:
+        with _picture(folder, picture.path) as head:
+            return head.mode in ("1", "L", "LA") or head.mode.startswith("I")
+    except ValueError:
+        return True  # it is a fault of its own
+
+
+def pixels(folder: Path, path: str, wanted: Shape) -> npt.NDArray[np.uint8]:
+    """A picture's pixels, upright and cut from the middle to a square of that size.
+
+    Returns:
+        (channels, size, size).
+
+    Raises:
+        ValueError: if it is no picture; the message is a sentence.
+    """
+    with _picture(folder, path) as picture:
+        side = 2 * wanted.size
+        picture.draft(picture.mode, (side, side))  # a large JPEG is decoded no larger than is of use
+        upright: Image.Image = ImageOps.exif_transpose(picture)
+        if upright.mode.startswith("I"):  # 16 bits: the high ones; converting would cut all of them at 255
+            upright = Image.fromarray((np.asarray(upright) >> 8).clip(0, 255).astype(np.uint8))
+        if "A" in upright.mode or "transparency" in upright.info:
+            upright = upright.convert("RGBA")
+            upright = Image.alpha_composite(Image.new("RGBA", upright.size, "white"), upright)
+        upright = upright.convert("L" if wanted.channels == 1 else "RGB")
+        if upright.size != (wanted.size, wanted.size):
+            upright = ImageOps.fit(upright, (wanted.size, wanted.size), Image.Resampling.BILINEAR)
+        found: npt.NDArray[np.uint8] = np.asarray(upright).reshape(wanted.size, wanted.size, wanted.channels)
+        return found.transpose(2, 0, 1)
+
+
+def undecodable(folder: Path, listing: Listing, wanted: Shape, progress: Progress = silent) -> list[str]:
+    """Decode every picture once, keeping none; a sentence for each of the first ten that cannot be, then a count."""
+    faults = []
+    for i, picture in enumerate(listing.all()):
+        try:
+            pixels(folder, picture.path, wanted)
+        except ValueError as error:
+            faults.append(str(error))
+        progress((i + 1) / len(listing), f"{i + 1:,} of {len(listing):,} pictures")
+    return _limited(faults, "pictures")
