@@ -21,6 +21,7 @@ test: .venv/installed-dev lint
 lint: .venv/installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 	@if command -v tsc >/dev/null; then tsc --project .; else echo "tsc is not on PATH: assets/js unchecked"; fi
 
 bench: .venv/installed-dev

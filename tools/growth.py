@@ -17,7 +17,8 @@ import torch
 from torch import nn
 
 from unlearn_core.measure.dampening import build_index, dampen
-from unlearn_core.measure.importance import Estimator, importance
+from unlearn_core.measure.estimator import Estimator
+from unlearn_core.measure.importance import importance
 from unlearn_core.nets.evaluate import outputs
 
 

@@ -9,7 +9,7 @@
 
 from unlearn_core.audit.gauges import read_gauges
 from unlearn_core.measure.dampening import build_index, dampen
-from unlearn_core.measure.importance import Estimator
+from unlearn_core.measure.estimator import Estimator
 from unlearn_core.measure.task import Task
 from unlearn_core.methods import METHODS, method
 from unlearn_core.nets.evaluate import evaluation_set, outputs

@@ -43,7 +43,7 @@ from unlearn_core.audit.similarity import cka, layer_features, layer_similarity,
 from unlearn_core.measure.task import Task
 from unlearn_core.methods import METHODS
 from unlearn_core.methods.base import Diverged
-from unlearn_core.nets import models
+from unlearn_core.nets import heads, models
 from unlearn_core.nets.evaluate import outputs
 from unlearn_core.nets.request import Request, forget_samples
 from unlearn_core.progress import Cancelled, silent
@@ -614,9 +614,9 @@ def test_fresh_rows_are_those_of_the_forgotten_classes_alone() -> None:
 
     model = copy.deepcopy(learnt().model)
     images = learnt().example
-    before = copy.deepcopy(models.head(model, images))
+    before = copy.deepcopy(heads.head(model, images))
     _draw_rows(model, images, (1, 3), generator())
-    for value, old in zip(models.head(model, images).parameters(), before.parameters(), strict=True):
+    for value, old in zip(heads.head(model, images).parameters(), before.parameters(), strict=True):
         assert (value != old).reshape(5, -1).all(1).tolist() == [False, True, False, True, False]
         assert (value == old).reshape(5, -1).all(1).tolist() == [True, False, True, False, True]
 
@@ -641,7 +641,7 @@ def test_frozen_weights_stay() -> None:
     task.model.requires_grad_(False)
     with pytest.raises(ValueError, match=r"^original: a network with at least one weight that is not frozen expected"):
         course({}, task=task)
-    models.head(task.model, task.example).bias.requires_grad_(True)
+    heads.head(task.model, task.example).bias.requires_grad_(True)
     bias = {"4.bias": torch.tensor([0.0, -30.0, 0.0, 0.0, 0.0])}
     found = course(bias, replace(QUICK, epochs=0.5), task)
     assert found.taken == 5 and found.accuracy[0] == 0
@@ -688,7 +688,7 @@ def test_relearning_refuses_what_it_cannot_do() -> None:
         course({}, task=replace(task, train=task.train.subset(torch.nonzero(task.train.labels != 1).flatten())))
     ignorant = copy.deepcopy(task.model)
     with torch.no_grad():
-        models.head(ignorant, task.example).bias[1] = -1e4
+        heads.head(ignorant, task.example).bias[1] = -1e4
     with pytest.raises(ValueError, match=r"^original: a network that recognises the forget set expected, got an accur"):
         course({}, task=replace(task, model=ignorant))
     with pytest.raises(Diverged, match=re.escape("(relearning, step 1)")):

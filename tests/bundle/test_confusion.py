@@ -7,11 +7,12 @@ import pytest
 from unlearn_core import assets
 from unlearn_core.audit.evidence import ORIGINAL
 from unlearn_core.audit.verdict import Level
-from unlearn_core.bundle.confusion import CONTROL, DEFAULT, DOCUMENT, HELD_OUT, OPENING, SEVERE, Row, document, load
+from unlearn_core.bundle.confusion import DOCUMENT, SEVERE, document
 from unlearn_core.methods import METHODS
 from unlearn_core.progress import silent
 from unlearn_core.serving.engine import Engine, choice
 from unlearn_core.serving.judgement import audit
+from unlearn_core.study.verdicts import CONTROL, DEFAULT, HELD_OUT, OPENING, Row, load
 from unlearn_core.subject.subjects import bundled
 
 SEEDS = {"small-resnet": 5, "small-vit": 3}

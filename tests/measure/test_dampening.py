@@ -21,7 +21,8 @@ from tests.measure.test_importance import (
     sorted_batches,
 )
 from unlearn_core.measure.dampening import build_index, check_alpha_lambda, dampen, ratios
-from unlearn_core.measure.importance import Estimator, Importance, batch_indices, importance
+from unlearn_core.measure.estimator import Estimator, Importance
+from unlearn_core.measure.importance import batch_indices, importance
 
 Weights = dict[str, Tensor]
 

@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torchvision.models import VisionTransformer, resnet18  # type: ignore[import-untyped]
 
-from unlearn_core.measure import importance as module_under_test
-from unlearn_core.measure.importance import Batch, Estimator, Importance, batch_indices, importance, per_sample_rule
+from unlearn_core.measure import per_sample as module_under_test
+from unlearn_core.measure.estimator import Batch, Estimator, Importance
+from unlearn_core.measure.importance import batch_indices, importance
+from unlearn_core.measure.per_sample import per_sample_rule
 from unlearn_core.progress import Cancelled
 
 SSD = Estimator("cross_entropy", "batch_mean")
@@ -105,15 +107,15 @@ def data(*shape: int, classes: int = 3, seed: int = 1) -> tuple[Tensor, Tensor]:
 def one_by_one(monkeypatch: pytest.MonkeyPatch) -> set[str]:
     """The names of the parameters that took the slow path."""
     names: set[str] = set()
-    slow = module_under_test._PerSample._one_by_one
+    slow = module_under_test.PerSample._one_by_one
 
     def spy(
-        self: module_under_test._PerSample, images: Tensor, labels: Tensor, wanted: dict[str, nn.Parameter]
+        self: module_under_test.PerSample, images: Tensor, labels: Tensor, wanted: dict[str, nn.Parameter]
     ) -> Importance:
         names.update(wanted)
         return slow(self, images, labels, wanted)
 
-    monkeypatch.setattr(module_under_test._PerSample, "_one_by_one", spy)
+    monkeypatch.setattr(module_under_test.PerSample, "_one_by_one", spy)
     return names
 
 

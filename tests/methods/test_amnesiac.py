@@ -333,7 +333,7 @@ def test_the_tables_can_be_shipped(tmp_path: Path) -> None:
         assert_same(partial(replace(task, history=shipped), share).parameters, partial(task, share).parameters)
 
 
-@pytest.mark.parametrize(("request", "given", "sentence"), [
+@pytest.mark.parametrize(("wanted", "given", "sentence"), [
     (Request((), (3,)), {}, "The history of this network was recorded class by class, so it cannot forget single "
                              "images."),
     (Request((0, 7)), {}, "The history of this network holds no record of class 7."),
@@ -344,9 +344,9 @@ def test_the_tables_can_be_shipped(tmp_path: Path) -> None:
     (Request((0,)), {"rule": "drop_top", "head_share": 0.9}, "The history of this network was pruned (drop_top) to "
                                                               "shares of 0, 0.5, 0.7 and 1, but not to 0.9."),
 ])
-def test_what_a_history_by_class_cannot_serve(request: Request, given: dict[str, Value], sentence: str) -> None:
+def test_what_a_history_by_class_cannot_serve(wanted: Request, given: dict[str, Value], sentence: str) -> None:
     method = METHODS["partial_amnesiac"]
-    task = replace(class_task(0), request=request)
+    task = replace(class_task(0), request=wanted)
     served: dict[str, Value] = {"body_share": 0.3, "head_share": 0.3}
     if given.get("rule") == "drop_top":
         served = {"body_share": 0.7, "head_share": 0.7}

@@ -21,8 +21,9 @@ from torch import Tensor, nn
 
 from tests.measure.test_importance import fixture_t
 from unlearn_core import methods
+from unlearn_core.measure.estimator import Estimator, Importance
 from unlearn_core.measure.history import Step, StepHistory
-from unlearn_core.measure.importance import Estimator, Importance, importance
+from unlearn_core.measure.importance import importance
 from unlearn_core.measure.task import Measurement, Part, Task, measure
 from unlearn_core.methods import METHODS, assd
 from unlearn_core.methods.base import Cost, Diverged, Hyperparameter, Method, NotApplicable, Outcome, Settings, Value
@@ -392,10 +393,10 @@ def test_progress_rises_to_one(method: Method) -> None:
 
 
 @EVERY_METHOD
-@pytest.mark.parametrize("request", [Request(()), Request((0, 1, 2, 3))], ids=["nothing", "everything"])
-def test_refuses_to_forget_nothing_or_everything(method: Method, request: Request) -> None:
+@pytest.mark.parametrize("wanted", [Request(()), Request((0, 1, 2, 3))], ids=["nothing", "everything"])
+def test_refuses_to_forget_nothing_or_everything(method: Method, wanted: Request) -> None:
     task = make_task()
-    task = replace(task, request=request)
+    task = replace(task, request=wanted)
     calls: list[float] = []
     with pytest.raises(ValueError, match="at least one image to forget and one to keep"):
         method.run(task, method.settings(), lambda share, note: calls.append(share))

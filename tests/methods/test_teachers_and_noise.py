@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from tests.measure.test_importance import fixture_t
 from tests.methods.test_methods import Vectors, make_task, run
 from unlearn_core.exhibits import Curves, LayerBars, Pictures
+from unlearn_core.measure import anatomy
 from unlearn_core.measure.task import Task
 from unlearn_core.methods import METHODS, loop
 from unlearn_core.methods.bad_teacher import divergence, lesson
@@ -414,7 +415,7 @@ def test_the_variance_has_the_limits_of_the_released_code() -> None:
 def test_the_noise_has_that_variance() -> None:
     task = make_task()
     outcome = run("fisher_forgetting", task, noise_scale=1e-4, forgotten_rows="keep", retain_images="all")
-    variances = noise_variance(fisher(task, task.split[1], silent), models.parameter_kinds(task.model), 1e-4, True)
+    variances = noise_variance(fisher(task, task.split[1], silent), anatomy.parameter_kinds(task.model), 1e-4, True)
     for name, before in task.model.named_parameters():
         if before.numel() > 500:
             unit = (outcome.parameters[name] - before.detach()) / variances[name].sqrt()
@@ -466,12 +467,12 @@ def test_no_push_leaves_predictions_as_they_are() -> None:
     assert corrected.trace["kept_label_share"] == 0 and not corrected.warnings
 
 
-@pytest.mark.parametrize(("request", "forbidden"), [
+@pytest.mark.parametrize(("wanted", "forbidden"), [
     (Request((0,)), {0}), (Request((0, 1)), {0, 1}), (forget_samples((0, 1, 4), 12), set[int]()),
 ])  # fmt: skip
-def test_forget_images_join_the_likeliest_class_that_may_stay(request: Request, forbidden: set[int]) -> None:
+def test_forget_images_join_the_likeliest_class_that_may_stay(wanted: Request, forbidden: set[int]) -> None:
     """At a learning rate that makes one step visible, the step is the gradient towards those labels."""
-    task = small_task(request)
+    task = small_task(wanted)
     forget = task.split[0]
     labels = task.train.labels[forget]
     moved = pushed(task.model, task.train.pixels(forget), labels, 0.1, Points.mean, Points.std)

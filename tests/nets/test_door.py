@@ -13,10 +13,11 @@ from PIL import Image
 from torch import Tensor, nn
 
 from unlearn_core import METHODS, Task, evaluation_set, forget_classes, outputs, read_gauges
+from unlearn_core.measure.estimator import Estimator
 from unlearn_core.measure.history import record_training
-from unlearn_core.measure.importance import Estimator, importance
+from unlearn_core.measure.importance import importance
 from unlearn_core.methods.base import Diverged, NotApplicable
-from unlearn_core.nets import models
+from unlearn_core.nets import heads, models
 from unlearn_core.nets.evaluate import Outputs
 from unlearn_core.nets.images import ImageSet, torchvision_set
 from unlearn_core.nets.request import Request, forget_samples
@@ -164,7 +165,7 @@ class Backwards(nn.Module):
 
 def test_the_head_is_what_gives_the_logits() -> None:
     task = Task(Backwards().eval(), images(), forget_classes([1], 4), recipe=Recipe("sgd", 1, 16, 0.01, 0.0))
-    assert models.head(task.model, task.example) is task.model.fc
+    assert heads.head(task.model, task.example) is task.model.fc
     outcome = METHODS["head_zeroing"].run(task, {}, silent)
     before = dict(task.model.named_parameters())
     assert {name for name, value in outcome.parameters.items() if not torch.equal(value, before[name])} == {
@@ -224,12 +225,12 @@ def test_the_check_leaves_no_trace() -> None:
     model[2].train()
     before, modes = copy.deepcopy(model.state_dict()), [module.training for module in model.modules()]
     state = torch.get_rng_state()
-    models.check(model, images().pixels(), 4)
+    heads.check(model, images().pixels(), 4)
     assert torch.equal(torch.get_rng_state(), state) and modes == [module.training for module in model.modules()]
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
     model[4] = nn.Linear(8, 5)  # a network that was changed since is tried again
     with pytest.raises(ValueError, match=r"got 5$"):
-        models.check(model, images().pixels(), 4)
+        heads.check(model, images().pixels(), 4)
 
 
 # --- frozen modules -------------------------------------------------------------------------------------------------

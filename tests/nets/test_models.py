@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from unlearn_core.nets.models import SMALL, build, head
+from unlearn_core.nets.heads import head
+from unlearn_core.nets.models import SMALL, build
 
 
 def make(name: str, channels: int = 1, classes: int = 10, size: int = 28, seed: int = 0) -> nn.Module:

@@ -19,7 +19,7 @@ from safetensors.torch import save_file
 from tests.conftest import REPOSITORY
 from unlearn_core import assets
 from unlearn_core.audit.gauges import KINDS
-from unlearn_core.measure.importance import Estimator, Loss
+from unlearn_core.measure.estimator import Estimator, Loss
 from unlearn_core.measure.task import Measurement, Part, measure
 from unlearn_core.methods import METHODS
 from unlearn_core.nets import models

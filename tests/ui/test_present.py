@@ -96,7 +96,7 @@ def stub(monkeypatch: pytest.MonkeyPatch, engine: StubEngine) -> None:
     monkeypatch.setattr(verdict, "engine", lambda: engine)
     monkeypatch.setattr(present, "known", lambda engine, chosen: None)
     for module in (present, verdict):
-        monkeypatch.setattr(module, "request",
+        monkeypatch.setattr(module, "submit",
                             lambda engine, scene, settled: StubTicket(engine, ("audit", settled.choice)))
     monkeypatch.setattr(present, "first_verdict", lambda engine, scene, settled: Verdict(
         Level.ANSWERS, f"Verdict on {settled.choice.key}.", "", (), None))
@@ -167,7 +167,7 @@ class Visit:
         self.page.widgets, self.page.buttons = [], {}
         self.shown = shown = present.present(self.visitor)
         if shown.state == "current" and waiting.held(verdict.AUDIT) is None:
-            waiting.hold(verdict.AUDIT, present.request(self.engine, *shown.picture))  # as the strip does
+            waiting.hold(verdict.AUDIT, present.submit(self.engine, *shown.picture))  # as the strip does
         controls.presets(self.visitor)
         controls.knobs(self.visitor, None)
         self.seen[shown.state] += 1

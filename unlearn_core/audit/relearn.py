@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from unlearn_core.methods.training import batches, finite, trainable_copy
-from unlearn_core.nets import models
+from unlearn_core.nets import heads, models
 from unlearn_core.nets.images import ImageSet
 from unlearn_core.nets.request import Request
 from unlearn_core.progress import Progress, silent
@@ -115,7 +115,7 @@ def relearn(original: nn.Module, weights: Mapping[str, Tensor], train: ImageSet,
     """
     recipe = recipe or RelearnRecipe()
     positions = _checked(train, request, recipe.checked)
-    pixels, labels = models.as_taken(original, train.pixels(positions)), train.labels[positions]
+    pixels, labels = heads.as_taken(original, train.pixels(positions)), train.labels[positions]
     target = recipe.share * _accuracy(models.private_copy(original), pixels, labels)
     if not target:
         raise ValueError("original: a network that recognises the forget set expected, got an accuracy of 0")
@@ -132,7 +132,7 @@ def relearn(original: nn.Module, weights: Mapping[str, Tensor], train: ImageSet,
         chosen, step = queue.pop(0), len(seen)
         models.in_training(model)
         with models.seeded(generator) if drops else nullcontext():
-            loss = F.cross_entropy(model(models.as_taken(model, train.pixels(chosen))), train.labels[chosen])
+            loss = F.cross_entropy(model(heads.as_taken(model, train.pixels(chosen))), train.labels[chosen])
         finite(loss, f"relearning, step {step}")
         optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
@@ -213,7 +213,7 @@ def _started(original: nn.Module, weights: Mapping[str, Tensor]) -> nn.Module:
 def _draw_rows(model: nn.Module, images: Tensor, rows: tuple[int, ...], generator: torch.Generator) -> None:
     if not rows:
         raise ValueError("fresh_rows: a request that forgets whole classes expected, got single images")
-    head = models.head(model, images)
+    head = heads.head(model, images)
     fresh = copy.deepcopy(head)
     with models.seeded(generator):
         fresh.reset_parameters()

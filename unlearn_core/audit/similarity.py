@@ -12,7 +12,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from unlearn_core.nets.models import as_taken, private_copy
+from unlearn_core.nets.heads import as_taken
+from unlearn_core.nets.models import private_copy
 from unlearn_core.nets.substitute import called_with
 
 Features = Mapping[str, npt.NDArray[np.float32]]

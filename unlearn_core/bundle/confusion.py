@@ -13,7 +13,7 @@ import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from functools import cache
 from multiprocessing import get_context
 
@@ -30,44 +30,15 @@ from unlearn_core.nets.request import Request
 from unlearn_core.progress import silent
 from unlearn_core.serving.engine import Choice, Engine, choice, unlearn
 from unlearn_core.serving.judgement import everything, inside, judged, yardstick
+from unlearn_core.study.verdicts import CONTROL, DEFAULT, HELD_OUT, OPENING, REFERENCES, Row, load
 from unlearn_core.subject import openings
 from unlearn_core.subject.subjects import bundled, subject
 
 KEPT = assets.ROOT.parent / "build" / "outcomes"
 DOCUMENT = assets.ROOT.parent / "docs" / "verdict.md"
-HELD_OUT, CONTROL = "retrained, held out", f"{HEAD_ZEROING}, control"
-REFERENCES = (ORIGINAL, HELD_OUT, CONTROL)
-DEFAULT, OPENING = "general default", "as it opens"
 SEVERE = 0.20
 """A retained class that lost so much must be named, whatever else is said."""
 CLASSES = 10
-
-
-@dataclass(frozen=True)
-class Row:
-    """What was said of one network.
-
-    Attributes:
-        network: name of a bundled network.
-        forget: the class.
-        what: one of `REFERENCES`, or the name of a method.
-        settings: `DEFAULT`, `OPENING`, the name of a preset, or the number of a retrained seed.
-        key: of the choice; empty for reference networks.
-        level: of the verdict; empty if there is no outcome.
-        verdict: in full, or why there is no outcome.
-        worst: the retained class that lost most.
-        lost: what it lost, as a share.
-    """
-
-    network: str
-    forget: int
-    what: str
-    settings: str
-    key: str
-    level: str
-    verdict: str
-    worst: str = ""
-    lost: float = 0.0
 
 
 @cache
@@ -140,19 +111,6 @@ def judge_request(network: str, label: int, presets: bool, known: Mapping[str, R
                 known[chosen.key] = row(chosen.method, preset, judged(measure, request, found).verdict, chosen.key)
         rows.append(replace(known[chosen.key], settings=preset))
     return rows
-
-
-@cache
-def load(network: str) -> tuple[Row, ...]:
-    """The shipped table of a network; empty if there is none.
-
-    Raises:
-        assets.AssetError: if its file is missing or altered.
-    """
-    name = f"verdicts/{network}.json"
-    if name not in assets.manifest().files:
-        return ()
-    return tuple(Row(**row) for row in json.loads(assets.path(name).read_text("utf-8")))
 
 
 def document(rows: Sequence[Row]) -> str:

@@ -31,12 +31,11 @@ from unlearn_core import assets
 from unlearn_core.audit.membership import statistics
 from unlearn_core.audit.similarity import layer_features
 from unlearn_core.maps.projection import fit_map
+from unlearn_core.measure.estimator import Estimator, Loss
 from unlearn_core.measure.gram import measure_grams
 from unlearn_core.measure.history import ClassRecorder
-from unlearn_core.measure.importance import Estimator, Loss
 from unlearn_core.measure.task import Measurement, measure
 from unlearn_core.methods import METHODS
-from unlearn_core.nets import images as data
 from unlearn_core.nets.evaluate import evaluation_set, other_images, outputs
 from unlearn_core.nets.request import Request
 from unlearn_core.nets.train import MOMENTUM, RECIPES, seed_of, train
@@ -48,6 +47,7 @@ from unlearn_core.serving.shadows import NETWORKS, audited_rows, shadow_half, sh
 from unlearn_core.study import tune
 from unlearn_core.study.comparison import compare
 from unlearn_core.study.comparison import save as save_comparison
+from unlearn_core.subject.fashion import fashion_mnist
 from unlearn_core.subject.subjects import subject
 
 WORK = assets.ROOT.parent / "build" / "networks"
@@ -110,7 +110,7 @@ def run_training(architecture: str, left_out: int | None, seed: int) -> None:
     """Train one network and keep it. One thread each: two processes beat two threads by a quarter."""
     torch.set_num_threads(1)
     os.nice(5)
-    images = data.fashion_mnist("train")
+    images = fashion_mnist("train")
     if left_out is not None:
         images = images.subset(torch.nonzero(images.labels != left_out).flatten())
     model = train(architecture, images, seed=seed_of("train", architecture, left_out, seed))
@@ -155,7 +155,7 @@ def all_retrained(architecture: str, left_out: int) -> list[nn.Module]:
 
 def make_references(architecture: str) -> None:
     """Outputs of every retrained network on the evaluation set."""
-    pixels = evaluation_set(data.fashion_mnist("train"), data.fashion_mnist("test")).images.pixels()
+    pixels = evaluation_set(fashion_mnist("train"), fashion_mnist("test")).images.pixels()
     logits = {f"logits{left_out}": np.stack([outputs(model, pixels).logits for model in models])
               for left_out in tqdm(range(10), desc=f"references of {architecture}")
               if (models := all_retrained(architecture, left_out))}
@@ -164,7 +164,7 @@ def make_references(architecture: str) -> None:
 
 def make_others(architecture: str) -> None:
     """Outputs of every retrained network on the audited images beyond the evaluation set, in half precision."""
-    sets = data.fashion_mnist("train"), data.fashion_mnist("test")
+    sets = fashion_mnist("train"), fashion_mnist("test")
     first = evaluation_set(*sets)
     for left_out in tqdm(range(10), desc=f"others of {architecture}"):
         name = f"others/{architecture}-{left_out}.npz"
@@ -178,7 +178,7 @@ def make_others(architecture: str) -> None:
 
 def make_importances(architecture: str) -> None:
     """Per-sample importances of each class and, last, of all training images."""
-    train_images = data.fashion_mnist("train")
+    train_images = fashion_mnist("train")
     model = subject(architecture).original()
     (assets.ROOT / "importances").mkdir(parents=True, exist_ok=True)
     for loss in LOSSES:
@@ -243,7 +243,7 @@ def run_shadow(number: int) -> None:
     """Train one shadow model and keep it, with its outputs on the audited images."""
     torch.set_num_threads(1)
     os.nice(5)
-    train_images, test_images = data.fashion_mnist("train"), data.fashion_mnist("test")
+    train_images, test_images = fashion_mnist("train"), fashion_mnist("test")
     audited = evaluation_set(train_images, test_images)
     pool = shadow_pool(train_images, audited)
     inside = shadow_half(number, len(pool))
@@ -269,7 +269,7 @@ def make_shadows(jobs: int) -> None:
 def pack_shadows() -> None:
     """Put the finished shadow models into the assets: each audited image's margin in all, the weights of the first."""
     found = [np.load(file, allow_pickle=False) for number in range(SHADOWS) if (file := shadow_file(number)).exists()]
-    labels = evaluation_set(data.fashion_mnist("train"), data.fashion_mnist("test")).labels
+    labels = evaluation_set(fashion_mnist("train"), fashion_mnist("test")).labels
     _save(f"shadows/{SHADOWED}.npz", {
         "margins": np.stack([statistics(one["logits"], labels)["margin"] for one in found]).astype(np.float16),
         "inside": np.stack([one["inside"] for one in found])})
@@ -282,7 +282,7 @@ def pack_shadows() -> None:
 def make_grams(architecture: str) -> None:
     """Gram matrices of every layer's inputs over all training images: lower triangles, in double precision."""
     with tqdm(desc=f"grams of {architecture}", total=100) as bar:
-        found = measure_grams(subject(architecture).original(), data.fashion_mnist("train"), None, "exact",
+        found = measure_grams(subject(architecture).original(), fashion_mnist("train"), None, "exact",
                               partial(_show, bar))
     (assets.ROOT / "grams").mkdir(parents=True, exist_ok=True)
     triangles = {name: gram[:, *torch.tril_indices(*gram.shape[1:])].contiguous() for name, gram in found.items()}
@@ -304,7 +304,7 @@ def make_histories(architecture: str) -> None:
                 recorder = recorder or ClassRecorder(model, MOMENTUM, 10, RECORDED_EPOCHS, RECORDED_SHARES)
                 recorder.step(epoch - first, logits, labels, lr)
 
-        model = train(architecture, data.fashion_mnist("train"), seed=seed_of("train", architecture, None, 0),
+        model = train(architecture, fashion_mnist("train"), seed=seed_of("train", architecture, None, 0),
                       progress=partial(_show, bar), watch=watch)
     assert recorder is not None
     shipped_weights = subject(architecture).original().parameters()
@@ -333,7 +333,7 @@ def make_comparisons(architecture: str, jobs: int) -> None:
         return
     torch.set_num_threads(1)
     started = time.perf_counter()
-    retained = data.fashion_mnist("train")
+    retained = fashion_mnist("train")
     train(architecture, retained.subset(torch.nonzero(retained.labels != 0).flatten()), seed=0)
     seconds = time.perf_counter() - started
     with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
@@ -345,7 +345,7 @@ def make_comparisons(architecture: str, jobs: int) -> None:
 def look_inside(architecture: str, label: int) -> None:
     """Look inside the original, head zeroing and every retrained network of one class."""
     torch.set_num_threads(1)
-    sets = data.fashion_mnist("train"), data.fashion_mnist("test")
+    sets = fashion_mnist("train"), fashion_mnist("test")
     found = remains.measure_reference(subject(architecture).original(), all_retrained(architecture, label), sets[0],
                                       evaluation_set(*sets), Request((label,)), remains.RELEARN[architecture])
     remains.save(found, assets.ROOT / f"remains/{architecture}-{label}.json")

@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor, nn
 
-from unlearn_core.nets.models import Offset, SelfAttention, head
+from unlearn_core.nets.heads import head
+from unlearn_core.nets.models import Offset, SelfAttention
 
 Float64 = npt.NDArray[np.float64]
 
@@ -128,7 +129,7 @@ def units(model: nn.Module, layer: str, after: Tensor, selected: Tensor | None, 
         after: its weights after unlearning.
         selected: bool, same shape: which weights were selected for dampening.
         classes: names of the head's outputs.
-        images: two, to find the head; see `models.head`.
+        images: two, to find the head; see `heads.head`.
 
     Raises:
         AttributeError: if the model has no such parameter.
@@ -157,3 +158,22 @@ def _names(model: nn.Module, layer: str, classes: Sequence[str], images: Tensor 
         return [f"token {i}" for i in range(shape[1])]
     noun = "filter" if "Conv" in type(owner).__name__ else "neuron" if isinstance(owner, nn.Linear) else "channel"
     return [f"{noun} {i}" for i in range(shape[0])]
+
+
+def parameter_kinds(model: nn.Module, images: Tensor | None = None) -> dict[str, str]:
+    """What each parameter is: convolution, norm, linear, attention, head, embedding, bias or other; see `head`."""
+    last, kinds = head(model, images), {}
+    for prefix, module in model.named_modules():
+        for name, _ in module.named_parameters(recurse=False):
+            full = f"{prefix}.{name}" if prefix else name
+            kinds[full] = ("head" if module is last else "norm" if "Norm" in type(module).__name__
+                           else "bias" if name.endswith("bias") else _kind(module, prefix))
+    return kinds
+
+
+def _kind(module: nn.Module, prefix: str) -> str:
+    if isinstance(module, nn.Linear):
+        return "attention" if "attention" in prefix else "linear"
+    if isinstance(module, Offset | nn.Embedding):
+        return "embedding"
+    return "convolution" if "Conv" in type(module).__name__ else "other"

@@ -17,7 +17,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from unlearn_core.measure.importance import Importance
+from unlearn_core.measure.estimator import Importance
 from unlearn_core.progress import Progress, silent
 
 Float64 = npt.NDArray[np.float64]

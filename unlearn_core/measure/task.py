@@ -9,11 +9,13 @@ from typing import Literal, Protocol
 import torch
 from torch import Tensor, nn
 
+from unlearn_core.measure.estimator import Batch, Estimator, Importance, Order
 from unlearn_core.measure.gram import GramSource, measure_grams
 from unlearn_core.measure.history import History
-from unlearn_core.measure.importance import Batch, Estimator, Importance, Order, batch_indices, importance
+from unlearn_core.measure.importance import batch_indices, importance
+from unlearn_core.nets.heads import as_taken, check
 from unlearn_core.nets.images import ImageSet
-from unlearn_core.nets.models import as_taken, check, private_copy
+from unlearn_core.nets.models import private_copy
 from unlearn_core.nets.request import Request
 from unlearn_core.nets.train import Recipe, seed_of
 from unlearn_core.progress import Progress
@@ -104,10 +106,10 @@ class Task:
         return as_taken(self.model, noise)
 
     def check(self) -> None:
-        """Refuse a network that does not fit the images; see `models.check`.
+        """Refuse a network that does not fit the images; see `heads.check`.
 
         Raises:
-            ValueError: as `models.check`.
+            ValueError: as `heads.check`.
         """
         check(self.model, self.example, len(self.train.classes))
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from unlearn_core.exhibits import Exhibit
-from unlearn_core.measure.importance import Loss
+from unlearn_core.measure.estimator import Loss
 from unlearn_core.measure.task import Task
 from unlearn_core.progress import Progress
 
@@ -234,7 +234,7 @@ class Method:
             NotApplicable: if the method cannot serve the request; said before any work.
             Diverged: if the weights left the finite numbers.
             ValueError: for settings that are not allowed, if nothing or everything is to be forgotten, or if the
-                network does not fit the images (see `models.check`).
+                network does not fit the images (see `heads.check`).
         """
         settings = self.settings(settings)
         forget, retain = task.split

@@ -8,12 +8,13 @@ import torch
 from torch import Tensor
 
 from unlearn_core.exhibits import LayerBars
-from unlearn_core.measure.importance import Estimator, Importance, importance
+from unlearn_core.measure import anatomy
+from unlearn_core.measure.estimator import Estimator, Importance
+from unlearn_core.measure.importance import importance
 from unlearn_core.measure.task import Task
 from unlearn_core.methods import loop
 from unlearn_core.methods.base import CHOSEN, Hyperparameter, Method, Outcome, Preset, Settings
 from unlearn_core.methods.training import trainable_copy, trained
-from unlearn_core.nets import models
 from unlearn_core.nets.models import private_copy
 from unlearn_core.progress import Progress, stage
 
@@ -59,7 +60,7 @@ def noise_variance(information: Importance, kinds: dict[str, str], scale: float,
 
     Args:
         information: the Fisher information F by parameter name.
-        kinds: of each parameter; ``head`` is the last layer (`models.parameter_kinds`).
+        kinds: of each parameter; ``head`` is the last layer (`anatomy.parameter_kinds`).
         scale: alpha.
         average: whether the weights of one output share the mean variance of its inputs (dimension 1).
     """
@@ -75,7 +76,7 @@ def noise_variance(information: Importance, kinds: dict[str, str], scale: float,
 
 def run(task: Task, settings: Settings, progress: Progress) -> Outcome:
     """Add noise to every weight, the more the less the retained images need it."""
-    model, kinds = trainable_copy(task.model), models.parameter_kinds(task.model, task.example)
+    model, kinds = trainable_copy(task.model), anatomy.parameter_kinds(task.model, task.example)
     kept = loop.some_retained(task, settings["retain_images"])
     information = fisher(task, kept, stage(progress, 0.0, 0.95, "Fisher information"))
     variances = noise_variance(information, kinds, float(settings["noise_scale"]), settings["average"] == "inputs")

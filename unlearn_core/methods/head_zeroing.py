@@ -8,7 +8,7 @@ from unlearn_core.exhibits import LayerBars
 from unlearn_core.measure.task import Task
 from unlearn_core.methods.base import Hyperparameter, Method, Outcome, Preset, Settings
 from unlearn_core.methods.training import trainable_copy, trained
-from unlearn_core.nets import models
+from unlearn_core.nets import heads
 from unlearn_core.progress import Progress
 
 
@@ -20,7 +20,7 @@ def run(task: Task, settings: Settings, progress: Progress) -> Outcome:
     """
     model = trainable_copy(task.model)
     progress(0.25, "copied the network")
-    head, rows = models.head(model, task.example), list(task.request.forget_classes)
+    head, rows = heads.head(model, task.example), list(task.request.forget_classes)
     with torch.no_grad():
         head.weight[rows] = 0
         head.bias[rows] = -float(settings["depth"])
@@ -41,7 +41,7 @@ def obstacle(task: Task, settings: Settings) -> str:
     if task.request.forget_samples:
         return "Head zeroing shuts off whole classes and cannot forget single images."
     try:
-        head = models.head(task.model, task.example)
+        head = heads.head(task.model, task.example)
     except ValueError:
         return "The network has no linear layer at its end whose rows could be shut off."
     if head.bias is None:

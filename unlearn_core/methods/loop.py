@@ -11,7 +11,7 @@ from unlearn_core.exhibits import Curves
 from unlearn_core.measure.task import Task
 from unlearn_core.methods.base import AUTHOR, Hyperparameter, Settings, Value
 from unlearn_core.methods.training import finite
-from unlearn_core.nets import models
+from unlearn_core.nets import heads, models
 from unlearn_core.progress import Progress
 
 CROSS_ENTROPY = "cross-entropy (nats)"
@@ -97,7 +97,7 @@ def some_retained(task: Task, per_class: Value, generator: torch.Generator | Non
 
 def logits(model: nn.Module, task: Task, positions: Tensor) -> Tensor:
     """(N, classes) outputs of the network on training images, which are given in the precision of its weights."""
-    outputs: Tensor = model(models.as_taken(model, task.train.pixels(positions)))
+    outputs: Tensor = model(heads.as_taken(model, task.train.pixels(positions)))
     return outputs
 
 

@@ -9,12 +9,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from unlearn_core.exhibits import LayerMap
+from unlearn_core.measure import anatomy
 from unlearn_core.measure.history import share_size
 from unlearn_core.measure.task import Task
 from unlearn_core.methods import loop
 from unlearn_core.methods.base import CHOSEN, Hyperparameter, Outcome, Settings
 from unlearn_core.methods.training import finite, trainable_copy, trained
-from unlearn_core.nets import models
 from unlearn_core.progress import Progress
 
 Terms = Mapping[str, tuple[float, Tensor]]
@@ -78,7 +78,7 @@ def mask_sizes(model: nn.Module, images: Tensor, settings: Settings) -> dict[str
         settings: ``body_share``, ``head_share`` and ``scope``.
     """
     sizes = {}
-    kinds = models.parameter_kinds(model, images)
+    kinds = anatomy.parameter_kinds(model, images)
     for name, value in model.named_parameters():
         if value.requires_grad:
             share = float(settings["head_share" if kinds[name] == "head" else "body_share"])

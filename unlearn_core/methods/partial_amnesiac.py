@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import cast
 
+from unlearn_core.measure.anatomy import parameter_kinds
 from unlearn_core.measure.history import Pruning, PruningRule
 from unlearn_core.measure.task import Task
 from unlearn_core.methods.amnesiac import no_history, repair_knobs, subtract_and_repair
 from unlearn_core.methods.base import TUNED, Hyperparameter, Method, Outcome, Preset, Settings
-from unlearn_core.nets.models import parameter_kinds
 from unlearn_core.progress import Progress
 
 SHARES = (0.0, 0.01, 0.03, 0.1, 0.3, 0.7, 0.9, 0.97, 0.99, 1.0)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from unlearn_core.measure.dampening import dampen, ratios
-from unlearn_core.measure.importance import Estimator, Importance, Loss
+from unlearn_core.measure.estimator import Estimator, Importance, Loss
 from unlearn_core.measure.task import Measurement, Part, Task
 from unlearn_core.methods.base import Cost, Hyperparameter, Outcome, Settings
 from unlearn_core.progress import Progress

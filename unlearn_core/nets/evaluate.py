@@ -12,8 +12,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from unlearn_core.nets.heads import as_taken, check_logits, last_layer, watched
 from unlearn_core.nets.images import ImageSet, first_of_each
-from unlearn_core.nets.models import as_taken, check_logits, last_layer, private_copy, watched
+from unlearn_core.nets.models import private_copy
 from unlearn_core.nets.substitute import called_with
 
 # On two cores, batches of 250 evaluate several times faster than one of 1,000: they stay in the cache.
@@ -150,7 +151,7 @@ def outputs(model: nn.Module, pixels: Tensor, parameters: Mapping[str, Tensor] |
     """Evaluate the network in evaluation mode, with other weights if given; the network is not changed.
 
     Args:
-        model: with a linear head (see `models.head`).
+        model: with a linear head (see `heads.head`).
         pixels: (N, C, H, W), standardised.
         parameters: weights by name that stand in for the network's own.
         known: of this network and these images, from `leading`: modules before the first one that is given other

@@ -5,14 +5,11 @@ from __future__ import annotations
 import copy
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from weakref import WeakKeyDictionary
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-
-from unlearn_core.measure.importance import Magnitude, per_sample_rule, probabilities
 
 
 class ResidualBlock(nn.Module):
@@ -259,126 +256,6 @@ def _reset(module: nn.Module) -> Callable[[], None] | None:
     return found
 
 
-def head(model: nn.Module, images: Tensor | None = None) -> nn.Linear:
-    """The linear layer that gives the logits: its input is the feature space, its rows are the classes.
-
-    Args:
-        model: left as it is.
-        images: (N, ...) as the network takes them; two are enough, and only two are looked at. The networks of this
-            project need none.
-
-    Raises:
-        ValueError: if no linear layer gives the logits.
-    """
-    if images is None:
-        if isinstance(model, SmallResNet | SmallViT):
-            return model.head
-        raise ValueError("images: two expected, to see which layer gives the logits; only this project's own networks "
-                         "need none")
-    private = private_copy(model).eval()
-    calls = watched(private)
-    with torch.no_grad():
-        logits = private(as_taken(private, images[:2]))
-    found, _ = last_layer(calls, logits)
-    return next(module for (_, module), (_, own) in zip(model.named_modules(), private.named_modules(), strict=True)
-                if own is found and isinstance(module, nn.Linear))
-
-
-Calls = list[tuple[nn.Linear, Tensor, Tensor]]
-"""Linear layers with one input and the output each gave for it, in the order in which they ran."""
-
-
-def watched(model: nn.Module) -> Calls:
-    """A list that fills up with the calls of all linear layers; empty it before each batch. It leaves hooks behind."""
-    calls: Calls = []
-
-    def record(layer: nn.Module, inputs: tuple[Tensor, ...], named: dict[str, Tensor], output: Tensor) -> None:
-        assert isinstance(layer, nn.Linear)
-        calls.append((layer, (inputs[0] if inputs else named["input"]).detach(), output.detach()))
-
-    for module in model.modules():
-        if isinstance(module, nn.Linear):
-            module.register_forward_hook(record, with_kwargs=True)
-    return calls
-
-
-def last_layer(calls: Calls, logits: Tensor) -> tuple[nn.Linear, Tensor]:
-    """The linear layer whose output is the logits, and its input; a log-softmax may follow it.
-
-    The order in which layers are defined says nothing: what counts is what they gave.
-
-    Raises:
-        ValueError: if there is none.
-    """
-    for linear, features, output in reversed(calls):
-        if output.shape == logits.shape:
-            given, said = output.float(), logits.float()
-            if torch.allclose(given, said, 0, 0, equal_nan=True):
-                return linear, features
-            if torch.allclose(given.log_softmax(1), said.log_softmax(1), atol=1e-5):
-                return linear, features
-    found = "found no linear layer" if not calls else "no linear layer's outputs are the network's"
-    raise ValueError(f"model: a network with a linear head expected, {found}")
-
-
-def as_taken(model: nn.Module, images: Tensor) -> Tensor:
-    """The images in the precision of the network's weights."""
-    precision = next((value.dtype for value in model.parameters() if value.is_floating_point()), images.dtype)
-    return images.to(precision)
-
-
-def check_logits(output: object, images: int) -> Tensor:
-    """What a network gave for so many images, if it is logits of shape (N, K).
-
-    Raises:
-        ValueError: if it is anything else, probabilities for one.
-    """
-    if not isinstance(output, Tensor) or output.dim() != 2 or len(output) != images or not output.is_floating_point():
-        got = f"{output.dtype} of shape {tuple(output.shape)}" if isinstance(output, Tensor) else type(output).__name__
-        raise ValueError(f"model: one output expected, floating-point logits of shape ({images}, classes), got {got}")
-    if probabilities(output.detach()):
-        raise ValueError("model: raw logits expected, got probabilities; take away the softmax at its end")
-    return output
-
-
-_passed: WeakKeyDictionary[nn.Module, tuple[object, ...]] = WeakKeyDictionary()
-"""What each network was last found to be right for; a network whose modules were replaced is tried again."""
-
-
-def check(model: nn.Module, images: Tensor, classes: int) -> None:
-    """Try a network once on two images, in evaluation and in training mode; it is left as it is, as is all randomness.
-
-    Args:
-        model: any network.
-        images: (N, ...) standardised; two are used.
-        classes: how many outputs it should have.
-
-    Raises:
-        ValueError: if it does not give one raw logit per class for each image, in either mode.
-    """
-    some = images[:2]
-    key = (some.shape, classes, *map(id, model.modules()))
-    if _passed.get(model) == key:
-        return
-    with seeded(torch.Generator()), torch.no_grad():
-        private = private_copy(model).eval()
-        some = as_taken(private, some)
-        try:
-            output = private(some)
-        except (RuntimeError, TypeError) as error:
-            raise ValueError(f"model: a network that takes images of shape {tuple(some.shape[1:])} expected, got one "
-                             f"that fails on them: {error}") from error
-        logits = check_logits(output, len(some))
-        if logits.shape[1] != classes:
-            raise ValueError(f"model: an output for each of the {classes} classes expected, got {logits.shape[1]}")
-        with suppress(RuntimeError, ValueError):  # it may serve methods that do not train; others will say why not
-            output = in_training(copy.deepcopy(model))(some)
-    if not isinstance(output, Tensor):
-        raise ValueError(f"model: one output in training mode too expected, got {type(output).__name__}; switch its "
-                         "further outputs off (torchvision's: aux_logits=False)")
-    _passed[model] = key
-
-
 def private_copy(model: nn.Module) -> nn.Module:
     """The same network with modules of its own, but the very same weights and buffers; about a millisecond.
 
@@ -387,27 +264,3 @@ def private_copy(model: nn.Module) -> nn.Module:
     """
     shared = {id(tensor): tensor for tensor in (*model.parameters(), *model.buffers())}
     return copy.deepcopy(model, shared)
-
-
-@per_sample_rule(Offset)
-def _offset_rule(module: Offset, x: Tensor, g: Tensor, magnitude: Magnitude) -> dict[str, Tensor]:
-    return {"weight": magnitude(g).sum(0, keepdim=True)}
-
-
-def parameter_kinds(model: nn.Module, images: Tensor | None = None) -> dict[str, str]:
-    """What each parameter is: convolution, norm, linear, attention, head, embedding, bias or other; see `head`."""
-    last, kinds = head(model, images), {}
-    for prefix, module in model.named_modules():
-        for name, _ in module.named_parameters(recurse=False):
-            full = f"{prefix}.{name}" if prefix else name
-            kinds[full] = ("head" if module is last else "norm" if "Norm" in type(module).__name__
-                           else "bias" if name.endswith("bias") else _kind(module, prefix))
-    return kinds
-
-
-def _kind(module: nn.Module, prefix: str) -> str:
-    if isinstance(module, nn.Linear):
-        return "attention" if "attention" in prefix else "linear"
-    if isinstance(module, Offset | nn.Embedding):
-        return "embedding"
-    return "convolution" if "Conv" in type(module).__name__ else "other"

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from unlearn_core.nets import models
+from unlearn_core.nets import heads, models
 from unlearn_core.nets.images import ImageSet
 from unlearn_core.progress import Progress, silent
 
@@ -107,7 +107,7 @@ def fit(model: nn.Module, images: ImageSet, recipe: Recipe, generator: torch.Gen
         order = torch.randperm(len(images), generator=generator)
         for i in range(steps_per_epoch):
             chosen = order[i * recipe.batch_size : (i + 1) * recipe.batch_size]
-            inputs = models.as_taken(model, augment(images.pixels(chosen), recipe.shift, generator))
+            inputs = heads.as_taken(model, augment(images.pixels(chosen), recipe.shift, generator))
             with (models.seeded(generator) if drops else nullcontext(),
                   torch.autocast("cpu", torch.bfloat16, enabled=single)):
                 logits = model(inputs).float()

@@ -23,10 +23,10 @@ from unlearn_core.audit.gauges import KINDS, GaugeName, Reading, read_gauges
 from unlearn_core.audit.weights import relative_change
 from unlearn_core.exhibits import Exhibit
 from unlearn_core.maps.projection import FeatureMap
-from unlearn_core.measure.anatomy import Units, units
+from unlearn_core.measure.anatomy import Units, parameter_kinds, units
 from unlearn_core.measure.dampening import Answers, RatioIndex, build_index, ratios
+from unlearn_core.measure.estimator import Importance
 from unlearn_core.measure.gram import Gram, Patches
-from unlearn_core.measure.importance import Importance
 from unlearn_core.measure.task import Measurement, Task, measure
 from unlearn_core.methods import method
 from unlearn_core.methods.base import Cost, Outcome, Settings, Value
@@ -34,7 +34,6 @@ from unlearn_core.methods.estimators import measure_ways
 from unlearn_core.methods.selective import ALPHA, LAMBDA, ceiling, importance_pair
 from unlearn_core.nets.evaluate import Leading, Outputs, Rows, leading, outputs, softmax
 from unlearn_core.nets.images import ImageSet
-from unlearn_core.nets.models import parameter_kinds
 from unlearn_core.nets.request import Request, forget_classes
 from unlearn_core.packing import ClassNumbers, class_numbers, pack
 from unlearn_core.progress import Progress, silent, stage

@@ -23,8 +23,8 @@ from unlearn_core.audit.similarity import cka
 from unlearn_core.audit.verdict import Verdict, judge, worst_loss
 from unlearn_core.methods import METHODS
 from unlearn_core.nets.evaluate import Outputs, Rows, other_images
+from unlearn_core.nets.heads import head
 from unlearn_core.nets.images import ImageSet
-from unlearn_core.nets.models import head
 from unlearn_core.nets.request import Request
 from unlearn_core.progress import Progress, silent, stage
 from unlearn_core.serving import remains

@@ -16,7 +16,6 @@ from unlearn_core import assets
 from unlearn_core.audit.evidence import ORIGINAL
 from unlearn_core.audit.measures import MEASURES, MeasureName, output_measures
 from unlearn_core.audit.weights import relative_change
-from unlearn_core.bundle import confusion
 from unlearn_core.methods import METHODS
 from unlearn_core.methods.base import Diverged, NotApplicable, Value
 from unlearn_core.nets.evaluate import outputs, softmax
@@ -24,6 +23,7 @@ from unlearn_core.progress import Progress, silent, stage
 from unlearn_core.serving.engine import Engine, Scene, Settled, choice
 from unlearn_core.serving.judgement import audit
 from unlearn_core.serving.pool import Lane, Ticket
+from unlearn_core.study import verdicts
 from unlearn_core.subject.subjects import subject
 
 Float32 = npt.NDArray[np.float32]
@@ -243,13 +243,13 @@ def load(network: str, forget: tuple[int, ...]) -> Comparison | None:
         return None
     table = assets.arrays(file)
     about = json.loads(table["about"].astype(np.uint8).tobytes())
-    judged = {(row.what, row.settings): row for row in confusion.load(network) if (row.forget,) == forget}
+    judged = {(row.what, row.settings): row for row in verdicts.load(network) if (row.forget,) == forget}
     entries = {}
     for name, said in about.items():
         measures, accuracy, change = (table[f"{name}/{field}"].astype(np.float64) for field in STORED[:3])
         predicted, confidence, xy = (table[f"{name}/{field}"].astype(np.uint8) for field in STORED[3:])
-        row = judged.get({"original": (ORIGINAL, ""), "retrain": (confusion.HELD_OUT, "0")}.get(
-            name, (name, confusion.DEFAULT)))
+        row = judged.get({"original": (ORIGINAL, ""), "retrain": (verdicts.HELD_OUT, "0")}.get(
+            name, (name, verdicts.DEFAULT)))
         entries[name] = Entry(name, said["settings"], said["obstacle"], tuple(said["warnings"]), measures, accuracy,
                               change, predicted, confidence, xy, *((row.level, row.verdict) if row else ("", "")))
     return Comparison(network, forget, entries, precomputed=True)

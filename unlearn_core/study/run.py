@@ -18,8 +18,8 @@ from torch import Tensor, nn
 
 from unlearn_core.audit.gauges import GaugeName
 from unlearn_core.audit.measures import MeasureName, output_measures
+from unlearn_core.measure.estimator import Importance
 from unlearn_core.measure.gram import Gram, Patches
-from unlearn_core.measure.importance import Importance
 from unlearn_core.measure.task import Measurement, Task
 from unlearn_core.methods import method
 from unlearn_core.methods.base import Diverged, NotApplicable, Outcome

@@ -24,9 +24,9 @@ from unlearn_core import assets
 from unlearn_core.audit.lira import Shadows
 from unlearn_core.audit.similarity import stages
 from unlearn_core.maps.projection import FeatureMap, fit_linear
+from unlearn_core.measure.estimator import Importance, Loss
 from unlearn_core.measure.gram import Gram, Patches, measure_grams
 from unlearn_core.measure.history import ClassHistory, History
-from unlearn_core.measure.importance import Importance, Loss
 from unlearn_core.measure.task import Measurement, measure
 from unlearn_core.nets import models
 from unlearn_core.nets.evaluate import EvaluationSet, evaluation_set

@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from unlearn_core.audit.similarity import stages
-from unlearn_core.nets import models
+from unlearn_core.nets import heads, models
 from unlearn_core.subject.own.description import DESCRIPTION, opened, reason, shown
 from unlearn_core.subject.own.pictures import Shape
 
@@ -38,7 +38,7 @@ def built(architecture: str, wanted: Shape, classes: int, layers: Mapping[str, s
     try:
         with torch.device("meta"):
             model = _build(architecture, wanted, classes)
-            calls = models.watched(model)
+            calls = heads.watched(model)
             answers = [model.train(trained)(torch.empty(2, wanted.channels, wanted.size, wanted.size))
                        for trained in (False, True)]
     except Exception as error:  # torchvision's networks say in many ways that they cannot take such images
