@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -19,6 +19,24 @@ Pair = tuple[npt.NDArray[np.uint8], int]
 
 
 @dataclass(frozen=True, eq=False)
+class Groups:
+    """A way to group images across or within classes: by person, by sub-class.
+
+    Attributes:
+        names: of the groups, for people.
+        numbers: (N,) int64, of each image; -1 for an image of no group.
+    """
+
+    names: tuple[str, ...]
+    numbers: Tensor
+
+    def __post_init__(self) -> None:
+        numbers = self.numbers
+        if len(numbers) and not -1 <= int(numbers.min()) <= int(numbers.max()) < len(self.names):
+            raise ValueError(f"groups: numbers in -1..{len(self.names) - 1} expected")
+
+
+@dataclass(frozen=True, eq=False)
 class ImageSet:
     """Labelled images held in memory as bytes.
 
@@ -29,6 +47,7 @@ class ImageSet:
         classes: one name per class.
         mean: per-channel mean of the training images, in [0, 1].
         std: per-channel standard deviation of the training images, in [0, 1].
+        groups: further ways to group the images, by the kind of group, as in ``person``; possibly none.
     """
 
     name: str
@@ -37,6 +56,7 @@ class ImageSet:
     classes: tuple[str, ...]
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    groups: Mapping[str, Groups] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.images.dtype != torch.uint8 or self.images.dim() != 4:
@@ -49,6 +69,10 @@ class ImageSet:
             raise ValueError(f"labels: {len(self.images)} expected, one per image, got {len(self.labels)}")
         if len(self.labels) and not 0 <= int(self.labels.min()) <= int(self.labels.max()) < len(self.classes):
             raise ValueError(f"labels: values in 0..{len(self.classes) - 1} expected")
+        for kind, found in self.groups.items():
+            if found.numbers.shape != self.labels.shape:
+                raise ValueError(f"groups: a {kind} for each of the {len(self.images)} images expected, got "
+                                 f"{len(found.numbers)}")
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -61,12 +85,14 @@ class ImageSet:
 
     def subset(self, index: Tensor) -> ImageSet:
         """The image set that holds only the images at `index`."""
-        return ImageSet(self.name, self.images[index], self.labels[index], self.classes, self.mean, self.std)
+        return replace(self, images=self.images[index], labels=self.labels[index],
+                       groups={kind: Groups(g.names, g.numbers[index]) for kind, g in self.groups.items()})
 
     def in_terms_of(self, train: ImageSet) -> ImageSet:
         """The same images as a network trained on `train` must see them: its numbers of classes, mean and deviation.
 
-        Classes are matched by name; the two sets may know different ones, in any order.
+        Classes, and groups of each kind, are matched by name; the two sets may know different ones, in any order. A
+        group that the training set lacks, or a kind of group, is none.
 
         Raises:
             ValueError: if an image is of a class that the training set does not know, or a name stands for two classes.
@@ -79,7 +105,15 @@ class ImageSet:
                                  f"once, got images of {_some(unknown)}")
             number = {name: i for i, name in enumerate(train.classes)}
             labels = torch.tensor([number.get(name, -1) for name in self.classes])[labels]
-        return ImageSet(self.name, self.images, labels, train.classes, train.mean, train.std)
+        groups = {}
+        for kind, known in train.groups.items():
+            numbers = torch.full_like(labels, -1)
+            if kind in self.groups:
+                place = {name: i for i, name in enumerate(known.names)}
+                there = [place.get(name, -1) for name in self.groups[kind].names]
+                numbers = torch.tensor([*there, -1])[self.groups[kind].numbers]  # -1 is the last
+            groups[kind] = Groups(known.names, numbers)
+        return ImageSet(self.name, self.images, labels, train.classes, train.mean, train.std, groups)
 
 
 def _some(names: Sequence[str]) -> str:
