@@ -135,8 +135,8 @@ def plain_backward(model: nn.Module, batches: list[tuple[Tensor, Tensor]]) -> No
 def plain_ssd(model: nn.Module, train: ImageSet, request: Request, alpha: float, lam: float) -> dict[str, Tensor]:
     """SSD as published: two passes over class-sorted batches of 64, the forget set's first, then dampening."""
     found = []
-    for positions in (request.split(train.labels)[0], torch.arange(len(train))):
-        groups = batch_indices(train.labels[positions], 64, "class_sorted", last=request.forget_classes)
+    for positions in (request.split(train)[0], torch.arange(len(train))):
+        groups = batch_indices(train.labels[positions], 64, "class_sorted", last=request.classes)
         sums = {name: torch.zeros_like(p) for name, p in model.named_parameters()}
         for group in (positions[g] for g in groups):
             model.zero_grad()
@@ -177,7 +177,7 @@ def passes(engine: Engine, network: str, repeats: int) -> None:
             remark=f"the fastest of {len(among)}, {kind}")
 
     copied = copy.deepcopy(base.model)  # the plain side leaves gradients behind
-    forget = request.split(train.labels)[0]
+    forget = request.split(train)[0]
     for unit, size in (("per_sample", 125), ("batch_mean", 64)):
         batches = [(train.pixels(part), train.labels[part]) for part in forget.split(size)]
         estimator = Estimator("cross_entropy", unit)  # type: ignore[arg-type]

@@ -45,7 +45,7 @@ from unlearn_core.methods import METHODS
 from unlearn_core.methods.base import Diverged
 from unlearn_core.nets import heads, models
 from unlearn_core.nets.evaluate import outputs
-from unlearn_core.nets.request import Request, forget_samples
+from unlearn_core.nets.request import Request, forget_images
 from unlearn_core.progress import Cancelled, silent
 
 Array = npt.NDArray[Any]
@@ -671,7 +671,7 @@ def test_the_checked_images_are_shared_among_the_classes() -> None:
     chosen = _checked(train, Request((1, 3)), 21)
     assert torch.bincount(train.labels[chosen], minlength=5).tolist() == [0, 11, 0, 10, 0]
     assert len(_checked(train, Request((1, 3)), 1000)) == 100
-    some = forget_samples([3, 4, 9], 250)
+    some = forget_images([3, 4, 9], 250)
     assert sorted(_checked(train, some, 9).tolist()) == [3, 4, 9]
     single = replace(learnt(), request=some)
     assert course({}, task=single).checked == 3
@@ -683,7 +683,7 @@ def test_relearning_refuses_what_it_cannot_do() -> None:
         with pytest.raises(ValueError, match=r"^weights: names and shapes of the network's expected, got \d.bias of"):
             course(weights)
     with pytest.raises(ValueError, match=r"^fresh_rows: a request that forgets whole classes expected"):
-        course({}, replace(QUICK, fresh_rows=True), replace(task, request=forget_samples([3], 250)))
+        course({}, replace(QUICK, fresh_rows=True), replace(task, request=forget_images([3], 250)))
     with pytest.raises(ValueError, match=r"^request: at least one training image to forget expected, got none$"):
         course({}, task=replace(task, train=task.train.subset(torch.nonzero(task.train.labels != 1).flatten())))
     ignorant = copy.deepcopy(task.model)

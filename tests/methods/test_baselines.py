@@ -24,7 +24,7 @@ from unlearn_core.methods.loop import descend, some_retained, training_norms, wr
 from unlearn_core.methods.training import batches
 from unlearn_core.nets import models
 from unlearn_core.nets.images import ImageSet
-from unlearn_core.nets.request import forget_classes, forget_samples
+from unlearn_core.nets.request import forget_classes, forget_images
 from unlearn_core.nets.train import Recipe, fit, train
 from unlearn_core.progress import Cancelled, silent
 
@@ -179,7 +179,7 @@ def test_can_be_cancelled(name: str) -> None:
 
 @pytest.mark.parametrize("name", [n for n in ALL if n != "head_zeroing"])
 def test_single_images_can_be_forgotten(name: str) -> None:
-    task = replace(task_of(), request=forget_samples([0, 7, 30], 60))
+    task = replace(task_of(), request=forget_images([0, 7, 30], 60))
     assert run(name, task).parameters
 
 
@@ -374,7 +374,7 @@ def test_head_zeroing_names_its_obstacles() -> None:
             run("head_zeroing", task)
         return str(caught.value)
 
-    assert "cannot forget single images." in refused(replace(task, request=forget_samples([3], 60)))
+    assert "cannot forget single images." in refused(replace(task, request=forget_images([3], 60)))
     assert "no linear layer" in refused(replace(task, model=nn.Sequential(nn.Conv2d(1, 4, 28), nn.Flatten())))
     assert "has no bias" in refused(replace(task, model=nn.Sequential(nn.Flatten(), nn.Linear(784, 4, bias=False))))
     task.model.head.bias.requires_grad_(False)
@@ -414,7 +414,7 @@ def test_no_wrong_label_with_one_output() -> None:
     one_class = replace(task.train, labels=torch.zeros(len(task.train)).long(), classes=("only",))
     with pytest.raises(NotApplicable, match=r"single output.*\.$"):
         run("random_labels", replace(task, model=nn.Sequential(nn.Flatten(), nn.Linear(784, 1)), train=one_class,
-                                     request=forget_samples([0], 60)))
+                                     request=forget_images([0], 60)))
 
 
 def test_neggrad_plus_without_weight_hardly_forgets_and_the_weight_decides() -> None:
@@ -438,7 +438,7 @@ def test_clipping_bounds_the_way(name: str) -> None:
 @pytest.mark.parametrize("name", ["fine_tune", "neggrad_plus", "random_labels"])
 def test_knob_of_retained_images(name: str) -> None:
     assert run(name, learnt(), retain_images="all").trace["retain_images"] == 200
-    one = replace(learnt(), request=forget_samples([0], 250))
+    one = replace(learnt(), request=forget_images([0], 250))
     assert run(name, one, retain_images=50).trace["retain_images"] == 249
 
 

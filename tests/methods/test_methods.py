@@ -31,7 +31,7 @@ from unlearn_core.methods.selective import ImportancePair, ceiling, measurements
 from unlearn_core.nets import models
 from unlearn_core.nets.evaluate import outputs
 from unlearn_core.nets.images import ImageSet
-from unlearn_core.nets.request import Request, forget_classes, forget_samples
+from unlearn_core.nets.request import Request, forget_classes, forget_images
 from unlearn_core.nets.train import Recipe
 from unlearn_core.progress import Cancelled, Progress, silent
 
@@ -416,7 +416,7 @@ def test_a_class_without_images_is_forgotten_by_methods_that_need_none(method: M
 
 @EVERY_METHOD
 def test_single_images_are_forgotten_or_refused_in_a_sentence(method: Method) -> None:
-    task = replace(make_task(), request=forget_samples([3, 17, 40], 60))
+    task = replace(make_task(), request=forget_images([3, 17, 40], 60))
     reason = method.obstacle(task, quick(method))
     if reason:
         assert reason.endswith(".") and reason[0].isupper()
@@ -612,7 +612,7 @@ def test_every_method_of_the_papers_is_found() -> None:
 def test_impossible_requests_for_single_images_are_refused(name: str, positions: list[int], total: int,
                                                            sentence: str) -> None:
     with pytest.raises(ValueError) as caught:
-        forget_samples(positions, total)
+        forget_images(positions, total)
     assert str(caught.value) == sentence
 
 
@@ -659,7 +659,7 @@ def test_impossible_requests_are_refused(classes: tuple[int, ...], sentence: str
 
 def test_requests_are_sorted_and_split_the_data() -> None:
     request = forget_classes((3, 1, 3), 4)
-    assert request.forget_classes == (1, 3)
+    assert request.classes == (1, 3)
     forget, retain = request.split(torch.tensor([0, 1, 2, 3, 1]))
     assert forget.tolist() == [1, 3, 4] and retain.tolist() == [0, 2]
 

@@ -25,7 +25,7 @@ from unlearn_core.methods import METHODS
 from unlearn_core.methods.base import Diverged, NotApplicable, Outcome, Value
 from unlearn_core.methods.masks import SLICES, mask
 from unlearn_core.nets.images import ImageSet
-from unlearn_core.nets.request import Request, forget_classes, forget_samples
+from unlearn_core.nets.request import Request, forget_classes, forget_images
 from unlearn_core.progress import Cancelled, Progress, silent
 
 BOTH = pytest.mark.parametrize("name", ["partial_label_flip", "partial_optimisation"])
@@ -350,7 +350,7 @@ def test_wrong_labels_are_wrong_and_not_forgotten_classes(classes: tuple[int, ..
 
 def test_wrong_labels_of_single_images_may_be_any_other_class() -> None:
     task = make_task()
-    task = replace(task, request=forget_samples(range(50), 60))
+    task = replace(task, request=forget_images(range(50), 60))
     seen, labels = wrong_of(task), task.train.labels
     assert bool((seen[:50] != labels[:50]).all()) and bool((seen[50:] == labels[50:]).all())
     pairs = {(int(a), int(b)) for a, b in zip(labels[:50], seen[:50], strict=True)}

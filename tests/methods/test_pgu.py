@@ -21,7 +21,7 @@ from unlearn_core.measure.task import Task
 from unlearn_core.methods.base import NotApplicable, Outcome, Value
 from unlearn_core.methods.pgu import METHOD, forget_loss, project, protect, rank, rates
 from unlearn_core.nets.images import ImageSet
-from unlearn_core.nets.request import Request, forget_samples
+from unlearn_core.nets.request import Request, forget_images
 from unlearn_core.progress import Progress, silent
 
 
@@ -526,7 +526,7 @@ def test_gap_leaves_alone_what_is_worse_than_the_rest_from_the_start() -> None:
 
 
 def test_serves_single_images() -> None:
-    task = replace(make_task(), request=forget_samples([3, 5, 8, 21], 60))
+    task = replace(make_task(), request=forget_images([3, 5, 8, 21], 60))
     asked = []
 
     def source(model: nn.Module, train: ImageSet, positions: Tensor | None, patches: Patches,

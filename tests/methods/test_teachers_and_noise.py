@@ -26,7 +26,7 @@ from unlearn_core.methods.fisher_forgetting import fisher, noise_variance
 from unlearn_core.methods.salun import forget_gradient, salient
 from unlearn_core.nets import models
 from unlearn_core.nets.images import ImageSet
-from unlearn_core.nets.request import Request, forget_samples
+from unlearn_core.nets.request import Request, forget_images
 from unlearn_core.progress import silent
 
 TRAINING = ("bad_teacher", "scrub", "salun", "boundary_shrink")
@@ -130,7 +130,7 @@ def test_forgets_a_class_and_keeps_the_rest(name: str) -> None:
 @pytest.mark.parametrize("name", ALL)
 def test_forgets_single_images_of_several_classes(name: str) -> None:
     task = make_task()
-    task = replace(task, request=forget_samples((0, 1, 7, 11), 60))
+    task = replace(task, request=forget_images((0, 1, 7, 11), 60))
     outcome = run(name, task, **(SETTINGS[name] if name != "scrub" else {}))
     assert not unchanged(task, outcome)
 
@@ -434,7 +434,7 @@ def test_forgotten_rows_become_small_noise() -> None:
     assert torch.allclose(weight[[0, 2]], before[[0, 2]], atol=0.01)
     kept = run("fisher_forgetting", task, **given, forgotten_rows="keep")
     assert torch.allclose(kept.parameters["head.weight"], before, atol=0.01)
-    single = run("fisher_forgetting", replace(task, request=forget_samples((5, 9), 60)), **given)
+    single = run("fisher_forgetting", replace(task, request=forget_images((5, 9), 60)), **given)
     assert torch.allclose(single.parameters["head.weight"], before, atol=0.01) and single.trace["rows_reset"] == 0
 
 
@@ -468,7 +468,7 @@ def test_no_push_leaves_predictions_as_they_are() -> None:
 
 
 @pytest.mark.parametrize(("wanted", "forbidden"), [
-    (Request((0,)), {0}), (Request((0, 1)), {0, 1}), (forget_samples((0, 1, 4), 12), set[int]()),
+    (Request((0,)), {0}), (Request((0, 1)), {0, 1}), (forget_images((0, 1, 4), 12), set[int]()),
 ])  # fmt: skip
 def test_forget_images_join_the_likeliest_class_that_may_stay(wanted: Request, forbidden: set[int]) -> None:
     """At a learning rate that makes one step visible, the step is the gradient towards those labels."""

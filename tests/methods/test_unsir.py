@@ -22,7 +22,7 @@ from unlearn_core.methods.base import Diverged, NotApplicable, Outcome, Value
 from unlearn_core.methods.unsir import METHOD, learn_noise
 from unlearn_core.nets import models
 from unlearn_core.nets.images import ImageSet
-from unlearn_core.nets.request import Request, forget_classes, forget_samples
+from unlearn_core.nets.request import Request, forget_classes, forget_images
 from unlearn_core.progress import silent
 
 OFFICIAL = METHOD.presets["official"].settings
@@ -356,7 +356,7 @@ def test_a_network_that_breaks_while_impairing_is_reported(monkeypatch: pytest.M
 
 
 def test_single_images_cannot_be_forgotten() -> None:
-    task = Task(make_task().model, make_task().train, forget_samples([3, 7], 60))
+    task = Task(make_task().model, make_task().train, forget_images([3, 7], 60))
     with pytest.raises(NotApplicable, match=r"^UNSIR forgets whole classes: .*\.$"):
         run(task)
     assert METHOD.obstacle(make_task(), METHOD.settings()) == ""

@@ -20,7 +20,7 @@ from unlearn_core.methods.base import Diverged, NotApplicable
 from unlearn_core.nets import heads, models
 from unlearn_core.nets.evaluate import Outputs
 from unlearn_core.nets.images import ImageSet, torchvision_set
-from unlearn_core.nets.request import Request, forget_samples
+from unlearn_core.nets.request import Request, forget_images
 from unlearn_core.nets.train import Recipe
 from unlearn_core.progress import silent
 
@@ -278,7 +278,7 @@ def test_relearning_and_fresh_networks_leave_frozen_modules_alone() -> None:
 @pytest.mark.parametrize("method", METHODS)
 def test_a_single_image_is_forgotten_or_refused_in_a_sentence(method: str) -> None:
     model = flat(nn.Linear(64, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 4))
-    task = Task(model, images(), forget_samples([5], 48), recipe=Recipe("sgd", 1, 16, 0.01, 0.0))
+    task = Task(model, images(), forget_images([5], 48), recipe=Recipe("sgd", 1, 16, 0.01, 0.0))
     for settings in [{}, *(preset.settings for preset in METHODS[method].presets.values())][:2]:
         try:
             METHODS[method].run(task, settings, silent)

@@ -27,6 +27,7 @@ from unlearn_core.audit.distinguish import (
 )
 from unlearn_core.audit.membership import StatisticName, margins, statistics
 from unlearn_core.audit.roc import roc
+from unlearn_core.audit.unseen import compared
 from unlearn_core.nets.evaluate import softmax
 
 Float32 = npt.NDArray[np.float32]
@@ -150,6 +151,7 @@ def gather(networks: Models, retrained: Sequence[Model], labels: npt.NDArray[np.
         hold_out: whether to try the checks on held-out retrained networks, which takes most of the time.
     """
     seen = member & forgotten
+    attacked = seen | compared(labels, member, forgotten)
     rest = [[*retrained[:i], *retrained[i + 1:]] for i in range(len(retrained))] if hold_out else []
 
     def single(value: Callable[[Model], float | None], expected: Callable[[Float64], tuple[float, float]]
@@ -190,9 +192,9 @@ def gather(networks: Models, retrained: Sequence[Model], labels: npt.NDArray[np.
     def sureness(model: Model) -> float:
         return float(margins(model.logits[seen])[np.arange(int(seen.sum())), labels[seen]].mean())
 
-    def attacked(model: Model) -> float:
-        found = statistics(model.logits[forgotten], labels[forgotten])
-        return max(roc(found[name][member[forgotten]], found[name][~member[forgotten]]).auc for name in _ATTACKS)
+    def attack(model: Model) -> float:
+        found = statistics(model.logits[attacked], labels[attacked])
+        return max(roc(found[name][member[attacked]], found[name][~member[attacked]]).auc for name in _ATTACKS)
 
     def apart(model: Model, others: Sequence[Model]) -> Placement:
         return distinguish(softmax(model.logits[seen]), softmax(np.stack([o.logits[seen] for o in others]))).placement
@@ -224,7 +226,7 @@ def gather(networks: Models, retrained: Sequence[Model], labels: npt.NDArray[np.
                 "privacy", remembers="high", tried=partial(single, sureness, further)),
         answers("Threshold attacks", "highest AUC of margin, entropy and modified entropy, training against unseen "
                 "images of what was to be forgotten", "privacy", remembers="high",
-                tried=partial(single, attacked, further)),
+                tried=partial(single, attack, further)),
         answers("Distance of outputs", "mean Euclidean distance of the probabilities to retrained networks'",
                 "privacy", remembers=None, tried=partial(paired, apart)),
         answers("Worst-case privacy score", "1 less the score of the strongest threshold that tells it from retrained "

@@ -11,7 +11,6 @@ import numpy.typing as npt
 from unlearn_core.audit.accuracy import wilson
 from unlearn_core.audit.membership import entropy, entropy_attack
 from unlearn_core.nets.evaluate import Outputs
-from unlearn_core.nets.request import Request
 
 GaugeName = Literal["forget", "retain", "membership"]
 
@@ -42,14 +41,14 @@ class Reading:
 
 
 def read_gauges(outputs: Outputs, labels: npt.NDArray[np.int64], member: npt.NDArray[np.bool_],
-                request: Request) -> dict[GaugeName, Reading]:
+                forgotten: npt.NDArray[np.bool_]) -> dict[GaugeName, Reading]:
     """Read all three gauges from a model's outputs on an evaluation set.
 
     Args:
         outputs: of N images.
         labels: (N,) true classes.
         member: (N,) whether the image was in the original's training set.
-        request: what was to be forgotten.
+        forgotten: (N,) whether the image is of what was to be forgotten.
 
     Raises:
         ValueError: if a gauge has no image to be read on, or an image's class has no output.
@@ -57,10 +56,9 @@ def read_gauges(outputs: Outputs, labels: npt.NDArray[np.int64], member: npt.NDA
     if len(labels) and int(labels.max()) >= outputs.logits.shape[1]:
         raise ValueError(f"labels: one of the network's {outputs.logits.shape[1]} outputs expected for every image, "
                          f"got class {int(labels.max())}")
-    forgotten = np.isin(labels, request.forget_classes)
     right = outputs.predicted == labels
-    groups = {"training images to forget": member & forgotten, "test images of other classes": ~member & ~forgotten,
-              "training images of other classes": member & ~forgotten}
+    groups = {"training images to forget": member & forgotten, "test images of the rest": ~member & ~forgotten,
+              "training images of the rest": member & ~forgotten}
     for group, images in groups.items():
         if not images.any():
             raise ValueError(f"labels: at least one image of each group expected, got no {group}: their gauge cannot "

@@ -9,7 +9,6 @@ import numpy as np
 import numpy.typing as npt
 
 from unlearn_core.audit.gauges import called_member
-from unlearn_core.nets.request import Request
 
 MeasureName = Literal["forget_train", "forget_test", "retain_train", "retain_test", "membership", "distance",
                       "seconds", "stored_bytes"]
@@ -39,7 +38,7 @@ MEASURES: dict[MeasureName, MeasureKind] = {
 
 
 def output_measures(probabilities: npt.NDArray[np.float32], labels: npt.NDArray[np.int64],
-                    member: npt.NDArray[np.bool_], request: Request,
+                    member: npt.NDArray[np.bool_], forgotten: npt.NDArray[np.bool_],
                     retrained: npt.NDArray[np.float32]) -> dict[MeasureName, float]:
     """All measures that follow from outputs on an evaluation set; the distance is NaN without retrained models.
 
@@ -47,15 +46,14 @@ def output_measures(probabilities: npt.NDArray[np.float32], labels: npt.NDArray[
         probabilities: (N, classes) of the model to be judged.
         labels: (N,) true classes.
         member: (N,) whether the image was in the original's training set.
-        request: what was to be forgotten.
+        forgotten: (N,) whether the image is of what was to be forgotten.
         retrained: (seeds, N, classes) probabilities of the retrained models, possibly of none.
     """
-    forgotten = np.isin(labels, request.forget_classes)
     right = probabilities.argmax(1) == labels
     apart = np.linalg.norm(retrained - probabilities, axis=2)[:, member & forgotten]
     return {
         "forget_train": float(right[member & forgotten].mean()),
-        "forget_test": float(right[~member & forgotten].mean()),
+        "forget_test": float(right[~member & forgotten].mean()) if (~member & forgotten).any() else float("nan"),
         "retain_train": float(right[member & ~forgotten].mean()),
         "retain_test": float(right[~member & ~forgotten].mean()),
         "membership": float(called_member(probabilities, member, forgotten).mean()),

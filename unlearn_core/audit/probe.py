@@ -38,11 +38,12 @@ class Probe:
 
 
 def linear_probe(features: npt.NDArray[np.floating], labels: npt.NDArray[np.int64], member: npt.NDArray[np.bool_],
-                 forget_classes: Sequence[int], *, strength: float = 1.0, iterations: int = 500) -> Probe:
+                 forgotten: npt.NDArray[np.bool_], *, strength: float = 1.0, iterations: int = 500) -> Probe:
     """Fit a linear head on the features of training images of all classes, and read it on unseen images.
 
     Multinomial logistic regression with L2 penalty (scikit-learn, lbfgs) on features standardised by the training
-    images; nothing is random. A retrained network's features know something of any class, too, so the
+    images; nothing is random. Where whole classes were to be forgotten the head tells all classes apart; where a part
+    of some was, that part from the rest. A retrained network's features know something of any class, too, so the
     reference is the probe of retrained networks, not chance: a network recovers what unlearning hid if its
     probe lies above theirs. Source of the idea: Alain and Bengio, arXiv 1610.01644; for unlearning, arXiv 2604.08271.
 
@@ -50,38 +51,41 @@ def linear_probe(features: npt.NDArray[np.floating], labels: npt.NDArray[np.int6
         features: (N, width), the input of the network's own head (`evaluate.Outputs.features`).
         labels: (N,) true classes.
         member: (N,) whether the image is a training image: those are fitted, the others are tested.
-        forget_classes: what was to be forgotten.
+        forgotten: (N,) whether the image is of what was to be forgotten: whole classes, or a part of some.
         strength: inverse of the penalty's weight, scikit-learn's ``C``.
         iterations: of lbfgs, at most.
 
     Raises:
         ValueError: if the shapes do not fit, a feature is not finite, no feature varies over the training images
             (any answer would be arbitrary), or there is not at least one training and one unseen image of each
-            forgotten class, and of the other classes together.
+            forgotten class or of the forgotten part, and of the rest.
     """
     if features.ndim != 2 or not len(features) == len(labels) == len(member):
         raise ValueError("features: one row, one label and one membership per image expected, got shapes "
                          f"{features.shape}, {labels.shape} and {member.shape}")
     if not np.isfinite(features).all():
         raise ValueError("features: finite numbers expected, got NaN or infinity; the weights are damaged")
-    if not len(forget_classes):
-        raise ValueError("forget_classes: at least one class expected, got none")
-    forgotten = np.isin(labels, list(forget_classes))
+    if not forgotten.any():
+        raise ValueError("forgotten: at least one image expected, got none")
+    own = np.unique(labels[forgotten])
+    whole = bool((forgotten == np.isin(labels, own)).all())
+    target = labels if whole else forgotten.astype(np.int64)
     for kind, chosen in (("training", member), ("unseen", ~member)):
-        for label in forget_classes:
-            if not (chosen & (labels == label)).any():
-                raise ValueError(f"labels: at least one {kind} image of class {label} expected, got none")
+        for label in own if whole else (1,):
+            if not (chosen & (target == label)).any():
+                what = f"class {label}" if whole else "what was to be forgotten"
+                raise ValueError(f"labels: at least one {kind} image of {what} expected, got none")
         if not (chosen & ~forgotten).any():
-            raise ValueError(f"labels: at least one {kind} image of the other classes expected, got none")
+            raise ValueError(f"labels: at least one {kind} image of the rest expected, got none")
     if (features[member] == features[member][0]).all():
         raise ValueError("features: at least one that varies over the training images expected, got none; the network "
                          "gives every image the same features")
     probe = make_pipeline(StandardScaler(), LogisticRegression(C=strength, max_iter=iterations))
-    probe.fit(features[member].astype(np.float64), labels[member])
+    probe.fit(features[member].astype(np.float64), target[member])
     shares = probe.predict_proba(features[~member].astype(np.float64))
-    known, truth, hidden = probe.classes_, labels[~member], forgotten[~member]
+    known, truth, hidden = probe.classes_, target[~member], forgotten[~member]
     right = known[shares.argmax(1)] == truth
-    score = shares[:, np.isin(known, list(forget_classes))].sum(1)
+    score = shares[:, np.isin(known, own if whole else [1])].sum(1)
     return Probe(_reading(right[hidden]), _reading(right[~hidden]), _auc(score[hidden], score[~hidden]),
                  int(member.sum()), len(truth))
 

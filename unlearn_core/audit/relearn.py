@@ -121,7 +121,7 @@ def relearn(original: nn.Module, weights: Mapping[str, Tensor], train: ImageSet,
         raise ValueError("original: a network that recognises the forget set expected, got an accuracy of 0")
     model = _started(original, weights)
     if recipe.fresh_rows:
-        _draw_rows(model, pixels, request.forget_classes, generator)
+        _draw_rows(model, pixels, request.classes, generator)
     optimiser = torch.optim.Adam(model.parameters(), recipe.lr)  # which skips what is frozen
     drops = any(getattr(module, "p", 0) or getattr(module, "dropout", 0) for module in model.modules())
     cap = math.ceil(recipe.epochs * len(batches(torch.arange(len(train)), recipe.batch_size, torch.Generator())))
@@ -178,7 +178,7 @@ def anamnesis(unlearned: Relearning, retrained: Relearning) -> Anamnesis:
 
 def _checked(train: ImageSet, request: Request, count: int) -> Tensor:
     """The first forgotten images of each class, in turn, so that a small number is fairly shared."""
-    forget, _ = request.split(train.labels)
+    forget, _ = request.split(train)
     if not len(forget):
         raise ValueError("request: at least one training image to forget expected, got none")
     labels = train.labels[forget]

@@ -21,6 +21,7 @@ from unlearn_core.audit.distinguish import (
 )
 from unlearn_core.audit.lira import Shadows
 from unlearn_core.audit.membership import AttackForm, StatisticName, forget_set_attack, statistics
+from unlearn_core.audit.unseen import compared
 from unlearn_core.audit.roc import NullBand, Roc, RocIntervals, bootstrap, null_band, roc
 from unlearn_core.nets.evaluate import softmax
 
@@ -182,7 +183,7 @@ class Report:
 
 
 def report(unlearned: Float32, original: Float32, retrained: Float32 | None, labels: npt.NDArray[np.int64],
-           member: npt.NDArray[np.bool_], forget: tuple[int, ...],
+           member: npt.NDArray[np.bool_], forgotten: npt.NDArray[np.bool_],
            shadows: Mapping[ShadowAttack, Shadows] | None = None) -> Report:
     """Judge an unlearned model by its outputs on an evaluation set.
 
@@ -194,21 +195,21 @@ def report(unlearned: Float32, original: Float32, retrained: Float32 | None, lab
         retrained: (seeds, N, classes) logits of retrained networks; None, or fewer than 3: without that comparison.
         labels: (N,) true classes.
         member: (N,) whether the image was in the original's training set.
-        forget: the classes that were to be forgotten.
+        forgotten: (N,) whether the image is of what was to be forgotten.
         shadows: of all N images: for LiRA as trained, for U-LiRA after each was made to forget the same. Their
             statistic is the arsinh of the log-likelihood ratio: the same order of images on an axis that far
             outliers do not flatten.
 
     Raises:
-        ValueError: if an output is not finite, or there is no member or no unseen image of the classes.
+        ValueError: if an output is not finite, or there is no forgotten image, or no unseen one to compare with.
     """
-    forgotten = np.isin(labels, forget)
-    seen = member[forgotten]
+    attacked = member & forgotten | compared(labels, member, forgotten)
+    seen = member[attacked]
     seeds = retrained if retrained is not None and len(retrained) >= LEAST_SEEDS else None
-    models = {name: first.of(forgotten[:first.margins.shape[1]]) for name, first in (shadows or {}).items()}
+    models = {name: first.of(attacked[:first.margins.shape[1]]) for name, first in (shadows or {}).items()}
 
     def read(logits: Float32) -> dict[AttackName, Groups]:
-        found: dict[AttackName, Float64] = dict(statistics(logits[forgotten], labels[forgotten]).items())
+        found: dict[AttackName, Float64] = dict(statistics(logits[attacked], labels[attacked]).items())
         found |= {name: np.arcsinh(each.score(found["margin"][:each.margins.shape[1]]))
                   for name, each in models.items()}
         inside = {name: seen[:len(values)] for name, values in found.items()}

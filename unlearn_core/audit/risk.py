@@ -69,7 +69,7 @@ class RetainedRisk:
 
 
 def retained_risk(unlearned: Float32, original: Float32, retrained: Float32 | None, labels: npt.NDArray[np.int64],
-                  member: npt.NDArray[np.bool_], forget: tuple[int, ...], shadows: Shadows) -> RetainedRisk:
+                  member: npt.NDArray[np.bool_], forgotten: npt.NDArray[np.bool_], shadows: Shadows) -> RetainedRisk:
     """Compare every retained training image's risk before and after (Hayes et al., arXiv 2403.01218, found it to rise).
 
     Args:
@@ -78,13 +78,13 @@ def retained_risk(unlearned: Float32, original: Float32, retrained: Float32 | No
         retrained: (seeds, N, classes) logits of retrained networks; None, or fewer than 3: without that comparison.
         labels: (N,) true classes.
         member: (N,) whether the image was in the original's training set.
-        forget: the classes that were to be forgotten.
+        forgotten: (N,) whether the image is of what was to be forgotten.
         shadows: shadow models as trained, of all N images.
 
     Raises:
         ValueError: if an output is not finite, or there is no retained member or no unseen image of their classes.
     """
-    kept = ~np.isin(labels, forget)
+    kept = ~forgotten
     seen, models = member[kept], shadows.of(kept)
 
     def risk(logits: Float32) -> Float64:

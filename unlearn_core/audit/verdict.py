@@ -135,7 +135,8 @@ class Verdict:
         return f"{self.sentence} {self.detail}".rstrip()
 
 
-def judge(checks: Sequence[Check], loss: Loss | None, forgotten: str, accuracy: float) -> Verdict:
+def judge(checks: Sequence[Check], loss: Loss | None, forgotten: str, accuracy: float,
+          several: bool = False) -> Verdict:
     """Draw the conclusion.
 
     Args:
@@ -143,7 +144,9 @@ def judge(checks: Sequence[Check], loss: Loss | None, forgotten: str, accuracy: 
         loss: from `worst_loss`.
         forgotten: what was to be forgotten, in words.
         accuracy: on the training images that were to be forgotten.
+        several: whether the words name more than one thing.
     """
+    be = "are" if several else "is"
     able = [check for check in checks if check.status() in ("passes", "fails")]
     failed = [check for check in able if check.status() == "fails"]
     known = {check.title: check for check in checks}
@@ -162,8 +165,8 @@ def judge(checks: Sequence[Check], loss: Loss | None, forgotten: str, accuracy: 
             seeds, before = judged[UNLEARNED].null, judged[ORIGINAL].value
             also = f", and {damage}" if damage else ""
             if accuracy > before - HARDLY_LESS:
-                return Level.NOT_FORGOTTEN, f"{forgotten} is still recognised {accuracy:.0%} of the time{also}"
-            return Level.PARTLY, (f"{forgotten} is still recognised {accuracy:.1%} of the time, by retrained networks "
+                return Level.NOT_FORGOTTEN, f"{forgotten} {be} still recognised {accuracy:.0%} of the time{also}"
+            return Level.PARTLY, (f"{forgotten} {be} still recognised {accuracy:.1%} of the time, by retrained networks "
                                   f"{seeds.min():.1%} to {seeds.max():.1%}{also}")
         if damage:
             return Level.DAMAGED, f"{damage} that retraining does not cost"

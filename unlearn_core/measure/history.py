@@ -84,10 +84,10 @@ class Recorded:
 class History(Protocol):
     """The recorded training history of a network."""
 
-    def obstacle(self, request: Request, labels: Tensor, pruning: Pruning) -> str:
+    def obstacle(self, request: Request, train: ImageSet, pruning: Pruning) -> str:
         """Why this history cannot serve the request, as a sentence; empty if it can."""
 
-    def caused_by(self, request: Request, labels: Tensor, pruning: Pruning, generator: torch.Generator) -> Recorded:
+    def caused_by(self, request: Request, train: ImageSet, pruning: Pruning, generator: torch.Generator) -> Recorded:
         """The movement caused by the records that hold any of the images to forget.
 
         Args:
@@ -175,15 +175,15 @@ class StepHistory:
 
     steps: tuple[Step, ...]
 
-    def obstacle(self, request: Request, labels: Tensor, pruning: Pruning) -> str:
+    def obstacle(self, request: Request, train: ImageSet, pruning: Pruning) -> str:
         """As `History.obstacle`."""
-        forget, _ = request.split(labels)
+        forget, _ = request.split(train)
         held = any(bool(torch.isin(step.positions, forget).any()) for step in self._window(pruning))
         return "" if held else "None of the recorded training steps saw an image that is to be forgotten."
 
-    def caused_by(self, request: Request, labels: Tensor, pruning: Pruning, generator: torch.Generator) -> Recorded:
+    def caused_by(self, request: Request, train: ImageSet, pruning: Pruning, generator: torch.Generator) -> Recorded:
         """As `History.caused_by`."""
-        forget, _ = request.split(labels)
+        forget, _ = request.split(train)
         window = self._window(pruning)
         # A generator for each record: what is kept of it must not depend on the request.
         seeds = torch.randint(2**62, (len(window),), generator=generator).tolist()
@@ -240,11 +240,11 @@ class ClassHistory:
 
     tables: Mapping[str, Tensor]
 
-    def obstacle(self, request: Request, labels: Tensor, pruning: Pruning) -> str:
+    def obstacle(self, request: Request, train: ImageSet, pruning: Pruning) -> str:
         """As `History.obstacle`."""
-        if request.forget_samples:
-            return "The history of this network was recorded class by class, so it cannot forget single images."
-        if missing := [label for label in request.forget_classes if label not in self._classes]:
+        if not request.classes:
+            return "The history of this network was recorded class by class, so it can forget nothing but whole classes."
+        if missing := [label for label in request.classes if label not in self._classes]:
             return f"The history of this network holds no record of class {missing[0]}."
         shares = {pruning.of(name) for name in self._sizes} - {0.0, 1.0}
         if not shares:
@@ -259,13 +259,13 @@ class ClassHistory:
             return f"The history of this network was pruned for all of its {self._epochs} epochs together."
         return ""
 
-    def caused_by(self, request: Request, labels: Tensor, pruning: Pruning, generator: torch.Generator) -> Recorded:
+    def caused_by(self, request: Request, train: ImageSet, pruning: Pruning, generator: torch.Generator) -> Recorded:
         """As `History.caused_by`; call it only where there is no obstacle."""
         epochs = self._epochs if pruning.epochs is None else min(pruning.epochs, self._epochs)
         steps = int(self.tables["steps"][self._epochs - epochs:].sum())
         update = {name: torch.stack([self._part(label, name, epochs, pruning.of(name), pruning.rule)
-                                     for label in request.forget_classes]).sum(0) for name in self._sizes}
-        return _recorded(update, pruning, steps * len(request.forget_classes), steps * len(self._classes), epochs)
+                                     for label in request.classes]).sum(0) for name in self._sizes}
+        return _recorded(update, pruning, steps * len(request.classes), steps * len(self._classes), epochs)
 
     def _part(self, label: int, name: str, epochs: int, share: float, rule: PruningRule) -> Tensor:
         """(layer's shape) float32: the movement of one layer by one class."""

@@ -52,10 +52,10 @@ class Importances(Protocol):
 def measure(model: nn.Module, train: ImageSet, request: Request, wanted: Measurement,
             progress: Progress) -> Importance:
     """Measure an importance on the training images; see `importance.importance`. Safe in several threads."""
-    forget, retain = request.split(train.labels)
+    forget, retain = request.split(train)
     positions = {"forget": forget, "retain": retain, "all": torch.arange(len(train))}[wanted.part]
     groups = batch_indices(train.labels[positions], wanted.batch_size, wanted.order,
-                           last=request.forget_classes, seed=wanted.seed)
+                           last=request.classes, seed=wanted.seed)
     return importance(private_copy(model), _batches(model, train, [positions[group] for group in groups]),
                       wanted.estimator, progress=progress, total=len(groups))
 
@@ -92,7 +92,7 @@ class Task:
     @property
     def split(self) -> tuple[Tensor, Tensor]:
         """Positions of the forget set and of the retain set in the training images."""
-        return self.request.split(self.train.labels)
+        return self.request.split(self.train)
 
     @property
     def forget_share(self) -> float:

@@ -56,7 +56,7 @@ def subtract_and_repair(task: Task, pruning: Pruning, settings: Settings, progre
     if task.history is None:
         raise NotApplicable(no_history(task, pruning))
     progress(0.0, "reading the history")
-    found = task.history.caused_by(task.request, task.train.labels, pruning, task.generator("amnesiac", "pruning"))
+    found = task.history.caused_by(task.request, task.train, pruning, task.generator("amnesiac", "pruning"))
     model = trainable_copy(task.model)
     removed = {name: found.update[name].to(value) for name, value in model.named_parameters()
                if value.requires_grad and name in found.update}
@@ -125,7 +125,7 @@ def no_history(task: Task, pruning: Pruning) -> str:
     if task.history is None:
         return ("No training history was recorded for this network, and without one there are no updates that could "
                 "be subtracted.")
-    return task.history.obstacle(task.request, task.train.labels, pruning)
+    return task.history.obstacle(task.request, task.train, pruning)
 
 
 def _pruning(settings: Settings) -> Pruning:

@@ -239,7 +239,7 @@ class Method:
         settings = self.settings(settings)
         forget, retain = task.split
         # A method that never looks at what it forgets can do without it, if it is told which class it was.
-        unseen = task.request.forget_classes and "forget images" not in self.needs
+        unseen = task.request.classes and "forget images" not in self.needs
         if not (len(forget) or unseen) or not len(retain):
             raise ValueError(f"request: at least one image to forget and one to keep expected, got {len(forget)} "
                              f"and {len(retain)}")

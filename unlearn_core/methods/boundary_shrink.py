@@ -63,7 +63,7 @@ def run(task: Task, settings: Settings, progress: Progress) -> Outcome:
     logits, own = torch.cat(answers), task.train.labels[forget]
     crossed = float((logits.argmax(1) != own).float().mean())
     if settings["neighbour"] == "other":
-        logits[:, list(task.request.forget_classes)] = -torch.inf
+        logits[:, list(task.request.classes)] = -torch.inf
         logits[torch.arange(len(forget)), own] = -torch.inf
     nearest = logits.argmax(1)
     targets = task.train.labels.clone()

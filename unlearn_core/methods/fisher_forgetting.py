@@ -81,7 +81,7 @@ def run(task: Task, settings: Settings, progress: Progress) -> Outcome:
     information = fisher(task, kept, stage(progress, 0.0, 0.95, "Fisher information"))
     variances = noise_variance(information, kinds, float(settings["noise_scale"]), settings["average"] == "inputs")
     generator = task.generator("fisher forgetting", "noise")
-    rows = list(task.request.forget_classes) if settings["forgotten_rows"] == "reset" else []
+    rows = list(task.request.classes) if settings["forgotten_rows"] == "reset" else []
     shares, capped, entries = {}, 0, 0
     with torch.no_grad():
         for name, value in model.named_parameters():

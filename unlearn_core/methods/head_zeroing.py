@@ -20,7 +20,7 @@ def run(task: Task, settings: Settings, progress: Progress) -> Outcome:
     """
     model = trainable_copy(task.model)
     progress(0.25, "copied the network")
-    head, rows = heads.head(model, task.example), list(task.request.forget_classes)
+    head, rows = heads.head(model, task.example), list(task.request.classes)
     with torch.no_grad():
         head.weight[rows] = 0
         head.bias[rows] = -float(settings["depth"])
@@ -38,8 +38,8 @@ def run(task: Task, settings: Settings, progress: Progress) -> Outcome:
 
 def obstacle(task: Task, settings: Settings) -> str:
     """Whole classes only, and a last layer that has a bias to lower and may be changed."""
-    if task.request.forget_samples:
-        return "Head zeroing shuts off whole classes and cannot forget single images."
+    if not task.request.classes:
+        return "Head zeroing shuts off whole classes and can forget nothing else."
     try:
         head = heads.head(task.model, task.example)
     except ValueError:

@@ -20,7 +20,7 @@ def run(task: Task, settings: Settings, progress: Progress) -> Outcome:
     positions = torch.cat([forget, loop.some_retained(task, settings["retain_images"])])
     targets = task.train.labels.clone()
     targets[forget] = loop.wrong_labels(
-        targets[forget], task.request.forget_classes, len(task.train.classes),
+        targets[forget], task.request.classes, len(task.train.classes),
         task.generator("partial updates", "wrong labels"))
 
     def objective(logits: Tensor, batch: Tensor) -> Terms:

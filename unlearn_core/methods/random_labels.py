@@ -35,7 +35,7 @@ def run(task: Task, settings: Settings, progress: Progress) -> Outcome:
     kept = some_retained(task, settings["retain_images"])
     everything = torch.cat([forget, kept])
     labels = task.train.labels.clone()
-    labels[forget] = wrong_labels(labels[forget], task.request.forget_classes, len(task.train.classes),
+    labels[forget] = wrong_labels(labels[forget], task.request.classes, len(task.train.classes),
                                   task.generator("random_labels", "labels"))
     model = training_norms(trainable_copy(task.model))
     order = task.generator("random_labels", "order")

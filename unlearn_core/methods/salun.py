@@ -69,7 +69,7 @@ def run(task: Task, settings: Settings, progress: Progress) -> Outcome:
     targets = task.train.labels.clone()
     labels = task.generator("salun", "labels")
     targets[forget] = (
-        loop.wrong_labels(targets[forget], task.request.forget_classes, classes, labels)
+        loop.wrong_labels(targets[forget], task.request.classes, classes, labels)
         if settings["relabel"] == "wrong" else torch.randint(classes, (len(forget),), generator=labels))
     order, dropout = task.generator("salun", "order"), task.generator("salun", "dropout")
     positions = torch.cat([forget, kept])

@@ -66,7 +66,7 @@ def run(task: Task, settings: Settings, progress: Progress) -> Outcome:
 
 
 def _unlearn(task: Task, settings: Settings, progress: Progress) -> Outcome:
-    classes, official = task.request.forget_classes, settings["form"] == "official"
+    classes, official = task.request.classes, settings["form"] == "official"
     batch, steps, copies = (int(settings[name]) for name in ("noise_batch", "noise_steps", "noise_copies"))
     kept = some_retained(task, settings["retain_images"])
     model = trainable_copy(task.model)
@@ -159,9 +159,9 @@ def _exhibits(classes: tuple[int, ...], noise: Tensor, curves: dict[str, tuple[f
 
 
 def obstacle(task: Task, settings: Settings) -> str:
-    """The noise stands for a class, so single images cannot be forgotten."""
-    if task.request.forget_samples:
-        return "UNSIR forgets whole classes: it learns noise for a class and cannot forget single images."
+    """The noise stands for a whole class."""
+    if not task.request.classes:
+        return "UNSIR learns noise for a class, so it can forget nothing but whole classes."
     return ""
 
 

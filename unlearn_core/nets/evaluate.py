@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from unlearn_core.nets.heads import as_taken, check_logits, last_layer, watched
-from unlearn_core.nets.images import ImageSet, first_of_each
+from unlearn_core.nets.images import ImageSet, first_of_each, joined
+from unlearn_core.nets.request import Request
 from unlearn_core.nets.models import private_copy
 from unlearn_core.nets.substitute import called_with
 
@@ -28,7 +29,7 @@ class EvaluationSet:
     """Training and test images of every class, fixed once; of bundled subjects equally many.
 
     Attributes:
-        images: training images first, then test images.
+        images: training images first, then test images; after them those that a request adds, see `with_rows`.
         member: (N,) bool, whether the image was trained on.
         row: (N,) position in the image set it came from.
     """
@@ -43,6 +44,12 @@ class EvaluationSet:
         result: npt.NDArray[np.int64] = self.images.labels.numpy()
         return result
 
+    def forgotten(self, request: Request) -> npt.NDArray[np.bool_]:
+        """(N,) whether an image is of what is to be forgotten."""
+        result: npt.NDArray[np.bool_] = request.mask(
+            self.images, torch.from_numpy(np.where(self.member, self.row, -1))).numpy()
+        return result
+
 
 def evaluation_set(train: ImageSet, test: ImageSet, per_class: int = 100) -> EvaluationSet:
     """The first images of each class, `per_class` or as many as there are, of the training and of the test set, whose
@@ -53,16 +60,41 @@ def evaluation_set(train: ImageSet, test: ImageSet, per_class: int = 100) -> Eva
     """
     test = test.in_terms_of(train)
     rows = [first_of_each(part.labels, per_class) for part in (train, test)]
-    return EvaluationSet(
-        ImageSet(train.name, torch.cat([train.images[rows[0]], test.images[rows[1]]]),
-                 torch.cat([train.labels[rows[0]], test.labels[rows[1]]]), train.classes, train.mean, train.std),
-        np.repeat([True, False], [len(r) for r in rows]),
-        torch.cat(rows).numpy(),
-    )
+    return EvaluationSet(joined(train.subset(rows[0]), test.subset(rows[1])),
+                         np.repeat([True, False], [len(r) for r in rows]), torch.cat(rows).numpy())
 
 
 Rows = tuple[Literal["train", "test"], npt.NDArray[np.int64]]
 """Some images of the training or of the test set, by their positions."""
+
+
+def missing_rows(request: Request, train: ImageSet, test: ImageSet, evaluation: EvaluationSet,
+                 most: int = 200) -> list[Rows]:
+    """Images of what is to be forgotten that the evaluation set should show too; at most so many of each part.
+
+    Of whole classes it shows enough. A group, or single images, it may miss.
+    """
+    found: list[Rows] = []
+    if request.classes:
+        return found
+    masks: dict[Literal["train", "test"], Tensor] = {
+        "train": request.mask(train), "test": request.mask(test, torch.full((len(test),), -1))}
+    for part, mask in masks.items():
+        shown = evaluation.row[evaluation.member == (part == "train")]
+        wanted = np.setdiff1d(np.flatnonzero(mask.numpy()), shown)[:most]
+        if len(wanted):
+            found.append((part, wanted))
+    return found
+
+
+def with_rows(evaluation: EvaluationSet, train: ImageSet, test: ImageSet, more: Sequence[Rows]) -> EvaluationSet:
+    """The evaluation set followed by more images of either part."""
+    images, member, row = evaluation.images, [evaluation.member], [evaluation.row]
+    for part, rows in more:
+        images = joined(images, (train if part == "train" else test).subset(torch.from_numpy(rows)))
+        member.append(np.full(len(rows), part == "train"))
+        row.append(rows)
+    return EvaluationSet(images, np.concatenate(member), np.concatenate(row))
 
 
 def other_images(train: ImageSet, test: ImageSet, evaluation: EvaluationSet, forgotten: npt.NDArray[np.bool_],

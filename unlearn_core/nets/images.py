@@ -120,6 +120,14 @@ def _some(names: Sequence[str]) -> str:
     return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
 
 
+def joined(first: ImageSet, second: ImageSet) -> ImageSet:
+    """The images of two sets in the same terms (see `ImageSet.in_terms_of`), one after the other."""
+    groups = {kind: Groups(known.names, torch.cat([known.numbers, second.groups[kind].numbers]))
+              for kind, known in first.groups.items()}
+    return replace(first, images=torch.cat([first.images, second.images]),
+                   labels=torch.cat([first.labels, second.labels]), groups=groups)
+
+
 def stratified(labels: Tensor, per_class: int) -> Tensor:
     """Positions of the first `per_class` images of each class, in ascending order.
 

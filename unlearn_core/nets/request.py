@@ -1,4 +1,4 @@
-"""What is to be forgotten: the request, and the split of the data it makes."""
+"""What is to be forgotten: the request, and the split of the images it makes."""
 
 from __future__ import annotations
 
@@ -8,28 +8,110 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from unlearn_core.nets.images import ImageSet
+
+CLASS, IMAGE = "class", "image"
+MOST_IMAGES = 200
+"""Of single images in one request: an address holds no more, and a page shows all of them."""
+
 
 @dataclass(frozen=True)
 class Request:
-    """Forget every training image of some classes, or single training images.
+    """Forget all images of some classes, all images of some other groups, or single training images.
 
     Attributes:
-        forget_classes: class numbers, ascending and without repeats.
-        forget_samples: positions in the training set, ascending and without repeats; empty for whole classes.
+        chosen: numbers of classes or groups, or positions in the training set; ascending and without repeats.
+        kind: ``class``, ``image``, or a kind of group that the images have, as in ``person``.
     """
 
-    forget_classes: tuple[int, ...]
-    forget_samples: tuple[int, ...] = ()
+    chosen: tuple[int, ...]
+    kind: str = CLASS
 
-    def is_forgotten(self, labels: Tensor) -> Tensor:
-        """(N,) bool: whether each label belongs to a forgotten class."""
-        return torch.isin(labels, torch.tensor(self.forget_classes, dtype=torch.long))
+    @property
+    def classes(self) -> tuple[int, ...]:
+        """The classes that are to be forgotten whole; none where groups or single images are."""
+        return self.chosen if self.kind == CLASS else ()
 
-    def split(self, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """Positions of the forget set and of the retain set among the training images with these labels."""
-        forgotten = self.is_forgotten(labels)
-        forgotten[list(self.forget_samples)] = True
+    def mask(self, images: ImageSet, rows: Tensor | None = None) -> Tensor:
+        """(N,) bool: which of these images are to be forgotten, or show what is.
+
+        Args:
+            images: N of them.
+            rows: (N,) their positions in the training set, -1 for an image that was not trained on; by default the
+                images are the training set.
+        """
+        chosen = torch.tensor(self.chosen, dtype=torch.long)
+        if self.kind == IMAGE:
+            return torch.isin(torch.arange(len(images)) if rows is None else rows, chosen)
+        return torch.isin(images.labels if self.kind == CLASS else images.groups[self.kind].numbers, chosen)
+
+    def split(self, train: ImageSet) -> tuple[Tensor, Tensor]:
+        """Positions of the forget set and of the retain set in the training images."""
+        forgotten = self.mask(train)
         return torch.nonzero(forgotten).flatten(), torch.nonzero(~forgotten).flatten()
+
+    def names(self, train: ImageSet) -> tuple[str, ...]:
+        """For people: of each class or group, or how many images there are."""
+        if self.kind == IMAGE:
+            return (f"{len(self.chosen)} image" + "s" * (len(self.chosen) > 1),)
+        known = train.classes if self.kind == CLASS else train.groups[self.kind].names
+        return tuple(known[number] for number in self.chosen)
+
+    def words(self, train: ImageSet) -> str:
+        """For people, within a sentence."""
+        *first, last = self.names(train)
+        return " and ".join(filter(None, (", ".join(first), last)))
+
+    def __str__(self) -> str:
+        numbers = ",".join(map(str, self.chosen))
+        return numbers if self.kind == CLASS else f"{self.kind}:{numbers}"
+
+
+def checked(request: Request, train: ImageSet) -> Request:
+    """The request in order and without repeats.
+
+    Raises:
+        ValueError: if the images have no such groups, a number does not exist, nothing or everything is asked for, or
+            more than `MOST_IMAGES` single images.
+    """
+    if request.kind == CLASS:
+        return forget_classes(request.chosen, len(train.classes))
+    if request.kind == IMAGE:
+        if len(request.chosen) > MOST_IMAGES:
+            raise ValueError(f"images: at most {MOST_IMAGES} expected, got {len(request.chosen)}")
+        return forget_images(request.chosen, len(train))
+    if request.kind not in train.groups:
+        raise ValueError(f"forget: one of {', '.join((CLASS, *train.groups, IMAGE))} expected, got {request.kind!r}")
+    names = train.groups[request.kind].names
+    found = Request(_in_order(request.chosen, len(names), f"{request.kind} groups"), request.kind)
+    if not 0 < (size := int(found.mask(train).sum())) < len(train):
+        raise ValueError(f"{request.kind} groups: some but not all training images expected, got {size}")
+    return found
+
+
+def _in_order(chosen: Sequence[int], known: int, what: str) -> tuple[int, ...]:
+    found = tuple(sorted(set(chosen)))
+    for number in (*found[:1], *found[-1:]):
+        if not 0 <= number < known:
+            raise ValueError(f"{what}: numbers in 0..{known - 1} expected, got {number}")
+    if not found:
+        raise ValueError(f"{what}: at least one must be forgotten, got none")
+    if len(found) == known:
+        raise ValueError(f"{what}: at least one must be kept, got all {known}")
+    return found
+
+
+def read(text: str, train: ImageSet) -> Request:
+    """A request as `str` writes it: numbers of classes, or a kind and its numbers, as in ``person:3,4``.
+
+    Raises:
+        ValueError: if the text is none, or as `checked`.
+    """
+    kind, separator, numbers = text.rpartition(":")
+    parts = numbers.split(",")
+    if not all(part.strip().isdecimal() and len(part) < 10 for part in parts):
+        raise ValueError("forget: numbers separated by commas expected, of classes, or after a kind and a colon")
+    return checked(Request(tuple(map(int, parts)), kind.strip() if separator else CLASS), train)
 
 
 def forget_classes(classes: Sequence[int], number_of_classes: int) -> Request:
@@ -38,27 +120,13 @@ def forget_classes(classes: Sequence[int], number_of_classes: int) -> Request:
     Raises:
         ValueError: if a class does not exist, or if none or all are asked for.
     """
-    chosen = tuple(sorted(set(classes)))
-    for label in chosen:
-        if not 0 <= label < number_of_classes:
-            raise ValueError(f"classes: numbers in 0..{number_of_classes - 1} expected, got {label}")
-    if not chosen:
-        raise ValueError("classes: at least one class must be forgotten, got none")
-    if len(chosen) == number_of_classes:
-        raise ValueError(f"classes: at least one class must be kept, got all {number_of_classes}")
-    return Request(chosen)
+    return Request(_in_order(classes, number_of_classes, "classes"))
 
 
-def forget_samples(positions: Sequence[int], number_of_images: int) -> Request:
+def forget_images(positions: Sequence[int], number_of_images: int) -> Request:
     """The request to forget single training images, of whatever class.
 
     Raises:
         ValueError: if an image does not exist, or if none or all are asked for.
     """
-    chosen = tuple(sorted(set(positions)))
-    if chosen and not 0 <= chosen[0] <= chosen[-1] < number_of_images:
-        raise ValueError(f"positions: numbers in 0..{number_of_images - 1} expected, got {chosen[0]} to {chosen[-1]}")
-    if not 0 < len(chosen) < number_of_images:
-        raise ValueError(f"positions: between 1 and {number_of_images - 1} images to forget expected, "
-                         f"got {len(chosen)}")
-    return Request((), chosen)
+    return Request(_in_order(positions, number_of_images, "images"), IMAGE)

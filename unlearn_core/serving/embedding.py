@@ -164,7 +164,7 @@ def embed(engine: Engine, scene: Scene, settled: Settled, layer: str, kind: Lite
         raise ValueError(f"layer: one of {', '.join(subject(network).layers)} expected, got {layer!r}")
     base, truth = engine.base(network), evaluation.labels
     before = _features(engine, network, None, stage(progress, 0, 0.1, "original"))[0]
-    others = _features(engine, network, scene.request.forget_classes, stage(progress, 0.1, 0.5, "retrained"))
+    others = _features(engine, network, scene.request.classes, stage(progress, 0.1, 0.5, "retrained"))
     weights = engine.weights(scene, settled)
     after = layer_features(base.model, base.pixels, weights) if weights else before
     progress(0.6, "placing the images")
@@ -173,7 +173,7 @@ def embed(engine: Engine, scene: Scene, settled: Settled, layer: str, kind: Lite
         ("original", before[layer], base.before.predicted), ("unlearned", after[layer], settled.predicted)]
     if others:
         shown.insert(1, ("retrained", others[0][layer], list(others[0].values())[-1].argmax(1)))  # the head comes last
-    retained = ~np.isin(truth, scene.request.forget_classes)
+    retained = ~np.isin(truth, scene.request.classes)
     aligned: dict[Role, float] = {}
     for number, (role, features, predicted) in enumerate(shown):
         if role == "retrained" or (role, settled.choice.method) == ("unlearned", "retrain"):  # trained afresh
@@ -198,7 +198,7 @@ def embed(engine: Engine, scene: Scene, settled: Settled, layer: str, kind: Lite
         {"original": (_surroundings(before[layer], started, truth),),
          "retrained": tuple(_surroundings(other[layer], started, truth) for other in others),
          "unlearned": (_surroundings(after[layer], started, truth),)},
-        probabilities, truth, evaluation.member, scene.request.forget_classes, subject(network).classes,
+        probabilities, truth, evaluation.member, scene.request.classes, subject(network).classes,
         aligned, None if linear is None else linear.explained)
 
 

@@ -32,9 +32,10 @@ from unlearn_core.methods import method
 from unlearn_core.methods.base import Cost, Outcome, Settings, Value
 from unlearn_core.methods.estimators import measure_ways
 from unlearn_core.methods.selective import ALPHA, LAMBDA, ceiling, importance_pair
-from unlearn_core.nets.evaluate import Leading, Outputs, Rows, leading, outputs, softmax
+from unlearn_core.nets.evaluate import (
+    EvaluationSet, Leading, Outputs, Rows, leading, missing_rows, outputs, softmax, with_rows)
 from unlearn_core.nets.images import ImageSet
-from unlearn_core.nets.request import Request, forget_classes
+from unlearn_core.nets.request import CLASS, Request, checked, forget_classes
 from unlearn_core.packing import ClassNumbers, class_numbers, pack
 from unlearn_core.progress import Progress, silent, stage
 from unlearn_core.serving.pool import Lane, Pool, Ticket
@@ -64,7 +65,7 @@ class Choice:
     """Everything that decides an outcome; its key is the cache key, the permalink and the export's name."""
 
     network: str
-    forget: tuple[int, ...]
+    forget: Request
     method: str
     settings: tuple[tuple[str, Value], ...]
     seed: int = 0
@@ -81,8 +82,13 @@ class Choice:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Of the classes that are to be forgotten."""
-        return tuple(self.subject.classes[label] for label in self.forget)
+        """Of what is to be forgotten."""
+        return self.forget.names(self.subject.images.train)
+
+    @property
+    def words(self) -> str:
+        """What is to be forgotten, within a sentence."""
+        return self.forget.words(self.subject.images.train)
 
     @property
     def scene(self) -> Choice:
@@ -92,17 +98,28 @@ class Choice:
         return replace(self, settings=fixed, seed=0)
 
 
-def choice(network: str, forget: tuple[int, ...], method_name: str, settings: Settings, seed: int = 0) -> Choice:
+def choice(network: str, forget: Request | tuple[int, ...], method_name: str, settings: Settings,
+           seed: int = 0) -> Choice:
     """A checked choice with every hyper-parameter filled in; the seed of a method that uses none is 0.
+
+    Args:
+        network: name of a subject.
+        forget: what is to be forgotten; numbers alone are classes.
+        method_name: of a method.
+        settings: its knobs; those left out are at their defaults.
+        seed: owns the method's randomness.
 
     Raises:
         ValueError: for an unknown network, method, class or hyper-parameter, or a value out of range.
     """
-    request = forget_classes(forget, len(subject(network).classes))
+    asked = forget if isinstance(forget, Request) else Request(forget)
+    # Whole classes are checked without the images: an address is read before they are needed.
+    request = forget_classes(asked.chosen, len(subject(network).classes)) if asked.kind == CLASS else \
+        checked(asked, subject(network).images.train)
     found = method(method_name)
     if seed not in SEEDS:
         raise ValueError(f"seed: a whole number in {SEEDS.start}..{SEEDS.stop - 1} expected, got {seed!r}")
-    return Choice(network, request.forget_classes, method_name, tuple(sorted(found.settings(settings).items())),
+    return Choice(network, request, method_name, tuple(sorted(found.settings(settings).items())),
                   seed if found.seeded else 0)
 
 
@@ -124,11 +141,36 @@ class Base:
 
 
 @dataclass(frozen=True, eq=False)
+class Seen:
+    """The images by which the outcomes of a request are shown and first judged.
+
+    Attributes:
+        evaluation: the subject's evaluation set, and what the request adds to it.
+        added: the images that it adds; none for whole classes.
+        forgotten: (N,) which are of what is to be forgotten.
+        before: what the original says of all.
+        positions: (N, 2) on the map, in [0, 1].
+    """
+
+    evaluation: EvaluationSet
+    added: tuple[Rows, ...]
+    forgotten: npt.NDArray[np.bool_]
+    before: Outputs
+    positions: npt.NDArray[np.float32]
+
+    @cached_property
+    def pixels(self) -> Tensor:
+        """(N, C, H, W) as a network takes them."""
+        return self.evaluation.images.pixels()
+
+
+@dataclass(frozen=True, eq=False)
 class Scene:
     """All that is fixed while the knobs move.
 
     Attributes:
         choice: without alpha and lambda, or without any knob.
+        seen: the images that are shown and first judged.
         layers: parameter names.
         kinds: what each layer is.
         sizes: number of weights of each layer.
@@ -145,6 +187,7 @@ class Scene:
 
     choice: Choice
     request: Request
+    seen: Seen
     task: Task
     layers: tuple[str, ...]
     kinds: tuple[str, ...]
@@ -275,7 +318,7 @@ class Engine:
         self.evaluate: Evaluate = self._evaluate
         self._lock = threading.Lock()
         self._bases: dict[str, Base] = {}
-        self._references: dict[tuple[str, tuple[int, ...]], tuple[Mapping[str, Tensor], ...]] = {}
+        self._references: dict[tuple[str, Request], tuple[Mapping[str, Tensor], ...]] = {}
 
     def base(self, network: str) -> Base:
         """A subject's network, loaded once."""
@@ -297,13 +340,34 @@ class Engine:
         images = base.subject.images.test if part == "test" else base.subject.images.train
         return outputs(base.model, images.pixels(torch.from_numpy(positions)), weights)
 
+    def seen(self, network: str, request: Request) -> Seen:
+        """The images that outcomes of a request are shown on."""
+        key = ("seen", network, request)
+        if (known := self.pool.known(key)) is None:
+            base, images = self.base(network), subject(network).images
+            added = missing_rows(request, images.train, images.test, images.evaluation)
+            evaluation = with_rows(images.evaluation, images.train, images.test, added)
+            before = self._joined(base.before, network, {}, added)
+            positions = base.feature_map.place(before.features) if added else base.positions
+            known = self.pool.keep(key, Seen(evaluation, tuple(added), evaluation.forgotten(request), before, positions))
+        return cast(Seen, known)
+
+    def answers(self, network: str, request: Request, weights: Mapping[str, Tensor]) -> Outputs:
+        """Outputs of a network with other weights on the images of `seen`."""
+        return self._joined(self.evaluate(network, weights), network, weights, self.seen(network, request).added)
+
+    def _joined(self, first: Outputs, network: str, weights: Mapping[str, Tensor], added: Sequence[Rows]) -> Outputs:
+        parts = [first, *(self.evaluate(network, weights, rows) for rows in added)]
+        return first if not added else Outputs(np.concatenate([part.logits for part in parts]),
+                                               np.concatenate([part.features for part in parts]))
+
     # -- retrained networks that are not bundled ----------------------------------------------------------------
 
-    def retrained(self, network: str, forget: tuple[int, ...]) -> tuple[Mapping[str, Tensor], ...]:
+    def retrained(self, network: str, forget: Request) -> tuple[Mapping[str, Tensor], ...]:
         """Weights of the networks that were retrained here for a request without a bundled reference."""
         return self._references.get((network, forget), ())
 
-    def keep_retrained(self, network: str, forget: tuple[int, ...],
+    def keep_retrained(self, network: str, forget: Request,
                        networks: Sequence[Mapping[str, Tensor]]) -> None:
         """Judge by these networks from now on: whatever was kept without them is forgotten."""
         self._references[network, forget] = tuple(networks)
@@ -312,13 +376,13 @@ class Engine:
     def retrained_logits(self, network: str, request: Request) -> npt.NDArray[np.float32] | None:
         """(seeds, N, classes) outputs on the evaluation set of bundled networks, or else of those retrained here."""
         bundled = subject(network).retrained_logits(request)
-        found = self.retrained(network, request.forget_classes)
+        found = self.retrained(network, request)
         if bundled is not None or not found:
             return bundled
         key = ("retrained", network, request)
         known = self.pool.known(key)
         if known is None:
-            known = self.pool.keep(key, np.stack([self.evaluate(network, weights).logits for weights in found]))
+            known = self.pool.keep(key, np.stack([self.answers(network, request, weights).logits for weights in found]))
         return cast("npt.NDArray[np.float32]", known)
 
     # -- scenes ---------------------------------------------------------------------------------------------
@@ -332,8 +396,9 @@ class Engine:
         """What `scene` answers, computed here and now."""
         chosen = chosen.scene
         base, found = self.base(chosen.network), method(chosen.method)
-        evaluation = base.subject.evaluation
-        request, settings = Request(chosen.forget), dict(chosen.settings)
+        request, settings = chosen.forget, dict(chosen.settings)
+        seen = self.seen(chosen.network, request)
+        evaluation = seen.evaluation
         task = Task(base.model, base.subject.images.train, request, self._importances(base.subject),
                     self._grams(base.subject), base.subject.history, base.subject.recipe)
         weights = dict(base.model.named_parameters())
@@ -350,28 +415,28 @@ class Engine:
 
         kinds, sizes = parameter_kinds(base.model, task.example), np.array([w.numel() for w in weights.values()])
         scene = Scene(
-            chosen, request, task, tuple(weights), tuple(kinds[n] for n in weights), sizes,
+            chosen, request, seen, task, tuple(weights), tuple(kinds[n] for n in weights), sizes,
             np.array([float(w.detach().double().norm()) for w in weights.values()]),
-            read_gauges(base.before, labels, member, request),
-            tuple(read_gauges(seed, labels, member, request) for seed in seeds),
+            read_gauges(seen.before, labels, member, seen.forgotten),
+            tuple(read_gauges(seed, labels, member, seen.forgotten) for seed in seeds),
             logits,
-            accuracies(base.before), np.stack([accuracies(s) for s in seeds]) if seeds else None, index, limit,
-            self._scene_blob(base, request, index, kinds, sizes, limit),
+            accuracies(seen.before), np.stack([accuracies(s) for s in seeds]) if seeds else None, index, limit,
+            self._scene_blob(base, seen, request, index, kinds, sizes, limit),
         )
         progress(1.0, "done")
         return scene
 
-    def _scene_blob(self, base: Base, request: Request, index: RatioIndex | None, kinds: dict[str, str],
+    def _scene_blob(self, base: Base, seen: Seen, request: Request, index: RatioIndex | None, kinds: dict[str, str],
                     sizes: npt.NDArray[np.int64], limit: float | None) -> bytes:
         header: dict[str, object] = {
             "layers": [{"name": n, "kind": k, "size": int(s)} for (n, k), s in zip(kinds.items(), sizes, strict=True)],
-            "classes": base.subject.classes, "forget": request.forget_classes, "n": len(base.before.predicted)}
+            "classes": base.subject.classes, "forget": request.classes, "n": len(seen.before.predicted)}
         arrays: dict[str, npt.NDArray[np.generic]] = {
-            "before_xy": _steps(base.positions, np.uint16),
-            "before_class": class_numbers(base.before.predicted, len(base.subject.classes)),
-            "truth": class_numbers(base.subject.evaluation.labels, len(base.subject.classes)),
-            "member": base.subject.evaluation.member.astype(np.uint8),
-            "before_probability": _steps(base.before.probabilities, np.uint8)}
+            "before_xy": _steps(seen.positions, np.uint16),
+            "before_class": class_numbers(seen.before.predicted, len(base.subject.classes)),
+            "truth": class_numbers(seen.evaluation.labels, len(base.subject.classes)),
+            "member": seen.evaluation.member.astype(np.uint8), "forgotten": seen.forgotten.astype(np.uint8),
+            "before_probability": _steps(seen.before.probabilities, np.uint8)}
         if index is not None:
             counts, inverse, infinite = index.histogram(*LOG_RATIO, BINS)
             header |= {"alphas": ALPHAS, "lambdas": LAMBDAS, "ceiling": limit, "log_ratio": list(LOG_RATIO)}
@@ -424,10 +489,10 @@ class Engine:
         base = self.base(chosen.network)
         result, change, weights = unlearn(scene, chosen, stage(progress, 0.0, 0.98, method(chosen.method).title))
         start = time.perf_counter()
-        after = self.evaluate(chosen.network, weights)
+        after = self.answers(chosen.network, scene.request, weights)
         seconds = time.perf_counter() - start
-        labels, member = base.subject.evaluation.labels, base.subject.evaluation.member
-        gauges = read_gauges(after, labels, member, scene.request)
+        labels, member = scene.seen.evaluation.labels, scene.seen.evaluation.member
+        gauges = read_gauges(after, labels, member, scene.seen.forgotten)
         settled = Settled(
             chosen, gauges, per_class(after.predicted[~member], labels[~member], len(scene.task.train.classes)),
             change, after.predicted, after.logits, base.feature_map.place(after.features),

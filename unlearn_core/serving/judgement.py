@@ -179,7 +179,7 @@ def judged(measure: Yardstick, request: Request, mine: Model) -> Audit:
     return Audit(
         Readings(len(labels), gauges, measure.original, measure.band, accuracy, measure.accuracy_before,
                  measure.accuracy_retrained), tuple(checks),
-        _conclude(measure.classes, request.forget_classes, checks, before, after, labels, ~member,
+        _conclude(measure.classes, request.classes, checks, before, after, labels, ~member,
                   measure.accuracy_retrained, gauges["forget"].value))
 
 
@@ -213,9 +213,9 @@ def others(network: str, request: Request) -> Iterator[Rows]:
 def inside(engine: Engine, network: str, request: Request, found: Outputs) -> Model:
     """What a fresh head, and a comparison with the original, make of a network's features."""
     evaluation = subject(network).evaluation
-    forgotten = np.isin(evaluation.labels, request.forget_classes)
+    forgotten = np.isin(evaluation.labels, request.classes)
     try:
-        auc = linear_probe(found.features, evaluation.labels, evaluation.member, request.forget_classes).auc.value
+        auc = linear_probe(found.features, evaluation.labels, evaluation.member, request.classes).auc.value
     except ValueError:  # every image has the same features: they tell nothing
         auc = 0.5
     alike = cka(found.features[forgotten], engine.base(network).before.features[forgotten])
@@ -238,11 +238,11 @@ def _yardstick(engine: Engine, network: str, request: Request, progress: Progres
     labels = np.concatenate([evaluation.labels, *((test if part == "test" else train).labels.numpy()[rows]
                                                   for part, rows in rest)])
     member = np.concatenate([evaluation.member, *(np.full(len(rows), part == "train") for part, rows in rest)])
-    forgotten = np.isin(labels, request.forget_classes)
+    forgotten = np.isin(labels, request.classes)
     before = everything(engine, network, request, {}, progress)
     retrained = _retrained(engine, network, request)
     models = {ORIGINAL: inside(engine, network, request, before)}
-    if (shipped := remains.load(network, request.forget_classes)) is not None:
+    if (shipped := remains.load(network, request.classes)) is not None:
         last = shipped.similarity["forget"][0, :2, -2]
         models = {name: Model(logits, found.probe.auc.value, float(alike), found.relearning.taken)
                   for name, logits, found, alike in zip(
@@ -266,18 +266,18 @@ def _shut(model: nn.Module, train: ImageSet, request: Request, logits: Float32) 
     """The outputs of head zeroing, which differ from the original's in constants."""
     last = head(model, train.pixels(slice(2)))
     name = next(name for name, module in model.named_modules() if module is last)
-    result, forget = logits.copy(), list(request.forget_classes)
+    result, forget = logits.copy(), list(request.classes)
     result[:, forget] = remains.zeroed_head(model, train, request)[f"{name}.bias"].detach().numpy()[forget]
     return result
 
 
 def _retrained(engine: Engine, network: str, request: Request) -> tuple[Model, ...]:
     """The bundled retrained networks, or those retrained here."""
-    shipped = remains.load(network, request.forget_classes)
+    shipped = remains.load(network, request.classes)
     first, more = subject(network).retrained_logits(request), subject(network).retrained_others(request)
     if shipped is None or first is None or more is None:
         return tuple(inside(engine, network, request, everything(engine, network, request, weights))
-                     for weights in engine.retrained(network, request.forget_classes))
+                     for weights in engine.retrained(network, request.classes))
     return tuple(Model(np.concatenate(logits), found.probe.auc.value, float(alike), found.relearning.taken)
                  for *logits, found, alike in zip(first, more, shipped.retrained,
                                                   shipped.similarity["forget"][0, 2:, -2], strict=True))

@@ -101,7 +101,7 @@ def find(model: nn.Module, weights: Mapping[str, Tensor], train: ImageSet, evalu
     """
     return Finding(
         linear_probe(outputs(model, evaluation.images.pixels(), weights).features, evaluation.labels,
-                     evaluation.member, request.forget_classes),
+                     evaluation.member, request.classes),
         relearn(model, weights, train, request, torch.Generator().manual_seed(0), recipe, progress))
 
 
@@ -130,7 +130,7 @@ def measure_reference(model: nn.Module, retrained: Sequence[nn.Module], train: I
                   stage(progress, i / len(everyone), (i + 1) / len(everyone), name))
              for i, (name, weights) in enumerate(zip(names, everyone, strict=True))]
     features = [layer_features(model, evaluation.images.pixels(), weights) for weights in everyone]
-    layers, forgotten = tuple(features[0]), np.isin(evaluation.labels, request.forget_classes)
+    layers, forgotten = tuple(features[0]), np.isin(evaluation.labels, request.classes)
     parts: dict[Part, npt.NDArray[np.bool_]] = {"forget": forgotten, "retain": ~forgotten}
     return Reference(found[0], found[1], tuple(found[2:]), layers, {
         part: np.array([[[cka(a[layer][chosen], b[layer][chosen]) for layer in layers] for b in features]

@@ -31,7 +31,7 @@ from unlearn_core.measure.task import Measurement, measure
 from unlearn_core.nets import models
 from unlearn_core.nets.evaluate import EvaluationSet, evaluation_set
 from unlearn_core.nets.images import ImageSet
-from unlearn_core.nets.request import Request
+from unlearn_core.nets.request import CLASS, IMAGE, Request
 from unlearn_core.nets.train import RECIPES, Recipe
 from unlearn_core.packing import ClassNumbers, class_numbers
 from unlearn_core.progress import Progress
@@ -140,9 +140,12 @@ class Subject:
         """
         return self.network(assets.read_tensors(self.model()))
 
-    def retrained(self, left_out: int) -> list[nn.Module]:
-        """Networks retrained from a fresh initialisation without one class, one per seed; possibly none."""
-        return self._numbered(self.file("networks", f"-without-{left_out}.safetensors"))
+    def retrained(self, request: Request) -> list[nn.Module]:
+        """Networks retrained from a fresh initialisation without what is to be forgotten, one per seed; possibly none."""
+        return self._numbered(self._file_of("networks", "-without-", request, ".safetensors"))
+
+    def _file_of(self, kind: str, between: str, request: Request, end: str) -> Path | None:
+        return None if request.kind == IMAGE else self.file(kind, f"{between}{_ending(request)}{end}")
 
     def _numbered(self, file: Path | None) -> list[nn.Module]:
         """The networks of one file, in the order of their numbers."""
@@ -159,7 +162,7 @@ class Subject:
 
     def retrained_others(self, request: Request) -> Float32 | None:
         """(seeds, N, classes) their outputs on `evaluate.other_images` of the request; None if there are none."""
-        file = self.file("others", f"-{_ending(request)}.npz")
+        file = self._file_of("others", "-", request, ".npz")
         return None if file is None else assets.read_arrays(file)["logits"].astype(np.float32)
 
     def shadows(self) -> Shadows | None:
@@ -182,9 +185,9 @@ class Subject:
         An average over samples is the mean of those of its classes, which are equally large where this is bundled.
         """
         file = self.file("importances", f"-{wanted.estimator.loss}.safetensors")
-        if file is None or wanted.estimator.unit != "per_sample":
+        if file is None or wanted.estimator.unit != "per_sample" or not (request.classes or wanted.part == "all"):
             return None
-        forgotten = list(request.forget_classes)
+        forgotten = list(request.classes)
         kept = [label for label in range(len(self.classes)) if label not in forgotten]
         classes = {"all": [-1], "forget": forgotten, "retain": kept}[wanted.part]
         return {layer: rows[classes].double().mean(0).to(rows.dtype)
@@ -227,7 +230,7 @@ class Subject:
 
     def landscape(self, request: Request) -> Grid | None:
         """The evaluated landscape of SSD's default estimator."""
-        file = self.file("landscapes", f"-{_ending(request)}.npz")
+        file = self._file_of("landscapes", "-", request, ".npz")
         if file is None:
             return None
         table = assets.read_arrays(file)
@@ -246,7 +249,7 @@ class Subject:
 
 
 def _ending(request: Request) -> str:
-    return "-".join(map(str, request.forget_classes))
+    return "-".join(map(str, (*[request.kind][:request.kind != CLASS], *request.chosen)))
 
 
 @lru_cache(8)
