@@ -9,7 +9,7 @@ import streamlit as st
 from ui.state import state
 from ui.waiting import arrive
 from unlearn_core.methods import METHODS
-from unlearn_core.subject.subjects import subject, subjects
+from unlearn_core.subjects.subject import subject, subjects
 
 st.set_page_config(page_title="Lacuna", page_icon="assets/logo.svg", layout="wide")
 

@@ -28,7 +28,7 @@ from unlearn_core.methods import METHODS
 from unlearn_core.methods.base import Need
 from unlearn_core.study import comparison
 from unlearn_core.study.comparison import Comparison, Entry
-from unlearn_core.subject.subjects import subject
+from unlearn_core.subjects.subject import subject
 
 SEEDS = 3
 LEVELS = list(map(str, Level))

@@ -43,7 +43,7 @@ from unlearn_core.serving.landscape import (
 )
 from unlearn_core.serving.pool import Lane
 from unlearn_core.study import search as searches
-from unlearn_core.subject import openings
+from unlearn_core.subjects import openings
 
 PLAIN = {"displayModeBar": False}
 TITLES = [kind.title for kind in KINDS.values()]

@@ -20,7 +20,7 @@ from unlearn_core.measure.anatomy import Group, Units, groups, stage_of
 from unlearn_core.methods import method
 from unlearn_core.methods.estimators import OFFICIAL, SHUFFLED, WAYS
 from unlearn_core.serving.engine import Scene, Settled
-from unlearn_core.subject.subjects import subject
+from unlearn_core.subjects.subject import subject
 
 NO_BAR = {"displayModeBar": False}
 SHARE = st.column_config.ProgressColumn(format="percent", min_value=0, max_value=1)

@@ -29,7 +29,7 @@ from unlearn_core.methods.base import NotApplicable
 from unlearn_core.serving import shadows
 from unlearn_core.serving.engine import Choice, Scene, Settled
 from unlearn_core.serving.judgement import submit_outputs, yardstick
-from unlearn_core.subject.subjects import subject
+from unlearn_core.subjects.subject import subject
 
 DOMAINS: dict[AttackName, tuple[float, float]] = {
     "margin": (-20, 15), "loss": (-20, 0), "confidence": (0, 1), "entropy": (-math.log(10), 0),

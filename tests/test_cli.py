@@ -27,9 +27,9 @@ from unlearn_core.methods.base import Cost, Diverged, Outcome
 from unlearn_core.serving.engine import Choice, choice
 from unlearn_core.study import results
 from unlearn_core.study.run import Row, failure
-from unlearn_core.subject import openings
-from unlearn_core.subject.fashion import fashion_mnist
-from unlearn_core.subject.subjects import bundled, subject
+from unlearn_core.subjects import openings
+from unlearn_core.subjects.fashion import fashion_mnist
+from unlearn_core.subjects.subject import bundled, subject
 
 
 def answer(capsys: pytest.CaptureFixture[str], *command: str) -> dict[str, object]:

@@ -9,7 +9,7 @@ import pytest
 import unlearn_core
 from tests.conftest import REPOSITORY
 from unlearn_core.nets.evaluate import outputs
-from unlearn_core.subject.fashion import fashion_mnist
+from unlearn_core.subjects.fashion import fashion_mnist
 
 README = (REPOSITORY / "README.md").read_text("utf-8")
 

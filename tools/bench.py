@@ -41,7 +41,7 @@ from unlearn_core.nets.images import ImageSet
 from unlearn_core.nets.request import Request
 from unlearn_core.progress import silent
 from unlearn_core.serving.engine import ALPHAS, LAMBDAS, Engine, choice
-from unlearn_core.subject.subjects import bundled, subject
+from unlearn_core.subjects.subject import bundled, subject
 
 ROOT = Path(__file__).parent.parent
 UNITS = {"ms": 1e3, "s": 1.0}
@@ -247,8 +247,8 @@ import time; start = time.perf_counter()
 import gc, json, sys
 from ui.server.warmup import DEFAULT, engine, warm_up
 from unlearn_core.serving.engine import choice
-from unlearn_core.subject.subjects import bundled, subject
-from unlearn_core.subject.fashion import fashion_mnist
+from unlearn_core.subjects.subject import bundled, subject
+from unlearn_core.subjects.fashion import fashion_mnist
 imported = time.perf_counter(); warm_up(); warm = time.perf_counter()
 def collect():
     start = time.perf_counter(); gc.collect(); return time.perf_counter() - start

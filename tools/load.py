@@ -28,7 +28,7 @@ from streamlit.proto.WidgetStates_pb2 import WidgetState
 from tests.conftest import CHROMIUM, FLAGS, REPOSITORY, start_server
 from ui.state import State
 from unlearn_core.methods import METHODS
-from unlearn_core.subject.subjects import bundled, subject
+from unlearn_core.subjects.subject import bundled, subject
 
 METHODS_USED = ("ssd", "lfssd", "assd", "head_zeroing", "partial_label_flip")
 POPULAR = ("1", "2", "4", "10")  # values that several visitors try

@@ -12,7 +12,7 @@ from unlearn_core.assets import AssetError
 from unlearn_core.methods import method
 from unlearn_core.methods.base import Hyperparameter, Value
 from unlearn_core.serving.engine import SEEDS
-from unlearn_core.subject import openings
+from unlearn_core.subjects import openings
 
 
 def knobs(state: State, limit: float | None) -> None:

@@ -7,7 +7,7 @@ from html import escape
 
 import streamlit as st
 
-from unlearn_core.subject.subjects import Subject
+from unlearn_core.subjects.subject import Subject
 
 
 def address(subject: Subject) -> str:

@@ -18,7 +18,7 @@ from unlearn_core.methods.base import NotApplicable
 from unlearn_core.serving.engine import Choice, Scene, Settled
 from unlearn_core.serving.judgement import Audit, Readings, first_readings, first_verdict, known, submit
 from unlearn_core.serving.pool import Ticket
-from unlearn_core.subject.subjects import subject
+from unlearn_core.subjects.subject import subject
 
 T = TypeVar("T")
 BOXES = {"invalid": (st.warning, ":material/info:"), "refused": (st.info, ":material/block:"),

@@ -12,8 +12,8 @@ from unlearn_core.assets import AssetError
 from unlearn_core.methods import METHODS, method
 from unlearn_core.methods.base import Hyperparameter, Settings, Value
 from unlearn_core.serving.engine import SEEDS, Choice, choice
-from unlearn_core.subject import openings
-from unlearn_core.subject.subjects import Subject, subject, subjects
+from unlearn_core.subjects import openings
+from unlearn_core.subjects.subject import Subject, subject, subjects
 
 PAIR = ("ssd", "retrain")
 VIEWS = ("layer", "map", "filter", "statistic", "x", "y", "measure", "tensor")

@@ -15,7 +15,7 @@ from unlearn_core.methods import METHODS, method
 from unlearn_core.nets.evaluate import evaluation_set, outputs
 from unlearn_core.nets.request import forget_classes
 from unlearn_core.progress import Cancelled
-from unlearn_core.subject.subjects import subject
+from unlearn_core.subjects.subject import subject
 
 __all__ = ["METHODS", "Cancelled", "Estimator", "Task", "build_index", "dampen", "evaluation_set", "forget_classes",
            "method", "outputs", "read_gauges", "subject"]

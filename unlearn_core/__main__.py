@@ -36,8 +36,8 @@ from unlearn_core.serving.engine import VERSION, Choice, choice
 from unlearn_core.study.results import WHOLE, SweepError, load
 from unlearn_core.study.run import Run, engine, run
 from unlearn_core.study.sweep import Range, Space, Tally, connect, sweep
-from unlearn_core.subject import openings, own
-from unlearn_core.subject.subjects import subject, subjects
+from unlearn_core.subjects import openings, own
+from unlearn_core.subjects.subject import subject, subjects
 
 LOG_SECONDS = 10.0
 """Between two lines of progress where there is no terminal to draw a bar on."""

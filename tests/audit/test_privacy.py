@@ -25,7 +25,7 @@ from unlearn_core.audit.verdict import Level
 from unlearn_core.figures.privacy import BINS, LOWEST, Curve, Strip, butterfly, dots, risks, roc_curves, strips
 from unlearn_core.figures.style import ORIGINAL, RETRAINED_ON_DARK, UNLEARNED
 from unlearn_core.nets.request import Request
-from unlearn_core.subject.subjects import Subject, subject
+from unlearn_core.subjects.subject import Subject, subject
 
 LABELS = np.tile(np.repeat(np.arange(4), 100), 2)
 MEMBER = np.repeat([True, False], 400)

@@ -33,7 +33,7 @@ from unlearn_core.nets.request import Request
 from unlearn_core.progress import silent
 from unlearn_core.serving import judgement
 from unlearn_core.serving.engine import Engine, Scene, Settled, choice
-from unlearn_core.subject.subjects import subject
+from unlearn_core.subjects.subject import subject
 
 Array = npt.NDArray[Any]
 LABELS = np.tile(np.arange(3), 40)

@@ -15,7 +15,7 @@ from unlearn_core.audit.verdict import Level
 from unlearn_core.methods import METHODS
 from unlearn_core.serving import judgement
 from unlearn_core.serving.engine import choice
-from unlearn_core.subject import openings
+from unlearn_core.subjects import openings
 
 PAGES = ("playground", "layers", "compare", "privacy", "embeddings", "landscape", "methods")
 CONCLUDES = re.compile("|".join([*map(str, Level), "Told from", "Gone,", "rather than gone", "as good as retrain",

@@ -13,7 +13,7 @@ from unlearn_core.progress import silent
 from unlearn_core.serving.engine import Engine, choice
 from unlearn_core.serving.judgement import audit
 from unlearn_core.study.verdicts import CONTROL, DEFAULT, HELD_OUT, OPENING, Row, load
-from unlearn_core.subject.subjects import bundled
+from unlearn_core.subjects.subject import bundled
 
 SEEDS = {"small-resnet": 5, "small-vit": 3}
 ROWS = [row for network in bundled() for row in load(network)]

@@ -28,7 +28,7 @@ from unlearn_core.packing import pack
 from unlearn_core.progress import Cancelled, silent
 from unlearn_core.serving.embedding import GROUPS, Embedding, embed, finding, submit
 from unlearn_core.serving.engine import Engine, Scene, Settled, choice
-from unlearn_core.subject.subjects import bundled, subject
+from unlearn_core.subjects.subject import bundled, subject
 
 Float32 = npt.NDArray[np.float32]
 seeds = st.integers(0, 2**32 - 1)

@@ -13,7 +13,7 @@ from scipy.io import savemat
 from torch import Tensor
 
 from unlearn_core.nets.images import ImageSet, Split, stratified, torchvision_set
-from unlearn_core.subject.fashion import fashion_mnist
+from unlearn_core.subjects.fashion import fashion_mnist
 
 # --- Fashion-MNIST --------------------------------------------------------------------------------
 

@@ -29,8 +29,8 @@ from unlearn_core.nets.request import Request
 from unlearn_core.progress import silent
 from unlearn_core.serving.engine import ALPHAS, LAMBDAS, Engine, Landscape, choice
 from unlearn_core.serving.pool import Lane
-from unlearn_core.subject.fashion import fashion_mnist
-from unlearn_core.subject.subjects import Images, Subject, bundled, subject
+from unlearn_core.subjects.fashion import fashion_mnist
+from unlearn_core.subjects.subject import Images, Subject, bundled, subject
 
 
 @pytest.fixture(scope="module")
@@ -225,7 +225,7 @@ def test_a_network_of_torchvision_has_scenes_and_units_like_any_other(
     save_file(model.state_dict(), tmp_path / "model.safetensors")
     own = Subject("own", "Own", "noise", "resnet18", images.classes, None, lambda: "0", lambda kind, end: None,
                   lambda: Images(images, images), lambda: tmp_path / "model.safetensors")
-    monkeypatch.setattr("unlearn_core.subject.subjects.subjects", lambda: {"own": own})
+    monkeypatch.setattr("unlearn_core.subjects.subject.subjects", lambda: {"own": own})
     here, chosen = Engine(), choice("own", (1,), "head_zeroing", {})
     scene = here.prepare(chosen, silent)
     assert dict(zip(scene.layers, scene.kinds, strict=True))["fc.weight"] == "head"

@@ -24,7 +24,7 @@ from unlearn_core.serving.engine import ALPHAS, LAMBDAS, Choice, Engine, choice
 from unlearn_core.serving.landscape import ESTIMATORS, as_retrained, axis, gap, gauges, numeric, place, plane, surface
 from unlearn_core.serving.pool import Lane
 from unlearn_core.study import search as searches
-from unlearn_core.subject.subjects import bundled
+from unlearn_core.subjects.subject import bundled
 
 SSD = choice("small-resnet", (0,), "ssd", {})
 NEGGRAD = choice("small-resnet", (0,), "neggrad", {})

@@ -32,7 +32,7 @@ from unlearn_core.nets.request import Request
 from unlearn_core.serving import remains as core
 from unlearn_core.serving.engine import choice
 from unlearn_core.serving.remains import Finding, Reference, measure_reference, output_distances
-from unlearn_core.subject.subjects import bundled
+from unlearn_core.subjects.subject import bundled
 
 Array = npt.NDArray[Any]
 LABELS = np.tile(np.arange(3), 40)

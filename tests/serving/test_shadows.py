@@ -26,8 +26,8 @@ from unlearn_core.serving.shadows import (
     shadow_half,
     shadow_pool,
 )
-from unlearn_core.subject.fashion import fashion_mnist
-from unlearn_core.subject.subjects import subject
+from unlearn_core.subjects.fashion import fashion_mnist
+from unlearn_core.subjects.subject import subject
 
 LABELS = np.tile(np.repeat(np.arange(4), 100), 2)
 MEMBER = np.repeat([True, False], 400)

@@ -20,7 +20,7 @@ from unlearn_core.progress import Cancelled, Progress, silent
 from unlearn_core.serving.engine import Engine, choice
 from unlearn_core.study import comparison
 from unlearn_core.study.comparison import STORED, Comparison, compare
-from unlearn_core.subject.subjects import bundled
+from unlearn_core.subjects.subject import bundled
 
 FEW = ("ssd", "amnesiac", "retrain", "head_zeroing", "fisher_forgetting")
 

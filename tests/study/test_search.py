@@ -24,7 +24,7 @@ from unlearn_core.serving.pool import Lane
 from unlearn_core.study import comparison, tune
 from unlearn_core.study import search as searches
 from unlearn_core.study.search import Goal, Search, best_so_far, discard, judge, results, run, running, search, submit
-from unlearn_core.subject.subjects import subject
+from unlearn_core.subjects.subject import subject
 
 SSD = choice("small-resnet", (0,), "ssd", {})
 PAPER = (("alpha", 0.1, 100.0), ("lambda", 0.1, 5.0))

@@ -23,7 +23,7 @@ from unlearn_core.audit.verdict import Level, Verdict
 from unlearn_core.methods import METHODS
 from unlearn_core.methods.base import NotApplicable
 from unlearn_core.serving.engine import Choice
-from unlearn_core.subject.subjects import bundled
+from unlearn_core.subjects.subject import bundled
 
 EVENTS = 10_000
 SCENES = ("ssd", "lfssd", "assd")  # methods with a pad

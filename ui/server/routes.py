@@ -14,7 +14,7 @@ from starlette.routing import Route
 from ui.server.runtime import engine, published
 from unlearn_core.serving.embedding import Embedding, key
 from unlearn_core.serving.engine import Scene, Settled
-from unlearn_core.subject.subjects import subjects
+from unlearn_core.subjects.subject import subjects
 
 # A key names its content, so a browser may keep what it fetched.
 FOREVER = {"Cache-Control": "public, max-age=31536000, immutable"}

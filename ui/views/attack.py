@@ -13,7 +13,7 @@ from ui.views.scripts import script, styles
 from unlearn_core.audit.report import TITLES, AttackName, Report
 from unlearn_core.figures import style
 from unlearn_core.nets.evaluate import Outputs, softmax
-from unlearn_core.subject.subjects import Subject
+from unlearn_core.subjects.subject import Subject
 
 _mount = st.components.v2.component(
     "lacuna_attack",

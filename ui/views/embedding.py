@@ -10,7 +10,7 @@ from ui.pictures import address
 from ui.views.scripts import script, styles
 from unlearn_core.figures import style
 from unlearn_core.serving.embedding import Embedding, Group
-from unlearn_core.subject.subjects import Subject
+from unlearn_core.subjects.subject import Subject
 
 _mount = st.components.v2.component(
     "lacuna_embedding",

@@ -21,8 +21,8 @@ from unlearn_core.audit.distinguish import (
 )
 from unlearn_core.audit.lira import Shadows
 from unlearn_core.audit.membership import AttackForm, StatisticName, forget_set_attack, statistics
-from unlearn_core.audit.unseen import compared
 from unlearn_core.audit.roc import NullBand, Roc, RocIntervals, bootstrap, null_band, roc
+from unlearn_core.audit.unseen import compared
 from unlearn_core.nets.evaluate import softmax
 
 Float64 = npt.NDArray[np.float64]

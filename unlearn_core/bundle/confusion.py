@@ -31,8 +31,8 @@ from unlearn_core.progress import silent
 from unlearn_core.serving.engine import Choice, Engine, choice, unlearn
 from unlearn_core.serving.judgement import everything, inside, judged, yardstick
 from unlearn_core.study.verdicts import CONTROL, DEFAULT, HELD_OUT, OPENING, REFERENCES, Row, load
-from unlearn_core.subject import openings
-from unlearn_core.subject.subjects import bundled, subject
+from unlearn_core.subjects import openings
+from unlearn_core.subjects.subject import bundled, subject
 
 KEPT = assets.ROOT.parent / "build" / "outcomes"
 DOCUMENT = assets.ROOT.parent / "docs" / "verdict.md"

@@ -47,8 +47,8 @@ from unlearn_core.serving.shadows import NETWORKS, audited_rows, shadow_half, sh
 from unlearn_core.study import tune
 from unlearn_core.study.comparison import compare
 from unlearn_core.study.comparison import save as save_comparison
-from unlearn_core.subject.fashion import fashion_mnist
-from unlearn_core.subject.subjects import subject
+from unlearn_core.subjects.fashion import fashion_mnist
+from unlearn_core.subjects.subject import subject
 
 WORK = assets.ROOT.parent / "build" / "networks"
 SEEDS = {"small-resnet": 5, "small-vit": 3}
@@ -403,7 +403,7 @@ ABOUT = {
                    "first",
     "remains": "probe, relearning and CKA of the original, head zeroing and every retrained seed",
     "openings": "settings tried for each request and method, and how many of the judged images each still recognises, "
-                "of the forgotten class and of each class (unlearn_core.subject.openings)",
+                "of the forgotten class and of each class (unlearn_core.subjects.openings)",
     "tuning": "settings tried when a method's defaults were chosen, best first (python -m unlearn_core.study.tune)",
     "landscapes": "SSD at its defaults on an (alpha, lambda) grid: gauges, map positions, predictions; or the gauges "
                   "for each way to measure importances, (classes, alphas, lambdas, 3)",

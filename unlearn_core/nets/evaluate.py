@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from unlearn_core.nets.heads import as_taken, check_logits, last_layer, watched
 from unlearn_core.nets.images import ImageSet, first_of_each, joined
-from unlearn_core.nets.request import Request
 from unlearn_core.nets.models import private_copy
+from unlearn_core.nets.request import Request
 from unlearn_core.nets.substitute import called_with
 
 # On two cores, batches of 250 evaluate several times faster than one of 1,000: they stay in the cache.

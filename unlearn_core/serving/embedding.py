@@ -19,7 +19,7 @@ from unlearn_core.packing import class_numbers, pack
 from unlearn_core.progress import Progress, stage
 from unlearn_core.serving.engine import Engine, Scene, Settled, weigh
 from unlearn_core.serving.pool import Lane, Pool, Ticket
-from unlearn_core.subject.subjects import subject
+from unlearn_core.subjects.subject import subject
 
 Kind = Literal["umap", "pca", "joint"]
 Role = Literal["original", "retrained", "unlearned"]

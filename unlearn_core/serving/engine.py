@@ -33,13 +33,22 @@ from unlearn_core.methods.base import Cost, Outcome, Settings, Value
 from unlearn_core.methods.estimators import measure_ways
 from unlearn_core.methods.selective import ALPHA, LAMBDA, ceiling, importance_pair
 from unlearn_core.nets.evaluate import (
-    EvaluationSet, Leading, Outputs, Rows, leading, missing_rows, outputs, softmax, with_rows)
+    EvaluationSet,
+    Leading,
+    Outputs,
+    Rows,
+    leading,
+    missing_rows,
+    outputs,
+    softmax,
+    with_rows,
+)
 from unlearn_core.nets.images import ImageSet
 from unlearn_core.nets.request import CLASS, Request, checked, forget_classes
 from unlearn_core.packing import ClassNumbers, class_numbers, pack
 from unlearn_core.progress import Progress, silent, stage
 from unlearn_core.serving.pool import Lane, Pool, Ticket
-from unlearn_core.subject.subjects import Grid, Subject, subject
+from unlearn_core.subjects.subject import Grid, Subject, subject
 
 VERSION = 3
 """Part of every key: raise it when the numbers that an unchanged choice leads to change."""

@@ -30,7 +30,7 @@ from unlearn_core.progress import Progress, silent, stage
 from unlearn_core.serving import remains
 from unlearn_core.serving.engine import SEEDS, Choice, Engine, Scene, Settled, choice
 from unlearn_core.serving.pool import Lane, Ticket
-from unlearn_core.subject.subjects import subject
+from unlearn_core.subjects.subject import subject
 
 Float32 = npt.NDArray[np.float32]
 Float64 = npt.NDArray[np.float64]

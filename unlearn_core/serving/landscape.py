@@ -22,7 +22,7 @@ from unlearn_core.nets.request import Request
 from unlearn_core.progress import Cancelled, Progress, stage
 from unlearn_core.serving.engine import ALPHAS, LAMBDAS, Choice, Engine, Scene, choice, unlearn
 from unlearn_core.serving.pool import Lane, Ticket
-from unlearn_core.subject.subjects import subject
+from unlearn_core.subjects.subject import subject
 
 Float64 = npt.NDArray[np.float64]
 

@@ -36,7 +36,7 @@ from unlearn_core.nets.request import Request
 from unlearn_core.progress import Progress, silent, stage
 from unlearn_core.serving.engine import Engine, Scene, Settled
 from unlearn_core.serving.pool import Lane, Ticket
-from unlearn_core.subject.subjects import subject
+from unlearn_core.subjects.subject import subject
 
 Float32 = npt.NDArray[np.float32]
 Float64 = npt.NDArray[np.float64]

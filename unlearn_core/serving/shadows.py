@@ -25,7 +25,7 @@ from unlearn_core.nets.train import seed_of
 from unlearn_core.progress import Progress, stage
 from unlearn_core.serving.engine import Choice, Engine, Scene
 from unlearn_core.serving.pool import Lane, Ticket
-from unlearn_core.subject.subjects import subject
+from unlearn_core.subjects.subject import subject
 
 NETWORKS = 32
 """Shadow models that are bundled themselves, the first of all that are trained; of the others only what they say."""

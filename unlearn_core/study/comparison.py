@@ -24,7 +24,7 @@ from unlearn_core.serving.engine import Engine, Scene, Settled, choice
 from unlearn_core.serving.judgement import audit
 from unlearn_core.serving.pool import Lane, Ticket
 from unlearn_core.study import verdicts
-from unlearn_core.subject.subjects import subject
+from unlearn_core.subjects.subject import subject
 
 Float32 = npt.NDArray[np.float32]
 Float64 = npt.NDArray[np.float64]

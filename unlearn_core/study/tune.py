@@ -9,7 +9,7 @@ The setting with the smallest mean of |forget gap| + |retain gap| is the default
 
 The shipped tables were made with the first 200 training images of each class, a hundred of which the evaluation set
 shows too; the code now takes images that it does not (see `judged_images`), and the tables stay as the record of how
-the general defaults came about. What single requests open with is chosen by `subject.openings`, from the runs of
+the general defaults came about. What single requests open with is chosen by `subjects.openings`, from the runs of
 `try_request`.
 """
 
@@ -38,9 +38,9 @@ from unlearn_core.nets.evaluate import outputs
 from unlearn_core.nets.images import ImageSet
 from unlearn_core.progress import silent
 from unlearn_core.serving.engine import ALPHAS, Engine, choice
-from unlearn_core.subject import openings
-from unlearn_core.subject.fashion import fashion_mnist
-from unlearn_core.subject.subjects import bundled, subject
+from unlearn_core.subjects import openings
+from unlearn_core.subjects.fashion import fashion_mnist
+from unlearn_core.subjects.subject import bundled, subject
 
 CLASSES = (1, 6, 8)
 LIMIT_SECONDS = 5.0
@@ -131,7 +131,7 @@ def reference_row(network: str, label: int) -> list[list[object]]:
 
 
 def try_request(network: str, label: int, name: str) -> list[list[object]]:
-    """Run every candidate for what a request opens with (see `unlearn_core.subject.openings`), with seed 0.
+    """Run every candidate for what a request opens with (see `unlearn_core.subjects.openings`), with seed 0.
 
     Returns:
         For each, what of its settings is not the general default, and what it still recognises (see `recognised`);

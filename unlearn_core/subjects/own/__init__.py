@@ -14,12 +14,12 @@ from functools import cache
 from pathlib import Path
 
 from unlearn_core import assets
-from unlearn_core.subject.own.description import DESCRIPTION, described
-from unlearn_core.subject.own.pictures import listed
-from unlearn_core.subject.own.preparing import Record, estimate, fingerprint, fits, image_set, prepare, record
-from unlearn_core.subject.own.study import DERIVED, check
-from unlearn_core.subject.own.weights import MODEL
-from unlearn_core.subject.subjects import Images, Subject
+from unlearn_core.subjects.own.description import DESCRIPTION, described
+from unlearn_core.subjects.own.pictures import listed
+from unlearn_core.subjects.own.preparing import Record, estimate, fingerprint, fits, image_set, prepare, record
+from unlearn_core.subjects.own.study import DERIVED, check
+from unlearn_core.subjects.own.weights import MODEL
+from unlearn_core.subjects.subject import Images, Subject
 
 __all__ = ["check", "estimate", "prepare", "prepared", "unprepared"]
 

@@ -18,7 +18,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from unlearn_core.nets.train import seed_of
 from unlearn_core.progress import Progress, silent
-from unlearn_core.subject.own.description import LARGEST_BY_DEFAULT, SIZES, opened, reason, shown
+from unlearn_core.subjects.own.description import LARGEST_BY_DEFAULT, SIZES, opened, reason, shown
 
 Part = Literal["train", "test"]
 PARTS: tuple[Part, Part] = ("train", "test")

@@ -18,10 +18,10 @@ from unlearn_core.methods.base import Value
 from unlearn_core.nets.evaluate import evaluation_set
 from unlearn_core.serving.engine import choice
 from unlearn_core.study import tune
-from unlearn_core.subject import openings
-from unlearn_core.subject.fashion import fashion_mnist
-from unlearn_core.subject.openings import Accuracies, Effect
-from unlearn_core.subject.subjects import bundled
+from unlearn_core.subjects import openings
+from unlearn_core.subjects.fashion import fashion_mnist
+from unlearn_core.subjects.openings import Accuracies, Effect
+from unlearn_core.subjects.subject import bundled
 
 REQUESTS = [(network, (label,)) for network in bundled() for label in range(10)]
 HISTORY = {"amnesiac", "partial_amnesiac"}

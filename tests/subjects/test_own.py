@@ -26,8 +26,8 @@ from unlearn_core.__main__ import main
 from unlearn_core.assets import AssetError
 from unlearn_core.nets import models
 from unlearn_core.progress import Cancelled
-from unlearn_core.subject import own
-from unlearn_core.subject.subjects import Subject
+from unlearn_core.subjects import own
+from unlearn_core.subjects.subject import Subject
 
 GREEK = ["Άλφα", "Βήτα", "Γάμμα", "Δέλτα", "Έψιλον", "Ζήτα", "Ήτα", "Θήτα", "Ιώτα", "Κάππα", "Λάμδα", "Μι", "Νι"]
 SAID = 'title = "T"\nabout = "spots"\narchitecture = "small-resnet"\n'
@@ -106,7 +106,7 @@ def test_what_changed_is_not_prepared_until_it_is_again(greek: Path, tmp_path: P
 
 
 def test_an_unchanged_picture_is_not_read_again(greek: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from unlearn_core.subject.own import preparing
+    from unlearn_core.subjects.own import preparing
 
     read: list[Path] = []
     digest = preparing._digest
@@ -177,7 +177,7 @@ def test_a_killed_prepare_resumes(tmp_path: Path, when: str) -> None:
     program = f"""
 import os, signal, sys
 from pathlib import Path
-from unlearn_core.subject import own
+from unlearn_core.subjects import own
 def progress(share, note):
     if note.startswith({when!r}):
         os.kill(os.getpid(), signal.SIGKILL)

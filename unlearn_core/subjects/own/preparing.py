@@ -28,10 +28,10 @@ from unlearn_core.nets.evaluate import outputs
 from unlearn_core.nets.images import ImageSet
 from unlearn_core.nets.train import fit, seed_of, train
 from unlearn_core.progress import Progress, silent, stage
-from unlearn_core.subject.own.description import DESCRIPTION, opened
-from unlearn_core.subject.own.pictures import PARTS, Listing, Part, pixels
-from unlearn_core.subject.own.study import DERIVED, Study, sound
-from unlearn_core.subject.own.weights import MODEL, loaded
+from unlearn_core.subjects.own.description import DESCRIPTION, opened
+from unlearn_core.subjects.own.pictures import PARTS, Listing, Part, pixels
+from unlearn_core.subjects.own.study import DERIVED, Study, sound
+from unlearn_core.subjects.own.weights import MODEL, loaded
 
 FORMAT = 1
 """Of what is derived; another number makes everything anew."""

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from unlearn_core.nets.models import SMALL
 from unlearn_core.progress import Progress, silent
-from unlearn_core.subject.own.description import DESCRIPTION, SIZES, Description, described, shown
-from unlearn_core.subject.own.pictures import Listing, Shape, listed, shape, undecodable
-from unlearn_core.subject.own.weights import MODEL, built, loaded, unfit
+from unlearn_core.subjects.own.description import DESCRIPTION, SIZES, Description, described, shown
+from unlearn_core.subjects.own.pictures import Listing, Shape, listed, shape, undecodable
+from unlearn_core.subjects.own.weights import MODEL, built, loaded, unfit
 
 DERIVED = "derived"
 

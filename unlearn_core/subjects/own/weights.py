@@ -16,8 +16,8 @@ from torch import Tensor, nn
 
 from unlearn_core.audit.similarity import stages
 from unlearn_core.nets import heads, models
-from unlearn_core.subject.own.description import DESCRIPTION, opened, reason, shown
-from unlearn_core.subject.own.pictures import Shape
+from unlearn_core.subjects.own.description import DESCRIPTION, opened, reason, shown
+from unlearn_core.subjects.own.pictures import Shape
 
 MODEL = "model.safetensors"
 _MOST_HEADER = 2**20

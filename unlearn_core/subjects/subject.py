@@ -35,7 +35,7 @@ from unlearn_core.nets.request import CLASS, IMAGE, Request
 from unlearn_core.nets.train import RECIPES, Recipe
 from unlearn_core.packing import ClassNumbers, class_numbers
 from unlearn_core.progress import Progress
-from unlearn_core.subject.fashion import fashion_mnist
+from unlearn_core.subjects.fashion import fashion_mnist
 
 Float32 = npt.NDArray[np.float32]
 DESCRIPTION = "subject.toml"
@@ -313,7 +313,7 @@ def subjects() -> dict[str, Subject]:
     """All subjects by name: the bundled ones, then the prepared ones in the folder of one's own, if there is one."""
     if not (folder := os.environ.get(FOLDER)):
         return bundled()
-    from unlearn_core.subject.own import prepared  # which makes subjects
+    from unlearn_core.subjects.own import prepared  # which makes subjects
 
     return bundled() | prepared(Path(folder), set(bundled()))
 
