@@ -31,6 +31,7 @@ from unlearn_core.audit.gauges import KINDS
 from unlearn_core.audit.report import TITLES, report
 from unlearn_core.methods import METHODS, method
 from unlearn_core.methods.base import Diverged, Hyperparameter, NotApplicable, Value
+from unlearn_core.nets.request import Request, read
 from unlearn_core.progress import Progress
 from unlearn_core.serving.engine import VERSION, Choice, choice
 from unlearn_core.study.results import WHOLE, SweepError, load
@@ -84,7 +85,8 @@ def _parser() -> argparse.ArgumentParser:
         one = command(name, function, about)
         one.add_argument("method")
         one.add_argument("--network", default="small-resnet")
-        one.add_argument("--forget", default="0", metavar="0,3", help="class numbers (default: 0)")
+        one.add_argument("--forget", default="0", metavar="0,3", help="class numbers, or a kind of group and its numbers, or "
+                         "single training images: 0,3 person:2 image:17,40 (default: 0)")
         one.add_argument("--seed", type=int, default=0)
         one.add_argument("--opening", action="store_true", help="start from what the app opens this request with "
                          "(if it has an opening) instead of the general defaults; --set overrides either")
@@ -102,7 +104,7 @@ def _parser() -> argparse.ArgumentParser:
     many.add_argument("--methods", nargs="+", required=True, metavar="METHOD", help="names, or: all")
     many.add_argument("--networks", nargs="+", default=["small-resnet"], metavar="NETWORK")
     many.add_argument("--forget", nargs="+", default=["0"], metavar="0,3",
-                      help="requests, each as class numbers; or: each, for every class alone (default: 0)")
+                      help="requests, each as for run; or: each, for every class alone (default: 0)")
     many.add_argument("--seeds", type=int, default=1, help="runs of each setting of a method that has any randomness")
     many.add_argument("--grid", nargs="+", action="extend", default=[], metavar="name=values",
                       help="values as 1,2,3 or low:high:points, spread as the slider is")
@@ -117,11 +119,8 @@ def _parser() -> argparse.ArgumentParser:
 # -- what was typed -------------------------------------------------------------------------------------------
 
 
-def _classes(text: str) -> tuple[int, ...]:
-    try:
-        return tuple(map(int, text.split(",")))
-    except ValueError:
-        raise ValueError(f"forget: class numbers separated by commas expected, got {text!r}") from None
+def _request(network: str, text: str) -> Request:
+    return read(text, subject(network).images.train)
 
 
 def _pairs(option: str, given: Sequence[str]) -> dict[str, str]:
@@ -156,7 +155,7 @@ def _values(text: str) -> Range | tuple[Value, ...]:
 
 def _choice(arguments: argparse.Namespace) -> Choice:
     settings = {name: _value(text) for name, text in _pairs("set", arguments.set).items()}
-    forget = _classes(arguments.forget)
+    forget = _request(arguments.network, arguments.forget)
     if arguments.opening:
         checked = choice(arguments.network, forget, arguments.method, settings)
         settings = openings.start(checked.network, checked.forget, checked.method) | settings
@@ -252,7 +251,7 @@ def audit(arguments: argparse.Namespace) -> int:
         found = run(chosen, progress)
     beside = found.yardstick
     made = report(found.logits, beside.models[ORIGINAL].logits, np.stack([seed.logits for seed in beside.retrained])
-                  if beside.retrained else None, beside.labels, beside.member, chosen.forget)
+                  if beside.retrained else None, beside.labels, beside.member, beside.forgotten)
     if arguments.json:
         told = made.told and {
             name: {"value": placement.value, "retrained": placement.null.tolist(), "place": placement.place}
@@ -292,7 +291,7 @@ def sweep_many(arguments: argparse.Namespace) -> int:
     if forget == ["each"]:
         forget = [str(label) for label in range(len(subject(arguments.networks[0]).classes))]
     space = Space(tuple(METHODS) if arguments.methods == ["all"] else tuple(arguments.methods),
-                  tuple(arguments.networks), tuple(map(_classes, forget)), arguments.seeds,
+                  tuple(arguments.networks), tuple(_request(arguments.networks[0], text) for text in forget), arguments.seeds,
                   {name: _values(text) for name, text in _pairs("grid", arguments.grid).items()})
 
     def tell(said: str) -> None:
@@ -405,7 +404,7 @@ def _concluded(found: Run) -> dict[str, object]:
 
 
 def _described(chosen: Choice) -> dict[str, object]:
-    return {"key": chosen.key, "version": VERSION, "network": chosen.network, "forget": chosen.forget,
+    return {"key": chosen.key, "version": VERSION, "network": chosen.network, "forget": str(chosen.forget),
             "method": chosen.method, "settings": dict(chosen.settings), "seed": chosen.seed}
 
 
@@ -432,8 +431,7 @@ def _span(values: Sequence[float]) -> str:
 
 
 def _print_heading(chosen: Choice) -> None:
-    forget = ", ".join(f"{label} {name}" for label, name in zip(chosen.forget, chosen.names, strict=True))
-    print(f"{method(chosen.method).title} on {chosen.subject.title}, forgetting {forget}, seed {chosen.seed}: "
+    print(f"{method(chosen.method).title} on {chosen.subject.title}, forgetting {chosen.words}, seed {chosen.seed}: "
           + ", ".join(f"{name}={_short(value)}" for name, value in chosen.settings))
 
 

@@ -164,10 +164,11 @@ def judge(checks: Sequence[Check], loss: Loss | None, forgotten: str, accuracy: 
             judged = known[FORGET_ACCURACY].judged
             seeds, before = judged[UNLEARNED].null, judged[ORIGINAL].value
             also = f", and {damage}" if damage else ""
+            said = f"{forgotten} {be} still recognised"
             if accuracy > before - HARDLY_LESS:
-                return Level.NOT_FORGOTTEN, f"{forgotten} {be} still recognised {accuracy:.0%} of the time{also}"
-            return Level.PARTLY, (f"{forgotten} {be} still recognised {accuracy:.1%} of the time, by retrained networks "
-                                  f"{seeds.min():.1%} to {seeds.max():.1%}{also}")
+                return Level.NOT_FORGOTTEN, f"{said} {accuracy:.0%} of the time{also}"
+            return Level.PARTLY, (f"{said} {accuracy:.1%} of the time, by retrained networks {seeds.min():.1%} to "
+                                  f"{seeds.max():.1%}{also}")
         if damage:
             return Level.DAMAGED, f"{damage} that retraining does not cost"
         if not any(check.inside for check in able):
@@ -188,7 +189,7 @@ def judge(checks: Sequence[Check], loss: Loss | None, forgotten: str, accuracy: 
     named = {Level.HIDDEN: inside, Level.OVER: signs["too much"], Level.DAMAGED: []}.get(level, failed)
     others = [check for check in failed if check not in named]
     also = [f"It also fails {listed(others)}."] if others else []
-    also += [f"Worst retained class: {loss}."] if loss is not None else []
+    also += [f"Worst of the rest: {loss}."] if loss is not None else []
     late = [check for check in checks if check.status() == "not made yet"]
     also += [f"Not tried yet: {listed(late)}."] if late and level in BEYOND_ANSWERS else []
     return Verdict(level, joint.get(level, f"{level}: ") + f"{why}.", " ".join(also), tuple(map(_mark, checks)), loss)

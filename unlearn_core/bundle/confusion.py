@@ -56,8 +56,8 @@ def choices(network: str, label: int) -> Iterator[tuple[str, Choice]]:
     for name, found in METHODS.items():
         if name != "retrain":
             yield DEFAULT, choice(network, (label,), name, {})
-            yield OPENING, choice(network, (label,), name, openings.start(network, (label,), name))
-            for preset in openings.presets(network, (label,), name):
+            yield OPENING, choice(network, (label,), name, openings.start(network, Request((label,)), name))
+            for preset in openings.presets(network, Request((label,)), name):
                 yield preset.name, choice(network, (label,), name, found.settings(preset.settings))
 
 
@@ -82,6 +82,7 @@ def run(chosen: Choice) -> str:
 def judge_request(network: str, label: int, presets: bool, known: Mapping[str, Row]) -> list[Row]:
     """Every row of one network and class; outcomes whose row is `known` by its choice's key are not judged again."""
     engine, request = _engine(), Request((label,))
+    any_of_it = choice(network, request, "ssd", {})
     measure = yardstick(engine, network, request)
 
     def row(what: str, settings: str, verdict: Verdict, key: str = "") -> Row:
@@ -89,7 +90,7 @@ def judge_request(network: str, label: int, presets: bool, known: Mapping[str, R
         return Row(network, label, what, settings, key, str(verdict.level), str(verdict),
                    "" if worst is None else worst.group, 0.0 if worst is None else round(worst.value, 4))
 
-    rows = [row(what, "", judged(measure, request, replace(measure.models[name], steps=None)).verdict)
+    rows = [row(what, "", judged(measure, any_of_it, replace(measure.models[name], steps=None)).verdict)
             for what, name in ((ORIGINAL, ORIGINAL), (CONTROL, HEAD_ZEROING))]
     assert measure.accuracy_retrained is not None
     for seed, held in enumerate(measure.retrained):
@@ -97,7 +98,7 @@ def judge_request(network: str, label: int, presets: bool, known: Mapping[str, R
         without = replace(measure, retrained=others, checks=tuple(gather(
             measure.models, others, measure.labels, measure.member, measure.forgotten)),
             accuracy_retrained=measure.accuracy_retrained[[i for i in range(len(measure.retrained)) if i != seed]])
-        rows.append(row(HELD_OUT, str(seed), judged(without, request, replace(held, steps=None)).verdict))
+        rows.append(row(HELD_OUT, str(seed), judged(without, any_of_it, replace(held, steps=None)).verdict))
     known = dict(known)
     for preset, chosen in choices(network, label):
         if preset not in (DEFAULT, OPENING) and not presets:
@@ -108,7 +109,7 @@ def judge_request(network: str, label: int, presets: bool, known: Mapping[str, R
             else:
                 weights = {name: value for name, value in load_file(KEPT / f"{chosen.key}.safetensors").items() if name}
                 found = inside(engine, network, request, everything(engine, network, request, weights))
-                known[chosen.key] = row(chosen.method, preset, judged(measure, request, found).verdict, chosen.key)
+                known[chosen.key] = row(chosen.method, preset, judged(measure, any_of_it, found).verdict, chosen.key)
         rows.append(replace(known[chosen.key], settings=preset))
     return rows
 

@@ -319,7 +319,7 @@ def make_histories(architecture: str) -> None:
 def make_comparison(architecture: str, label: int, retrain_seconds: float) -> None:
     """Run every method at its defaults on one request; one thread, as many requests at once as there are cores."""
     torch.set_num_threads(1)
-    found = compare(Engine(), architecture, (label,), COMPARED_SEEDS[architecture], silent, retrain_seconds)
+    found = compare(Engine(), architecture, Request((label,)), COMPARED_SEEDS[architecture], silent, retrain_seconds)
     file = assets.ROOT / f"comparisons/{architecture}-{label}.npz"
     save_comparison(found, file)
 

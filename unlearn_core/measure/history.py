@@ -92,7 +92,7 @@ class History(Protocol):
 
         Args:
             request: what is to be forgotten.
-            labels: (N,) of all training images.
+            train: all training images.
             pruning: which part of the history is kept.
             generator: of random pruning; other rules leave it alone.
         """
@@ -243,7 +243,7 @@ class ClassHistory:
     def obstacle(self, request: Request, train: ImageSet, pruning: Pruning) -> str:
         """As `History.obstacle`."""
         if not request.classes:
-            return "The history of this network was recorded class by class, so it can forget nothing but whole classes."
+            return "The history of this network was recorded by class, so it can forget nothing but whole classes."
         if missing := [label for label in request.classes if label not in self._classes]:
             return f"The history of this network holds no record of class {missing[0]}."
         shares = {pruning.of(name) for name in self._sizes} - {0.0, 1.0}

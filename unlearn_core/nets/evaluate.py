@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from unlearn_core.nets.heads import as_taken, check_logits, last_layer, watched
 from unlearn_core.nets.images import ImageSet, first_of_each, joined
 from unlearn_core.nets.models import private_copy
-from unlearn_core.nets.request import Request
+from unlearn_core.nets.request import CLASS, Request
 from unlearn_core.nets.substitute import called_with
 
 # On two cores, batches of 250 evaluate several times faster than one of 1,000: they stay in the cache.
@@ -42,6 +42,12 @@ class EvaluationSet:
     def labels(self) -> npt.NDArray[np.int64]:
         """(N,) true classes."""
         result: npt.NDArray[np.int64] = self.images.labels.numpy()
+        return result
+
+    @property
+    def pictures(self) -> npt.NDArray[np.int64]:
+        """(N,) the number by which each image is known to a browser: its row doubled, and one more for a test image."""
+        result: npt.NDArray[np.int64] = 2 * self.row + ~self.member
         return result
 
     def forgotten(self, request: Request) -> npt.NDArray[np.bool_]:
@@ -95,6 +101,31 @@ def with_rows(evaluation: EvaluationSet, train: ImageSet, test: ImageSet, more: 
         member.append(np.full(len(rows), part == "train"))
         row.append(rows)
     return EvaluationSet(images, np.concatenate(member), np.concatenate(row))
+
+
+def kept_groups(request: Request, evaluation: EvaluationSet, more: Sequence[Rows], train: ImageSet,
+                test: ImageSet) -> dict[str, npt.NDArray[np.bool_]]:
+    """Masks, by name, of the unseen images of each class and of each group of another kind that is to stay.
+
+    Args:
+        request: what is to be forgotten; its own images are in no mask.
+        evaluation: the first of the images.
+        more: the others, in their order.
+        train: the training images.
+        test: the test images.
+    """
+    def mask(wanted: Request) -> npt.NDArray[np.bool_]:
+        parts = {"train": wanted.mask(train).numpy(), "test": wanted.mask(test, torch.full((len(test),), -1)).numpy()}
+        return np.concatenate([evaluation.forgotten(wanted), *(parts[part][rows] for part, rows in more)])
+
+    unseen = np.concatenate([~evaluation.member, *(np.full(len(rows), part == "test") for part, rows in more)])
+    free = unseen & ~mask(request)
+    found = {}
+    for kind, names in ((CLASS, train.classes), *((kind, known.names) for kind, known in train.groups.items())):
+        for number, name in enumerate(names):
+            if kind != request.kind or number not in request.chosen:
+                found[name if kind == CLASS else f"{kind} {name}"] = free & mask(Request((number,), kind))
+    return found
 
 
 def other_images(train: ImageSet, test: ImageSet, evaluation: EvaluationSet, forgotten: npt.NDArray[np.bool_],

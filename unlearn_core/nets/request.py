@@ -62,6 +62,11 @@ class Request:
         *first, last = self.names(train)
         return " and ".join(filter(None, (", ".join(first), last)))
 
+    @property
+    def slug(self) -> str:
+        """Within a file's name: `3`, `0-1`, `person-3`."""
+        return "-".join(map(str, ((self.kind,) if self.kind != CLASS else ()) + self.chosen))
+
     def __str__(self) -> str:
         numbers = ",".join(map(str, self.chosen))
         return numbers if self.kind == CLASS else f"{self.kind}:{numbers}"

@@ -82,7 +82,9 @@ class Embedding:
         probabilities: by role, (N, classes); retrained is the mean over its networks.
         truth: (N,) true classes.
         member: (N,) whether the image was trained on.
-        forget: numbers of the classes to be forgotten.
+        forgotten: (N,) whether an image is of what is to be forgotten.
+        forget: numbers of the classes to be forgotten; none where it is no class.
+        pictures: (N,) their numbers for the browser.
         classes: their names.
         aligned: by role, where features had to be brought into the original's basis: share of the original's variance
             over retained images that they then explain.
@@ -97,16 +99,12 @@ class Embedding:
     probabilities: dict[Role, Float32]
     truth: npt.NDArray[np.int64]
     member: npt.NDArray[np.bool_]
+    forgotten: npt.NDArray[np.bool_]
     forget: tuple[int, ...]
+    pictures: npt.NDArray[np.int64]
     classes: Sequence[str]
     aligned: dict[Role, float]
     plane: float | None
-
-    @property
-    def forgotten(self) -> npt.NDArray[np.bool_]:
-        """(N,) whether an image is of the forget set."""
-        result: npt.NDArray[np.bool_] = np.isin(self.truth, self.forget)
-        return result
 
     @property
     def beyond(self) -> int:
@@ -136,6 +134,7 @@ class Embedding:
             "klass": class_numbers(np.stack([panel.predicted for panel in self.panels]), len(self.classes)),
             "probability": shares(np.stack(list(self.probabilities.values())), 255).astype(np.uint8),
             "truth": class_numbers(self.truth, len(self.classes)), "member": self.member.astype(np.uint8),
+            "forgotten": self.forgotten.astype(np.uint8), "picture": self.pictures.astype(np.uint32),
             "group": np.stack([self.group(name) for name in GROUPS]).astype(np.uint8)})
 
 
@@ -159,28 +158,30 @@ def embed(engine: Engine, scene: Scene, settled: Settled, layer: str, kind: Lite
         ValueError: if the layer is none of the network's, or an output is not finite.
     """
     network = settled.choice.network
-    evaluation = subject(network).evaluation
+    seen = scene.seen
+    evaluation = seen.evaluation
     if layer not in subject(network).layers:
         raise ValueError(f"layer: one of {', '.join(subject(network).layers)} expected, got {layer!r}")
     base, truth = engine.base(network), evaluation.labels
-    before = _features(engine, network, None, stage(progress, 0, 0.1, "original"))[0]
-    others = _features(engine, network, scene.request.classes, stage(progress, 0.1, 0.5, "retrained"))
+    before = _features(engine, scene, original=True, progress=stage(progress, 0, 0.1, "original"))[0]
+    others = _features(engine, scene, original=False, progress=stage(progress, 0.1, 0.5, "retrained"))
     weights = engine.weights(scene, settled)
-    after = layer_features(base.model, base.pixels, weights) if weights else before
+    after = layer_features(base.model, seen.pixels, weights) if weights else before
     progress(0.6, "placing the images")
 
     shown: list[tuple[Role, Float32, npt.NDArray[np.int64]]] = [
-        ("original", before[layer], base.before.predicted), ("unlearned", after[layer], settled.predicted)]
+        ("original", before[layer], seen.before.predicted), ("unlearned", after[layer], settled.predicted)]
     if others:
         shown.insert(1, ("retrained", others[0][layer], list(others[0].values())[-1].argmax(1)))  # the head comes last
-    retained = ~np.isin(truth, scene.request.classes)
+    retained = ~seen.forgotten
     aligned: dict[Role, float] = {}
     for number, (role, features, predicted) in enumerate(shown):
         if role == "retrained" or (role, settled.choice.method) == ("unlearned", "retrain"):  # trained afresh
             found = align(features, before[layer], retained)
             shown[number], aligned[role] = (role, found.features, predicted), found.explained
     linear = fit_linear(before[layer]) if kind == "pca" else None
-    chart = linear or subject(network).feature_map(layer, before[layer])
+    shipped = before[layer][:len(base.before.predicted)]  # a bundled map knows the evaluation set alone
+    chart = linear or subject(network).feature_map(layer, shipped)
     panels = []
     for number, (role, features, predicted) in enumerate(shown):
         xy = chart.place(features)
@@ -188,7 +189,7 @@ def embed(engine: Engine, scene: Scene, settled: Settled, layer: str, kind: Lite
         progress(0.6 + 0.1 * (number + 1), "measuring neighbours")
 
     started = nearest(before[layer])
-    probabilities: dict[Role, Float32] = {"original": base.before.probabilities}
+    probabilities: dict[Role, Float32] = {"original": seen.before.probabilities}
     if scene.retrained_logits is not None:
         probabilities["retrained"] = softmax(scene.retrained_logits).mean(0)
     probabilities["unlearned"] = settled.probabilities
@@ -198,23 +199,20 @@ def embed(engine: Engine, scene: Scene, settled: Settled, layer: str, kind: Lite
         {"original": (_surroundings(before[layer], started, truth),),
          "retrained": tuple(_surroundings(other[layer], started, truth) for other in others),
          "unlearned": (_surroundings(after[layer], started, truth),)},
-        probabilities, truth, evaluation.member, scene.request.classes, subject(network).classes,
-        aligned, None if linear is None else linear.explained)
+        probabilities, truth, evaluation.member, seen.forgotten, scene.request.classes, evaluation.pictures,
+        subject(network).classes, aligned, None if linear is None else linear.explained)
 
 
-def _features(engine: Engine, network: str, left_out: tuple[int, ...] | None, progress: Progress
-              ) -> tuple[Features, ...]:
-    """Every layer's features of the original, or of each bundled network retrained without these classes."""
-    wanted = ("layers", network, left_out)
+def _features(engine: Engine, scene: Scene, original: bool, progress: Progress) -> tuple[Features, ...]:
+    """Every layer's features of the original, or of each bundled network retrained for the request."""
+    network, request = scene.choice.network, scene.request
+    wanted = ("layers", network, original, request if scene.seen.added or not original else None)
     known = engine.pool.known(wanted)
     if known is None:
-        base = engine.base(network)
-        models: list[nn.Module] = [base.model] if left_out is None else []
-        if left_out is not None and len(left_out) == 1:
-            models = subject(network).retrained(left_out[0])
+        models: list[nn.Module] = [engine.base(network).model] if original else subject(network).retrained(request)
         found = []
         for number, model in enumerate(models):
-            found.append(layer_features(model, base.pixels))
+            found.append(layer_features(model, scene.seen.pixels))
             progress((number + 1) / len(models), "reading its layers")
         known = engine.pool.keep(wanted, tuple(found))
     return cast(tuple[Features, ...], known)

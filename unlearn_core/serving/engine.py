@@ -37,6 +37,7 @@ from unlearn_core.nets.evaluate import (
     Leading,
     Outputs,
     Rows,
+    kept_groups,
     leading,
     missing_rows,
     outputs,
@@ -157,6 +158,7 @@ class Seen:
         evaluation: the subject's evaluation set, and what the request adds to it.
         added: the images that it adds; none for whole classes.
         forgotten: (N,) which are of what is to be forgotten.
+        kept: masks of the unseen images of each class, and each group of another kind, that stays; by name.
         before: what the original says of all.
         positions: (N, 2) on the map, in [0, 1].
     """
@@ -164,6 +166,7 @@ class Seen:
     evaluation: EvaluationSet
     added: tuple[Rows, ...]
     forgotten: npt.NDArray[np.bool_]
+    kept: Mapping[str, npt.NDArray[np.bool_]]
     before: Outputs
     positions: npt.NDArray[np.float32]
 
@@ -358,7 +361,9 @@ class Engine:
             evaluation = with_rows(images.evaluation, images.train, images.test, added)
             before = self._joined(base.before, network, {}, added)
             positions = base.feature_map.place(before.features) if added else base.positions
-            known = self.pool.keep(key, Seen(evaluation, tuple(added), evaluation.forgotten(request), before, positions))
+            known = self.pool.keep(key, Seen(evaluation, tuple(added), evaluation.forgotten(request),
+                                             kept_groups(request, evaluation, (), images.train, images.test), before,
+                                             positions))
         return cast(Seen, known)
 
     def answers(self, network: str, request: Request, weights: Mapping[str, Tensor]) -> Outputs:
@@ -373,7 +378,10 @@ class Engine:
     # -- retrained networks that are not bundled ----------------------------------------------------------------
 
     def retrained(self, network: str, forget: Request) -> tuple[Mapping[str, Tensor], ...]:
-        """Weights of the networks that were retrained here for a request without a bundled reference."""
+        """Weights of the networks retrained for a request: here, or those whose outputs are not at hand."""
+        if (network, forget) not in self._references and subject(network).retrained_logits(forget) is None:
+            self._references[network, forget] = tuple(dict(model.state_dict())
+                                                      for model in subject(network).retrained(forget))
         return self._references.get((network, forget), ())
 
     def keep_retrained(self, network: str, forget: Request,
@@ -439,12 +447,14 @@ class Engine:
                     sizes: npt.NDArray[np.int64], limit: float | None) -> bytes:
         header: dict[str, object] = {
             "layers": [{"name": n, "kind": k, "size": int(s)} for (n, k), s in zip(kinds.items(), sizes, strict=True)],
-            "classes": base.subject.classes, "forget": request.classes, "n": len(seen.before.predicted)}
+            "classes": base.subject.classes, "forget": request.classes, "n": len(seen.before.predicted),
+            "words": request.words(base.subject.images.train)}
         arrays: dict[str, npt.NDArray[np.generic]] = {
             "before_xy": _steps(seen.positions, np.uint16),
             "before_class": class_numbers(seen.before.predicted, len(base.subject.classes)),
             "truth": class_numbers(seen.evaluation.labels, len(base.subject.classes)),
-            "member": seen.evaluation.member.astype(np.uint8), "forgotten": seen.forgotten.astype(np.uint8),
+            "member": seen.evaluation.member.astype(np.uint8),
+            "forgotten": seen.forgotten.astype(np.uint8), "picture": seen.evaluation.pictures.astype(np.uint32),
             "before_probability": _steps(seen.before.probabilities, np.uint8)}
         if index is not None:
             counts, inverse, infinite = index.histogram(*LOG_RATIO, BINS)

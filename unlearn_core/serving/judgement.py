@@ -11,6 +11,7 @@ from typing import cast
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from torch import Tensor, nn
 
 from unlearn_core.audit.accuracy import per_class
@@ -22,7 +23,7 @@ from unlearn_core.audit.relearn import Relearning
 from unlearn_core.audit.similarity import cka
 from unlearn_core.audit.verdict import Verdict, judge, worst_loss
 from unlearn_core.methods import METHODS
-from unlearn_core.nets.evaluate import Outputs, Rows, other_images
+from unlearn_core.nets.evaluate import Outputs, Rows, kept_groups, other_images
 from unlearn_core.nets.heads import head
 from unlearn_core.nets.images import ImageSet
 from unlearn_core.nets.request import Request
@@ -35,6 +36,8 @@ from unlearn_core.subjects.subject import subject
 Float32 = npt.NDArray[np.float32]
 Float64 = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
+FEWEST = 10
+"""Images below which the similarity of their features says nothing."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,6 +55,7 @@ class Yardstick:
         band: gauges of each retrained network.
         accuracy_before: (classes,) test accuracy of the original.
         accuracy_retrained: (seeds, classes) of the retrained networks, or None.
+        kept: masks of the unseen images of each class, and each group of another kind, that stays; by name.
         checks: on these networks; none is made without two retrained ones.
     """
 
@@ -65,6 +69,7 @@ class Yardstick:
     band: tuple[dict[GaugeName, Reading], ...]
     accuracy_before: Float64
     accuracy_retrained: Float64 | None
+    kept: Mapping[str, Bools]
     checks: tuple[Check, ...]
 
 
@@ -114,23 +119,22 @@ def first_readings(scene: Scene, settled: Settled) -> Readings:
 
 def first_verdict(engine: Engine, scene: Scene, settled: Settled) -> Verdict:
     """The verdict at the moment of a release, from answers on the evaluation set alone: it cannot be a good one."""
-    base = engine.base(scene.choice.network)
-    evaluation, before = base.subject.evaluation, base.before
-    labels, unseen = evaluation.labels, ~evaluation.member
+    seen = scene.seen
+    labels, before = seen.evaluation.labels, seen.before
     retrained = [] if scene.retrained_logits is None else [Model(logits) for logits in scene.retrained_logits]
     checks = gather({ORIGINAL: Model(before.logits), UNLEARNED: Model(settled.logits)}, retrained, labels,
-                    evaluation.member, np.isin(labels, scene.choice.forget), only=[FORGET_ACCURACY])
-    return _conclude(scene.task.train.classes, scene.choice.forget, checks, before.predicted == labels,
-                     settled.predicted == labels, labels, unseen, scene.accuracy_retrained,
-                     settled.gauges["forget"].value)
+                    seen.evaluation.member, seen.forgotten, only=[FORGET_ACCURACY])
+    return _conclude(scene.choice, checks, before.logits, settled.logits, [seed.logits for seed in retrained], labels,
+                     seen.kept, settled.gauges["forget"].value)
 
 
-def _conclude(classes: Sequence[str], forget: Sequence[int], checks: Sequence[Check], before: Bools, after: Bools,
-              labels: npt.NDArray[np.int64], unseen: Bools, retrained: Float64 | None, accuracy: float) -> Verdict:
-    kept = {name: label for label, name in enumerate(classes) if label not in forget}
-    loss = worst_loss(before, after, {name: unseen & (labels == label) for name, label in kept.items()},
-                      None if retrained is None else {name: retrained[:, label] for name, label in kept.items()})
-    return judge(checks, loss, " and ".join(classes[label] for label in forget), accuracy)
+def _conclude(chosen: Choice, checks: Sequence[Check], before: Float32, after: Float32, retrained: Sequence[Float32],
+              labels: npt.NDArray[np.int64], kept: Mapping[str, Bools], accuracy: float) -> Verdict:
+    right, *references = (logits.argmax(1) == labels for logits in (before, *retrained))
+    among = {name: np.array([seed[rows].mean() for seed in references]) for name, rows in kept.items() if rows.any()}
+    loss = worst_loss(right, after.argmax(1) == labels, kept, among if references else None)
+    several = len(chosen.forget.chosen) > 1
+    return judge(checks, loss, chosen.words, accuracy, several)
 
 
 def submit(engine: Engine, scene: Scene, settled: Settled) -> Ticket[Audit]:
@@ -163,24 +167,23 @@ def audit(engine: Engine, scene: Scene, settled: Settled, progress: Progress = s
     network, request = settled.choice.network, scene.request
     measure = yardstick(engine, network, request, stage(progress, 0.0, 0.4))
     answers = everything(engine, network, request, engine.weights(scene, settled), stage(progress, 0.4, 0.95))
-    found = judged(measure, request, replace(inside(engine, network, request, answers), steps=steps))
+    found = judged(measure, settled.choice, replace(inside(engine, network, request, answers), steps=steps))
     progress(1.0, "done")
     return found
 
 
-def judged(measure: Yardstick, request: Request, mine: Model) -> Audit:
-    """Judge a network by what was found of it."""
+def judged(measure: Yardstick, chosen: Choice, mine: Model) -> Audit:
+    """Judge a network by what was found of it, as an outcome of a choice or of another with the same request."""
     labels, member, forgotten = measure.labels, measure.member, measure.forgotten
-    gauges = read_gauges(Outputs(mine.logits, mine.logits), labels, member, request)
+    gauges = read_gauges(Outputs(mine.logits, mine.logits), labels, member, forgotten)
     checks = joined(measure.checks, gather({UNLEARNED: mine}, measure.retrained, labels, member, forgotten,
                                            hold_out=False))
-    before, after = (model.logits.argmax(1) == labels for model in (measure.models[ORIGINAL], mine))
     accuracy = per_class(mine.logits[~member].argmax(1), labels[~member], len(measure.classes))
     return Audit(
         Readings(len(labels), gauges, measure.original, measure.band, accuracy, measure.accuracy_before,
                  measure.accuracy_retrained), tuple(checks),
-        _conclude(measure.classes, request.classes, checks, before, after, labels, ~member,
-                  measure.accuracy_retrained, gauges["forget"].value))
+        _conclude(chosen, checks, measure.models[ORIGINAL].logits, mine.logits,
+                  [seed.logits for seed in measure.retrained], labels, measure.kept, gauges["forget"].value))
 
 
 def submit_outputs(engine: Engine, scene: Scene, settled: Settled) -> Ticket[Float32]:
@@ -194,8 +197,8 @@ def submit_outputs(engine: Engine, scene: Scene, settled: Settled) -> Ticket[Flo
 def everything(engine: Engine, network: str, request: Request, weights: Mapping[str, Tensor],
                progress: Progress = silent) -> Outputs:
     """Outputs on all audited images; the features are those of the evaluation set alone."""
-    first = engine.evaluate(network, weights)
-    parts = list(others(network, request))
+    first = engine.answers(network, request, weights)
+    parts = list(others(engine, network, request))
     logits = [first.logits]
     for i, rows in enumerate(parts):
         progress(i / len(parts), "evaluating on all test images")
@@ -203,23 +206,27 @@ def everything(engine: Engine, network: str, request: Request, weights: Mapping[
     return Outputs(np.concatenate(logits), first.features)
 
 
-def others(network: str, request: Request) -> Iterator[Rows]:
-    """The audited images beyond the evaluation set."""
+def others(engine: Engine, network: str, request: Request) -> Iterator[Rows]:
+    """The audited images beyond those that are shown."""
     images = subject(network).images
-    return other_images(images.train, images.test, images.evaluation,
-                        request.is_forgotten(images.train.labels).numpy())
+    return other_images(images.train, images.test, engine.seen(network, request).evaluation,
+                        request.mask(images.train).numpy())
 
 
 def inside(engine: Engine, network: str, request: Request, found: Outputs) -> Model:
     """What a fresh head, and a comparison with the original, make of a network's features."""
-    evaluation = subject(network).evaluation
-    forgotten = np.isin(evaluation.labels, request.classes)
-    try:
-        auc = linear_probe(found.features, evaluation.labels, evaluation.member, request.classes).auc.value
-    except ValueError:  # every image has the same features: they tell nothing
-        auc = 0.5
-    alike = cka(found.features[forgotten], engine.base(network).before.features[forgotten])
-    return Model(found.logits, auc, 0.0 if np.isnan(alike) else alike)
+    seen = engine.seen(network, request)
+    forgotten, member = seen.forgotten, seen.evaluation.member
+    auc = alike = None
+    if (forgotten & ~member).any():  # of single images there are no unseen ones to probe for
+        try:
+            auc = linear_probe(found.features, seen.evaluation.labels, member, forgotten).auc.value
+        except ValueError:  # every image has the same features: they tell nothing
+            auc = 0.5
+    if forgotten.sum() >= FEWEST:
+        similar = cka(found.features[forgotten], seen.before.features[forgotten])
+        alike = 0.0 if np.isnan(similar) else similar
+    return Model(found.logits, auc, alike)
 
 
 def yardstick(engine: Engine, network: str, request: Request, progress: Progress = silent) -> Yardstick:
@@ -232,17 +239,18 @@ def yardstick(engine: Engine, network: str, request: Request, progress: Progress
 
 
 def _yardstick(engine: Engine, network: str, request: Request, progress: Progress) -> Yardstick:
-    base, images = engine.base(network), subject(network).images
-    evaluation, train, test = images.evaluation, images.train, images.test
-    rest = list(others(network, request))
+    base, images, seen = engine.base(network), subject(network).images, engine.seen(network, request)
+    evaluation, train, test = seen.evaluation, images.train, images.test
+    rest = list(others(engine, network, request))
     labels = np.concatenate([evaluation.labels, *((test if part == "test" else train).labels.numpy()[rows]
                                                   for part, rows in rest)])
     member = np.concatenate([evaluation.member, *(np.full(len(rows), part == "train") for part, rows in rest)])
-    forgotten = np.isin(labels, request.classes)
+    inner = {"train": request.mask(train).numpy(), "test": request.mask(test, torch.full((len(test),), -1)).numpy()}
+    forgotten = np.concatenate([seen.forgotten, *(inner[part][rows] for part, rows in rest)])
     before = everything(engine, network, request, {}, progress)
     retrained = _retrained(engine, network, request)
     models = {ORIGINAL: inside(engine, network, request, before)}
-    if (shipped := remains.load(network, request.classes)) is not None:
+    if (shipped := remains.load(network, request)) is not None:
         last = shipped.similarity["forget"][0, :2, -2]
         models = {name: Model(logits, found.probe.auc.value, float(alike), found.relearning.taken)
                   for name, logits, found, alike in zip(
@@ -250,7 +258,7 @@ def _yardstick(engine: Engine, network: str, request: Request, progress: Progres
                       (shipped.original, shipped.head_zeroing), last, strict=True)}
 
     def gauges(model: Model) -> dict[GaugeName, Reading]:
-        return read_gauges(Outputs(model.logits, model.logits), labels, member, request)
+        return read_gauges(Outputs(model.logits, model.logits), labels, member, forgotten)
 
     def accuracy(model: Model) -> Float64:
         return per_class(model.logits[~member].argmax(1), labels[~member], len(train.classes))
@@ -259,6 +267,7 @@ def _yardstick(engine: Engine, network: str, request: Request, progress: Progres
         train.classes, labels, member, forgotten, models, retrained, gauges(models[ORIGINAL]),
         tuple(map(gauges, retrained)), accuracy(models[ORIGINAL]),
         np.stack(list(map(accuracy, retrained))) if retrained else None,
+        kept_groups(request, evaluation, rest, train, test),
         tuple(gather(models, retrained, labels, member, forgotten)))
 
 
@@ -273,11 +282,11 @@ def _shut(model: nn.Module, train: ImageSet, request: Request, logits: Float32) 
 
 def _retrained(engine: Engine, network: str, request: Request) -> tuple[Model, ...]:
     """The bundled retrained networks, or those retrained here."""
-    shipped = remains.load(network, request.classes)
+    shipped = remains.load(network, request)
     first, more = subject(network).retrained_logits(request), subject(network).retrained_others(request)
     if shipped is None or first is None or more is None:
         return tuple(inside(engine, network, request, everything(engine, network, request, weights))
-                     for weights in engine.retrained(network, request.classes))
+                     for weights in engine.retrained(network, request))
     return tuple(Model(np.concatenate(logits), found.probe.auc.value, float(alike), found.relearning.taken)
                  for *logits, found, alike in zip(first, more, shipped.retrained,
                                                   shipped.similarity["forget"][0, 2:, -2], strict=True))

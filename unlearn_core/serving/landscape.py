@@ -190,10 +190,10 @@ def gauges(engine: Engine, chosen: Choice, progress: Progress) -> Float64:
         ValueError: whatever the method raises.
     """
     scene = scene_of(engine, chosen, stage(progress, 0.0, 0.5))
-    evaluation = subject(chosen.network).evaluation
+    evaluation = scene.seen.evaluation
     _, _, weights = unlearn(scene, chosen, stage(progress, 0.5, 0.98, method(chosen.method).title))
-    after = engine.evaluate(chosen.network, weights)
-    read = read_gauges(after, evaluation.labels, evaluation.member, scene.request)
+    after = engine.answers(chosen.network, scene.request, weights)
+    read = read_gauges(after, evaluation.labels, evaluation.member, scene.seen.forgotten)
     progress(1.0, "done")
     return np.array([read[name].value for name in KINDS])
 
@@ -217,9 +217,9 @@ def surface(engine: Engine, wanted: Plane) -> Surface:
 def _shipped(wanted: Plane) -> Float64 | None:
     """The bundled gauges over a plane of alpha and lambda, or along alpha at lambda 1; None if there are none."""
     title, tables = estimator(wanted.rest), subject(wanted.rest.network).estimators()
-    if title not in tables or len(wanted.rest.forget) != 1:
+    if title not in tables or len(wanted.rest.forget.classes) != 1:
         return None
-    table: Float64 = tables[title][wanted.rest.forget[0]].astype(np.float64)
+    table: Float64 = tables[title][wanted.rest.forget.classes[0]].astype(np.float64)
     whole: Float64 = table[:, [GRID_LAMBDAS.index(value) for value in LAMBDAS]]
     if (wanted.x, wanted.y) == ("alpha", "lambda"):
         return whole
@@ -253,25 +253,26 @@ def adaptive_alpha(engine: Engine, chosen: Choice, progress: Progress) -> float:
 # -- judged against retraining ----------------------------------------------------------------------------------
 
 
-def reference(engine: Engine, network: str, forget: tuple[int, ...]) -> Float64 | None:
+def reference(engine: Engine, network: str, request: Request) -> Float64 | None:
     """(seeds, 3) gauges of the retrained networks, in the order of `KINDS`; None if there are none."""
-    key = ("retrained gauges", network, forget)
+    key = ("retrained gauges", network, request)
     known = engine.pool.known(key)
     if known is None:
-        request, evaluation = Request(forget), subject(network).evaluation
         logits = engine.retrained_logits(network, request)
         if logits is None:
             return None
-        read = [read_gauges(Outputs(seed, seed), evaluation.labels, evaluation.member, request) for seed in logits]
+        seen = engine.seen(network, request)
+        read = [read_gauges(Outputs(seed, seed), seen.evaluation.labels, seen.evaluation.member, seen.forgotten)
+                for seed in logits]
         known = engine.pool.keep(key, np.array([[seed[name].value for name in KINDS] for seed in read]))
     assert isinstance(known, np.ndarray)
     return known
 
 
-def original(engine: Engine, network: str, forget: tuple[int, ...]) -> Float64:
+def original(engine: Engine, network: str, request: Request) -> Float64:
     """(3,) gauges before unlearning, in the order of `KINDS`."""
-    evaluation = subject(network).evaluation
-    read = read_gauges(engine.base(network).before, evaluation.labels, evaluation.member, Request(forget))
+    seen = engine.seen(network, request)
+    read = read_gauges(seen.before, seen.evaluation.labels, seen.evaluation.member, seen.forgotten)
     return np.array([read[name].value for name in KINDS])
 
 
@@ -305,10 +306,10 @@ def as_retrained(values: Float64, retrained: Float64, counts: Sequence[int]) -> 
     return np.apply_along_axis(meets, -1, values).astype(np.bool_)
 
 
-def image_counts(network: str, forget: tuple[int, ...]) -> tuple[int, int, int]:
+def image_counts(engine: Engine, network: str, request: Request) -> tuple[int, int, int]:
     """Evaluation images behind each gauge, in the order of `KINDS`."""
-    evaluation = subject(network).evaluation
-    member, forgotten = evaluation.member, np.isin(evaluation.labels, forget)
+    seen = engine.seen(network, request)
+    member, forgotten = seen.evaluation.member, seen.forgotten
     trained = int((member & forgotten).sum())
     return trained, int((~member & ~forgotten).sum()), trained
 

@@ -101,7 +101,7 @@ def find(model: nn.Module, weights: Mapping[str, Tensor], train: ImageSet, evalu
     """
     return Finding(
         linear_probe(outputs(model, evaluation.images.pixels(), weights).features, evaluation.labels,
-                     evaluation.member, request.classes),
+                     evaluation.member, evaluation.forgotten(request)),
         relearn(model, weights, train, request, torch.Generator().manual_seed(0), recipe, progress))
 
 
@@ -130,7 +130,7 @@ def measure_reference(model: nn.Module, retrained: Sequence[nn.Module], train: I
                   stage(progress, i / len(everyone), (i + 1) / len(everyone), name))
              for i, (name, weights) in enumerate(zip(names, everyone, strict=True))]
     features = [layer_features(model, evaluation.images.pixels(), weights) for weights in everyone]
-    layers, forgotten = tuple(features[0]), np.isin(evaluation.labels, request.classes)
+    layers, forgotten = tuple(features[0]), evaluation.forgotten(request)
     parts: dict[Part, npt.NDArray[np.bool_]] = {"forget": forgotten, "retain": ~forgotten}
     return Reference(found[0], found[1], tuple(found[2:]), layers, {
         part: np.array([[[cka(a[layer][chosen], b[layer][chosen]) for layer in layers] for b in features]
@@ -185,7 +185,7 @@ class Distance:
 
 def output_distances(unlearned: Mapping[str, Float32], retrained: Float32 | None, untrained: Float32,
                      labels: npt.NDArray[np.int64], member: npt.NDArray[np.bool_],
-                     forget: Sequence[int]) -> list[Distance]:
+                     forgotten: npt.NDArray[np.bool_]) -> list[Distance]:
     """Every output distance, on the training images to be forgotten; tug-of-war on all images.
 
     Args:
@@ -194,9 +194,8 @@ def output_distances(unlearned: Mapping[str, Float32], retrained: Float32 | None
         untrained: (N, classes) logits of a network with fresh weights.
         labels: (N,) true classes.
         member: (N,) whether the image was in the original's training set.
-        forget: the classes that were to be forgotten.
+        forgotten: (N,) whether the image is of what was to be forgotten.
     """
-    forgotten = np.isin(labels, list(forget))
     shown = member & forgotten
     blank = softmax(untrained[shown])
 
@@ -275,32 +274,31 @@ def submit_relearning(engine: Engine, scene: Scene, settled: Settled) -> Ticket[
 
 
 def _remains(engine: Engine, scene: Scene, settled: Settled, progress: Progress) -> Remains:
-    network, forget, request = settled.choice.network, settled.choice.forget, scene.request
-    base, evaluation, train = engine.base(network), subject(network).evaluation, scene.task.train
+    network, request, seen = settled.choice.network, scene.request, scene.seen
+    base, evaluation, train = engine.base(network), seen.evaluation, scene.task.train
 
     def once(name: str, work: Callable[[], T]) -> T:
         """Kept for every other outcome of this request."""
-        known = engine.pool.known((name, network, forget))
-        return cast(T, known) if known is not None else engine.pool.keep((name, network, forget), work())
+        known = engine.pool.known((name, network, request))
+        return cast(T, known) if known is not None else engine.pool.keep((name, network, request), work())
 
-    reference = load(network, forget) or once("reference", lambda: measure_reference(
+    reference = load(network, request) or once("reference", lambda: measure_reference(
         base.model, [], train, evaluation, request, relearn_recipe(network), stage(progress, 0, 0.9, "reference")))
     progress(0.9, "looking at the networks to compare with")
     around = once("background", lambda: background(
-        base.model, subject(network).retrained(forget[0]) if reference.retrained else [], train, base.pixels, request))
+        base.model, subject(network).retrained(request) if reference.retrained else [], train, seen.pixels, request))
     progress(0.95, "looking inside")
-    forgotten = np.isin(evaluation.labels, forget)
     weights = engine.weights(scene, settled)
-    similarity = layer_similarity(layer_features(base.model, base.pixels, weights), around.original,
-                                  around.retrained, forgotten)
-    features = outputs(base.model, base.pixels, weights).features
-    named = {"unlearned": settled.logits, "original": base.before.logits, "head zeroing": around.head_zeroing}
+    similarity = layer_similarity(layer_features(base.model, seen.pixels, weights), around.original,
+                                  around.retrained, seen.forgotten)
+    features = outputs(base.model, seen.pixels, weights).features
+    named = {"unlearned": settled.logits, "original": seen.before.logits, "head zeroing": around.head_zeroing}
     found = Remains(
-        reference, linear_probe(features, evaluation.labels, evaluation.member, forget),
+        reference, linear_probe(features, evaluation.labels, evaluation.member, seen.forgotten),
         # The weights of some seeds may not be at hand; the reference knows all of them.
         {part: replace(alike, among_retrained=reference.among_retrained(part)) for part, alike in similarity.items()},
         tuple(output_distances(named, scene.retrained_logits, around.untrained, evaluation.labels, evaluation.member,
-                               forget)),
+                               seen.forgotten)),
         around.head_zeroing)
     progress(1.0, "done")
     return found
@@ -317,13 +315,13 @@ def save(reference: Reference, file: Path) -> None:
     file.write_text(json.dumps(table) + "\n", "utf-8")
 
 
-def load(network: str, forget: tuple[int, ...]) -> Reference | None:
+def load(network: str, request: Request) -> Reference | None:
     """The shipped reference; None if there is none.
 
     Raises:
         assets.AssetError: if its file is missing or altered.
     """
-    name = f"remains/{network}-{'-'.join(map(str, forget))}.json"
+    name = f"remains/{network}-{request.slug}.json"
     if name not in assets.manifest().files:
         return None
     table = json.loads(assets.path(name).read_text("utf-8"))

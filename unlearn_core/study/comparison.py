@@ -19,6 +19,7 @@ from unlearn_core.audit.weights import relative_change
 from unlearn_core.methods import METHODS
 from unlearn_core.methods.base import Diverged, NotApplicable, Value
 from unlearn_core.nets.evaluate import outputs, softmax
+from unlearn_core.nets.request import Request
 from unlearn_core.progress import Progress, silent, stage
 from unlearn_core.serving.engine import Engine, Scene, Settled, choice
 from unlearn_core.serving.judgement import audit
@@ -74,13 +75,13 @@ class Comparison:
 
     Attributes:
         network: name of a bundled network.
-        forget: classes.
+        forget: what is to be forgotten.
         entries: by name: ``original`` and every method; ``retrain`` is the reference.
         precomputed: whether it was shipped.
     """
 
     network: str
-    forget: tuple[int, ...]
+    forget: Request
     entries: Mapping[str, Entry]
     precomputed: bool = False
 
@@ -90,7 +91,7 @@ class Comparison:
         return tuple(name for name in METHODS if name not in self.entries)
 
 
-def compare(engine: Engine, network: str, forget: tuple[int, ...], seeds: int, progress: Progress,
+def compare(engine: Engine, network: str, forget: Request, seeds: int, progress: Progress,
             retrain_seconds: float | None = None) -> Comparison:
     """Run every method on a bundled network at its defaults.
 
@@ -100,7 +101,7 @@ def compare(engine: Engine, network: str, forget: tuple[int, ...], seeds: int, p
     Args:
         engine: holds the network and the caches.
         network: name of a bundled network.
-        forget: classes.
+        forget: what is to be forgotten.
         seeds: runs of each method that has any randomness.
         progress: told all the time; may cancel.
         retrain_seconds: what one retraining took; by default as in the shipped comparison.
@@ -122,10 +123,10 @@ def compare(engine: Engine, network: str, forget: tuple[int, ...], seeds: int, p
         runs = _runs(engine, network, forget, "retrain", seeds, stage(progress, 0, begin, "Reference"))
         reference = np.stack([run.probabilities for run in runs])
         entries["retrain"] = _entry(engine, scene, runs, reference)
-    base = engine.base(network)
+    seen = scene.seen
     entries["original"] = Entry(
-        "original", {}, "", (), _measures(engine, scene, base.before.probabilities, reference),
-        scene.accuracy_before[None], np.zeros(len(scene.layers)), *_view(base.before.probabilities, base.positions))
+        "original", {}, "", (), _measures(scene, seen.before.probabilities, reference),
+        scene.accuracy_before[None], np.zeros(len(scene.layers)), *_view(seen.before.probabilities, seen.positions))
     entries |= _entries(engine, scene, reference, [name for name in METHODS if name != "retrain"], seeds,
                         stage(progress, begin, 1))
     progress(1.0, "done")
@@ -161,7 +162,7 @@ def _entries(engine: Engine, scene: Scene, reference: Float32, names: Sequence[s
     return entries
 
 
-def _runs(engine: Engine, network: str, forget: tuple[int, ...], name: str, seeds: int,
+def _runs(engine: Engine, network: str, forget: Request, name: str, seeds: int,
           progress: Progress) -> list[Settled]:
     found, runs = METHODS[name], []
     number = seeds if found.seeded else 1
@@ -179,7 +180,7 @@ def _entry(engine: Engine, scene: Scene, runs: list[Settled], reference: Float32
     first, name = runs[0], runs[0].choice.method
     # A retrained run is judged against the other ones: its distance to itself would count as 0.
     others = [np.delete(reference, i, 0) if name == "retrain" else reference for i in range(len(runs))]
-    measures = [_measures(engine, scene, run.probabilities, other, run.cost.seconds, run.cost.stored_bytes)
+    measures = [_measures(scene, run.probabilities, other, run.cost.seconds, run.cost.stored_bytes)
                 for run, other in zip(runs, others, strict=True)]
     verdict = audit(engine, scene, first).verdict
     return Entry(name, dict(first.choice.settings), "", first.warnings, np.concatenate(measures),
@@ -189,21 +190,21 @@ def _entry(engine: Engine, scene: Scene, runs: list[Settled], reference: Float32
 
 def _bundled_retraining(engine: Engine, scene: Scene, reference: Float32, seconds: float) -> Entry:
     base = engine.base(scene.choice.network)
-    model = subject(scene.choice.network).retrained(scene.choice.forget[0])[0]
-    first = outputs(model, base.pixels)
+    model = subject(scene.choice.network).retrained(scene.request)[0]
+    first = outputs(model, scene.seen.pixels)
     assert scene.accuracy_retrained is not None
     return Entry(
         "retrain", METHODS["retrain"].settings(), "", (),
-        np.concatenate([_measures(engine, scene, seed, np.delete(reference, i, 0), seconds)
+        np.concatenate([_measures(scene, seed, np.delete(reference, i, 0), seconds)
                         for i, seed in enumerate(reference)]),
         scene.accuracy_retrained, relative_change(base.model.named_parameters(), dict(model.named_parameters())),
         *_view(first.probabilities, base.feature_map.place(first.features)))
 
 
-def _measures(engine: Engine, scene: Scene, probabilities: Float32, reference: Float32, seconds: float = 0.0,
+def _measures(scene: Scene, probabilities: Float32, reference: Float32, seconds: float = 0.0,
               stored_bytes: float = 0.0) -> Float64:
-    evaluation = subject(scene.choice.network).evaluation
-    found = output_measures(probabilities, evaluation.labels, evaluation.member, scene.request, reference)
+    evaluation = scene.seen.evaluation
+    found = output_measures(probabilities, evaluation.labels, evaluation.member, scene.seen.forgotten, reference)
     found |= {"seconds": seconds, "stored_bytes": stored_bytes}
     return np.array([[found[name] for name in MEASURES]])
 
@@ -232,18 +233,18 @@ def _single(values: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
 
 
 @lru_cache(64)
-def load(network: str, forget: tuple[int, ...]) -> Comparison | None:
+def load(network: str, forget: Request) -> Comparison | None:
     """The shipped comparison, read once; None if there is none.
 
     Raises:
         assets.AssetError: if its file is missing or altered.
     """
-    file = f"comparisons/{network}-{'-'.join(map(str, forget))}.npz"
+    file = f"comparisons/{network}-{forget.slug}.npz"
     if file not in assets.manifest().files:
         return None
     table = assets.arrays(file)
     about = json.loads(table["about"].astype(np.uint8).tobytes())
-    judged = {(row.what, row.settings): row for row in verdicts.load(network) if (row.forget,) == forget}
+    judged = {(row.what, row.settings): row for row in verdicts.load(network) if (row.forget,) == forget.classes}
     entries = {}
     for name, said in about.items():
         measures, accuracy, change = (table[f"{name}/{field}"].astype(np.float64) for field in STORED[:3])
@@ -255,13 +256,13 @@ def load(network: str, forget: tuple[int, ...]) -> Comparison | None:
     return Comparison(network, forget, entries, precomputed=True)
 
 
-def submit(engine: Engine, network: str, forget: tuple[int, ...], seeds: int) -> Ticket[Comparison]:
+def submit(engine: Engine, network: str, forget: Request, seeds: int) -> Ticket[Comparison]:
     """Compare behind a progress bar; what one visitor has computed is at hand for the next."""
     return engine.pool.submit(("comparison", network, forget, seeds),
                               lambda progress: compare(engine, network, forget, seeds, progress), Lane.LONG)
 
 
-def at_hand(engine: Engine, network: str, forget: tuple[int, ...], seeds: int) -> Comparison | None:
+def at_hand(engine: Engine, network: str, forget: Request, seeds: int) -> Comparison | None:
     """The shipped comparison, completed if anybody has asked for that; None if there is none."""
     shipped = load(network, forget)
     if shipped is None or not shipped.missing:

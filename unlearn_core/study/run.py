@@ -79,7 +79,7 @@ def run(chosen: Choice, progress: Progress = silent) -> Run:
         Diverged: if the weights left the finite numbers.
         assets.AssetError: if a bundled file is missing or altered.
     """
-    here, request = engine(), Request(chosen.forget)
+    here, request = engine(), chosen.forget
     base = here.base(chosen.network)
     charged: dict[Hashable, float] = {}
 
@@ -108,10 +108,10 @@ def run(chosen: Choice, progress: Progress = silent) -> Run:
     outcome = method(chosen.method).run(task, dict(chosen.settings), progress)
     measure = yardstick(here, chosen.network, request)
     after = everything(here, chosen.network, request, outcome.weights)
-    audit = judged(measure, request, inside(here, chosen.network, request, after))
+    audit = judged(measure, chosen, inside(here, chosen.network, request, after))
     reference = np.array([softmax(seed.logits) for seed in measure.retrained], np.float32).reshape(
         -1, *after.logits.shape)
-    measures = output_measures(after.probabilities, measure.labels, measure.member, request, reference)
+    measures = output_measures(after.probabilities, measure.labels, measure.member, measure.forgotten, reference)
     measures |= {"seconds": outcome.cost.seconds + sum(charged.values()),
                  "stored_bytes": float(outcome.cost.stored_bytes)}
     return Run(chosen, outcome, after.logits, measure, audit, measures)
@@ -141,7 +141,7 @@ def record(chosen: Choice) -> Row:
 def described(chosen: Choice) -> Row:
     """The columns that say what was run."""
     return {"key": chosen.key, "version": VERSION, "network": chosen.network,
-            "forget": ",".join(map(str, chosen.forget)), "method": chosen.method,
+            "forget": str(chosen.forget), "method": chosen.method,
             "settings": json.dumps(dict(chosen.settings)), "seed": chosen.seed}
 
 

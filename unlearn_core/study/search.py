@@ -111,10 +111,10 @@ def search(chosen: Choice, ranges: Sequence[tuple[str, float, float]], goal: Goa
         raise ValueError(f"goal: one of {', '.join(GOALS)} expected, got {goal!r}")
     if trials not in TRIALS:
         raise ValueError(f"trials: a whole number in {TRIALS.start}..{TRIALS.stop - 1} expected, got {trials}")
-    if len(chosen.forget) != 1 or f"networks/{chosen.network}-without-{chosen.forget[0]}.safetensors" not in \
+    if len(chosen.forget.classes) != 1 or f"networks/{chosen.network}-without-{chosen.forget.slug}.safetensors" not in \
             assets.manifest().files:
         raise ValueError("forget: a single class expected, because a search is judged against retrained networks and "
-                         f"none are bundled for the request, got {', '.join(map(str, chosen.forget))}")
+                         f"none are bundled for the request, got {chosen.forget}")
     made = Search(chosen, tuple(ranges), goal, trials, seed)
     return Search(made.at({name: low for name, low, _ in ranges}), made.ranges, goal, trials, seed)
 
@@ -130,13 +130,13 @@ def judge(engine: Engine, chosen: Choice, progress: Progress) -> tuple[float, fl
         ValueError: whatever else the method raises.
     """
     scene = scene_of(engine, chosen, stage(progress, 0.0, 0.5, "importances"))
-    wanted = tune.reference(chosen.network, chosen.forget[0])
+    wanted = tune.reference(chosen.network, chosen.forget.classes[0])
     try:
         result = method(chosen.method).run(replace(scene.task, seed=chosen.seed), dict(chosen.settings),
                                            stage(progress, 0.5, 0.9))
     except Diverged:
         return 100.0, 100.0
-    got = tune.accuracies(chosen.forget[0], result.weights, scene.task.model)
+    got = tune.accuracies(chosen.forget.classes[0], result.weights, scene.task.model)
     return 100 * abs(got[0] - wanted[0]), 100 * abs(got[1] - wanted[1])
 
 

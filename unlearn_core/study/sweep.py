@@ -25,6 +25,7 @@ import numpy as np
 
 from unlearn_core.methods import method
 from unlearn_core.methods.base import Hyperparameter, Value
+from unlearn_core.nets.request import Request
 from unlearn_core.progress import Progress, silent
 from unlearn_core.serving.engine import SEEDS, VERSION, Choice, choice
 from unlearn_core.study import results
@@ -91,7 +92,7 @@ class Space:
     Attributes:
         methods: names.
         networks: names of bundled networks.
-        forget: the requests, each as class numbers.
+        forget: the requests.
         seeds: how many, from 0; a method that uses none runs once.
         grid: values of each knob that is not at its default; a method without that knob ignores it.
 
@@ -101,7 +102,7 @@ class Space:
 
     methods: tuple[str, ...]
     networks: tuple[str, ...] = ("small-resnet",)
-    forget: tuple[tuple[int, ...], ...] = ((0,),)
+    forget: tuple[Request, ...] = (Request((0,)),)
     seeds: int = 1
     grid: Mapping[str, Range | tuple[Value, ...]] = field(default_factory=dict)
 
@@ -135,8 +136,8 @@ class Space:
         return tuple(dict.fromkeys(map(knob.checked, values)))
 
     @cached_property
-    def _requests(self) -> list[tuple[str, tuple[int, ...]]]:
-        networks, forget = dict.fromkeys(self.networks), dict.fromkeys(tuple(sorted(set(r))) for r in self.forget)
+    def _requests(self) -> list[tuple[str, Request]]:
+        networks, forget = dict.fromkeys(self.networks), dict.fromkeys(self.forget)
         return list(itertools.product(networks, forget))
 
     def _seeds(self, name: str) -> range:

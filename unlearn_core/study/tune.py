@@ -36,6 +36,7 @@ from unlearn_core.methods.base import Diverged, NotApplicable, Value
 from unlearn_core.methods.selective import ALPHA
 from unlearn_core.nets.evaluate import outputs
 from unlearn_core.nets.images import ImageSet
+from unlearn_core.nets.request import Request
 from unlearn_core.progress import silent
 from unlearn_core.serving.engine import ALPHAS, Engine, choice
 from unlearn_core.subjects import openings
@@ -106,7 +107,7 @@ def accuracies(label: int, weights: dict[str, torch.Tensor] | None, model: torch
 @cache
 def reference(network: str, label: int) -> tuple[float, float]:
     """Mean accuracies of the retrained networks."""
-    found = [accuracies(label, None, model) for model in subject(network).retrained(label)]
+    found = [accuracies(label, None, model) for model in subject(network).retrained(Request((label,)))]
     return mean(forget for forget, _ in found), mean(retain for _, retain in found)
 
 
@@ -127,7 +128,7 @@ def trial(name: str, settings: dict[str, Value], network: str, label: int) -> tu
 def reference_row(network: str, label: int) -> list[list[object]]:
     """What the original recognises and, after it, each network retrained without the class (see `recognised`)."""
     return [list(recognised(label, None, model))
-            for model in (engine().base(network).model, *subject(network).retrained(label))]
+            for model in (engine().base(network).model, *subject(network).retrained(Request((label,))))]
 
 
 def try_request(network: str, label: int, name: str) -> list[list[object]]:

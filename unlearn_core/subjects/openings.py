@@ -32,6 +32,7 @@ from typing import Any, Literal
 from unlearn_core import assets
 from unlearn_core.methods import method
 from unlearn_core.methods.base import Method, Value
+from unlearn_core.nets.request import Request
 
 RECOGNISED, COSTLY, RUINED = 0.05, 0.10, 0.30
 """Forget accuracy above the retrained networks' from which the class is still recognised; losses of a retained class
@@ -185,14 +186,14 @@ def best(effects: Sequence[Effect]) -> Effect:
     return min([effect for effect in effects if effect.serves] or effects, key=cost)
 
 
-def effects(network: str, forget: tuple[int, ...], name: str) -> tuple[Effect, ...]:
+def effects(network: str, forget: Request, name: str) -> tuple[Effect, ...]:
     """What every candidate does to a request, in the order in which they were tried; empty where none was.
 
     Raises:
         assets.AssetError: if the file was altered.
     """
     file = f"openings/{network}.json"
-    return _effects(file, forget[0], name) if len(forget) == 1 and file in assets.manifest().files else ()
+    return _effects(file, forget.classes[0], name) if len(forget.classes) == 1 and file in assets.manifest().files else ()
 
 
 @lru_cache(1000)
@@ -215,8 +216,8 @@ def _table(file: str) -> dict[str, Any]:
 
 
 @lru_cache(1000)
-def opening(network: str, forget: tuple[int, ...], name: str) -> Opening | None:
-    """How a request opens; None for several classes, another network or a method that nothing was tried of.
+def opening(network: str, forget: Request, name: str) -> Opening | None:
+    """How a request opens; None for all but single classes, for other networks and methods that were not tried.
 
     Raises:
         assets.AssetError: if the file was altered.
@@ -225,7 +226,7 @@ def opening(network: str, forget: tuple[int, ...], name: str) -> Opening | None:
     return Opening(best(tried), len(tried)) if tried else None
 
 
-def start(network: str, forget: tuple[int, ...], name: str) -> dict[str, Value]:
+def start(network: str, forget: Request, name: str) -> dict[str, Value]:
     """All knobs of a request as it opens: the opening's, or the method's general defaults where there is none.
 
     Raises:
@@ -235,7 +236,7 @@ def start(network: str, forget: tuple[int, ...], name: str) -> dict[str, Value]:
     return method(name).settings() if found is None else found.settings
 
 
-def presets(network: str, forget: tuple[int, ...], name: str) -> tuple[Named, ...]:
+def presets(network: str, forget: Request, name: str) -> tuple[Named, ...]:
     """The named settings that a request is offered.
 
     Names that say what a setting does are given by what it did to this request: the opening is the sweet spot, or the

@@ -31,7 +31,7 @@ from unlearn_core.measure.task import Measurement, measure
 from unlearn_core.nets import models
 from unlearn_core.nets.evaluate import EvaluationSet, evaluation_set
 from unlearn_core.nets.images import ImageSet
-from unlearn_core.nets.request import CLASS, IMAGE, Request
+from unlearn_core.nets.request import IMAGE, Request
 from unlearn_core.nets.train import RECIPES, Recipe
 from unlearn_core.packing import ClassNumbers, class_numbers
 from unlearn_core.progress import Progress
@@ -141,11 +141,11 @@ class Subject:
         return self.network(assets.read_tensors(self.model()))
 
     def retrained(self, request: Request) -> list[nn.Module]:
-        """Networks retrained from a fresh initialisation without what is to be forgotten, one per seed; possibly none."""
+        """Networks retrained from a fresh start without what is to be forgotten, one per seed; possibly none."""
         return self._numbered(self._file_of("networks", "-without-", request, ".safetensors"))
 
     def _file_of(self, kind: str, between: str, request: Request, end: str) -> Path | None:
-        return None if request.kind == IMAGE else self.file(kind, f"{between}{_ending(request)}{end}")
+        return None if request.kind == IMAGE else self.file(kind, f"{between}{request.slug}{end}")
 
     def _numbered(self, file: Path | None) -> list[nn.Module]:
         """The networks of one file, in the order of their numbers."""
@@ -158,7 +158,7 @@ class Subject:
     def retrained_logits(self, request: Request) -> Float32 | None:
         """(seeds, N, classes) outputs of the retrained networks on the evaluation set; None if there are none."""
         file = self.file("references", ".npz")
-        return None if file is None else _references(file).get(f"logits{_ending(request)}")
+        return None if file is None else _references(file).get(f"logits{request.slug}")
 
     def retrained_others(self, request: Request) -> Float32 | None:
         """(seeds, N, classes) their outputs on `evaluate.other_images` of the request; None if there are none."""
@@ -247,9 +247,6 @@ class Subject:
         table = {} if file is None else assets.read_arrays(file)
         return {title: values.astype(np.float32) for title, values in table.items()}
 
-
-def _ending(request: Request) -> str:
-    return "-".join(map(str, (*[request.kind][:request.kind != CLASS], *request.chosen)))
 
 
 @lru_cache(8)
