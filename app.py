@@ -6,6 +6,7 @@ from pathlib import Path
 
 import streamlit as st
 
+from ui.asking import ask
 from ui.state import state
 from ui.waiting import arrive
 from unlearn_core.methods import METHODS
@@ -36,11 +37,7 @@ with st.sidebar:
     st.session_state["network"] = chosen.network
     st.selectbox("Network", list(subjects()), format_func=lambda name: subject(name).title, key="network",
                  on_change=lambda: chosen.take_network(st.session_state["network"]))
-    st.session_state["forget"] = list(chosen.forget)
-    classes = subject(chosen.network).classes
-    st.multiselect("Forget", range(len(classes)), format_func=classes.__getitem__, key="forget",
-                   placeholder="Choose a class",
-                   on_change=lambda: setattr(chosen, "forget", tuple(sorted(st.session_state["forget"]))))
+    ask(chosen)
     st.session_state["method"] = chosen.method
     st.selectbox("Method", list(METHODS), format_func=lambda name: f"{METHODS[name].title} · {METHODS[name].family}",
                  key="method", on_change=lambda: setattr(chosen, "method", st.session_state["method"]))

@@ -26,6 +26,7 @@ from unlearn_core.figures.style import RETRAINED, RETRAINED_ON_DARK
 from unlearn_core.figures.tradeoff import Spot, pareto, tradeoff
 from unlearn_core.methods import METHODS
 from unlearn_core.methods.base import Need
+from unlearn_core.nets.request import Request
 from unlearn_core.study import comparison
 from unlearn_core.study.comparison import Comparison, Entry
 from unlearn_core.subjects.subject import subject
@@ -148,19 +149,21 @@ def in_full(found: Comparison, name: str, side: int, ink: str) -> None:
         st.info(f"Not applicable. {entry.obstacle}", icon=":material/block:")
         return
     original, own = found.entries["original"], subject(found.network)
+    seen = engine().seen(found.network, found.forget)
     shown = {KINDS[gauge].title: Bullet(float(entry.values(measure).mean()), float(original.values(measure)[0]),
                                         found.entries["retrain"].values(measure))
              for gauge, measure in GAUGES.items()}
     st.plotly_chart(bullets(shown, ink), key=f"gauges{side}", config={"displayModeBar": False},
                     alt=f"Gauges after {title(name)}: " + ", ".join(f"{k} {b.value:.1%}" for k, b in shown.items()))
     st.plotly_chart(embedding(entry.xy.astype(np.float32) / 255, entry.predicted.astype(np.int64),
-                              own.evaluation.labels, found.forget, own.classes), key=f"map{side}",
+                              seen.evaluation.labels, seen.forgotten, own.classes), key=f"map{side}",
                     alt=f"Map of the evaluation images after {title(name)}", config={"displayModeBar": False})
     if name == "retrain":
         st.caption("A network trained afresh has a feature space of its own: where its images fall on the original's "
                    "map means little.")
-    chosen = [i for i, label in enumerate(own.evaluation.labels) if label in found.forget][:100:13]
-    pictures.wall(own, {i: f"{own.classes[entry.predicted[i]]} {entry.confidence[i] / 255:.0%}" for i in chosen}, 72)
+    first, numbers = np.flatnonzero(seen.forgotten & seen.evaluation.member)[:100], seen.evaluation.pictures
+    pictures.wall(own, {int(numbers[i]): f"{own.classes[entry.predicted[i]]} {entry.confidence[i] / 255:.0%}"
+                        for i in first[::max(len(first) // 8, 1)]}, 72)
 
 
 def side_by_side(found: Comparison, chosen: State, ink: str) -> None:
@@ -194,7 +197,7 @@ def matrix(network: str, name: str) -> np.ndarray:
     classes = len(subject(network).classes)
     values = np.full((classes, classes), np.nan)
     for label in range(classes):
-        found = comparison.load(network, (label,))
+        found = comparison.load(network, Request((label,)))
         if found is not None and name in found.entries and len(found.entries[name].accuracy):
             values[label] = 100 * (found.entries[name].accuracy.mean(0) - found.entries["original"].accuracy[0])
     return values
@@ -228,8 +231,8 @@ st.markdown(f"#### {finding(shown, points, float(reference.values('seconds').mea
 with st.container(horizontal=True, vertical_alignment="center"):
     st.caption(
         f"{'Precomputed' if shown.precomputed else 'Computed now'} for {own.title} forgetting "
-        f"{', '.join(own.classes[c] for c in shown.forget)}: every method at its general defaults, the same for "
-        f"all classes ({seeds_run} seeds of each that has any randomness), on {len(own.evaluation.labels):,} fixed "
+        f"{shown.forget.words(own.images.train)}: every method at its general defaults, the same for "
+        f"all classes ({seeds_run} seeds of each that has any randomness), on {len(reference.predicted):,} fixed "
         "images; time in processor seconds; the playground opens each class on a setting of its own. Reference: "
         f"{len(reference.measures)} retrained networks.")
     if st.button("Recompute now", icon=":material/refresh:", help="Runs every method again on this machine; true "

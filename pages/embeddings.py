@@ -10,6 +10,7 @@ import pandas as pd
 import streamlit as st
 
 from ui import pictures
+from ui.asking import forget_these
 from ui.present import headline, present
 from ui.remains import remains
 from ui.server.runtime import engine
@@ -96,7 +97,7 @@ def plain_maps(own: Subject, shown: Embedding, group: Group) -> None:
         with column:
             st.markdown(f"**{ROLES[panel.role]}**")
             st.plotly_chart(embedding(panel.xy[chosen].clip(0, 1), panel.predicted[chosen], shown.truth[chosen],
-                                      shown.forget, own.classes), key=f"map {panel.role}",
+                                      shown.forgotten[chosen], own.classes), key=f"map {panel.role}",
                             config={"displayModeBar": False},
                             alt=f"{ROLES[panel.role]}: map of {int(chosen.sum())} images, "
                                 f"{int((panel.predicted == shown.truth)[chosen].sum())} predicted as what they are")
@@ -121,7 +122,7 @@ def wall(own: Subject, shown: Embedding, rows: Sequence[int], what: str) -> None
     st.caption(f"How to read this: {amount.lower()}; below each its true class, then what the original → the unlearned "
                "network call it.")
     name = own.classes
-    pictures.wall(own, {row: f"{name[shown.truth[row]]}: {name[before[row]]} → {name[after[row]]}"
+    pictures.wall(own, {int(shown.pictures[row]): f"{name[shown.truth[row]]}: {name[before[row]]} → {name[after[row]]}"
                         for row in picked}, 92)
 
 
@@ -157,6 +158,7 @@ def maps(visitor: State, shown: Embedding, scene: Scene, settled: Settled) -> No
         embedding_view(own, shown, group, len(scene.retrained), rows)
     if rows:
         wall(own, shown, rows, "Selected")
+        forget_these(visitor, shown.pictures[rows].tolist())
     else:
         named: Group = "forget" if group == "all" else group
         if len(among := np.flatnonzero(shown.group(named)).tolist()):
@@ -202,7 +204,7 @@ shown, fitting = together(placed)
 summary.markdown(f"#### {finding(placed)}")
 maps(visitor, shown, scene, settled)
 st.caption(f"The playground's present choice: {method(wanted.method).title} on {subject(network).title}, forgetting "
-           f"{', '.join(wanted.names)}; its knobs are on the first page. Computed now "
+           f"{wanted.words}; its knobs are on the first page. Computed now "
            f"on {len(shown.truth):,} fixed images, half of them training images. {placement(shown, network)}")
 
 st.markdown("#### Can the map be trusted?")

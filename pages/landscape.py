@@ -22,6 +22,7 @@ from unlearn_core.figures.style import RETRAINED, RETRAINED_ON_DARK, UNLEARNED
 from unlearn_core.figures.tradeoff import pareto
 from unlearn_core.methods import METHODS
 from unlearn_core.methods.base import Value
+from unlearn_core.nets.request import Request
 from unlearn_core.serving.engine import ALPHAS, SEEDS, Choice
 from unlearn_core.serving.landscape import (
     ESTIMATORS,
@@ -161,7 +162,7 @@ def finding(chosen: Choice, shown: Plane, values: np.ndarray,
         return "There is no retrained network to measure the distance to, so no setting is called nearest.", None
     if known.sum() < known.size / 2:
         return f"{known.sum()} of {known.size} settings are evaluated; a finding follows when half of them are.", None
-    good = as_retrained(values, retrained, image_counts(chosen.network, chosen.forget))
+    good = as_retrained(values, retrained, image_counts(engine(), chosen.network, chosen.forget))
     gaps = gap(values, retrained)
     best = np.unravel_index(np.nanargmin(gaps), gaps.shape)
     at = said(chosen, {shown.x: shown.xs[best[0]], shown.y: shown.ys[best[1]]})
@@ -229,10 +230,10 @@ def estimators(chosen: Choice, ink: str) -> None:
     """What the estimator, the batch order and the reference set do to the curve over alpha."""
     st.markdown("#### Does it matter how importances are measured?")
     shipped = curves(chosen.network)
-    if len(chosen.forget) != 1 or not shipped:
+    if len(chosen.forget.classes) != 1 or not shipped:
         st.info("These curves are at hand for single classes of the bundled networks.", icon=":material/info:")
         return
-    label = chosen.forget[0]
+    label = chosen.forget.classes[0]
     lines = {name: values[label] for name, values in shipped.items()}
     retrained = reference(engine(), chosen.network, chosen.forget)
     assert retrained is not None
@@ -257,7 +258,7 @@ def classes(chosen: Choice, ink: str) -> None:
         st.info("No curves are at hand for this network.", icon=":material/info:")
         return
     names = chosen.subject.classes
-    retrained = [reference(engine(), chosen.network, (label,)) for label in range(len(names))]
+    retrained = [reference(engine(), chosen.network, Request((label,))) for label in range(len(names))]
     best = [best_alpha(curve, seeds) for curve, seeds in zip(shipped[name], retrained, strict=True)
             if seeds is not None]
     if len(best) != len(names):
@@ -271,7 +272,7 @@ def classes(chosen: Choice, ink: str) -> None:
                "solid ● on the rest. A good α has the first low and the second high; the upright line is the α nearest "
                f"to retraining. {name}, λ = 1, precomputed.")
     at = [float(ALPHAS.index(alpha)) for alpha in best]
-    st.plotly_chart(figures.small_multiples(names, Scale("α", ALPHAS), shipped[name], at, chosen.forget, ink),
+    st.plotly_chart(figures.small_multiples(names, Scale("α", ALPHAS), shipped[name], at, chosen.forget.classes, ink),
                     key="classes", config=PLAIN,
                     alt=f"Accuracy along α by class; the nearest α goes from {best[low]:.2g} to {best[high]:.2g}")
 

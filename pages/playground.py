@@ -7,6 +7,7 @@ import pandas as pd
 import streamlit as st
 
 from ui import pictures
+from ui.asking import forget_these
 from ui.controls import knobs, presets, take_point
 from ui.present import headline, present, whose
 from ui.server.runtime import engine
@@ -55,26 +56,26 @@ def layer_table(scene: Scene, settled: Settled) -> pd.DataFrame:
 
 def show_image(position: int, settled: Settled, scene: Scene) -> None:
     """One image with its probabilities before and after."""
-    base = engine().base(scene.choice.network)
-    evaluation, classes = base.subject.evaluation, base.subject.classes
+    seen, classes = scene.seen, scene.choice.subject.classes
+    evaluation = seen.evaluation
     truth = classes[evaluation.labels[position]]
     with st.container(border=True, horizontal=True):
         st.image(evaluation.images.images[position].permute(1, 2, 0).squeeze(-1).numpy(), width=120,
                  caption=f"{truth}, {'training' if evaluation.member[position] else 'test'} image")
         st.dataframe(
-            pd.DataFrame({"class": classes, "before": base.before.probabilities[position],
+            pd.DataFrame({"class": classes, "before": seen.before.probabilities[position],
                           "after": settled.probabilities[position]}).sort_values("before", ascending=False).head(5),
             hide_index=True, column_config={"before": SHARE, "after": SHARE})
 
 
 def wall(scene: Scene, settled: Settled) -> None:
     """Images of the forget set with their predictions before and after."""
-    base = engine().base(scene.choice.network)
-    classes = base.subject.classes
-    chosen = [i for i, label in enumerate(base.subject.evaluation.labels) if label in scene.choice.forget][:100:7]
-    before, after = base.before, settled.probabilities
-    pictures.wall(base.subject, {i: f"{classes[before.predicted[i]]} {before.probabilities[i].max():.0%} → "
-                                    f"{classes[settled.predicted[i]]} {after[i].max():.0%}" for i in chosen}, 92)
+    seen, own = scene.seen, scene.choice.subject
+    first = np.flatnonzero(seen.forgotten & seen.evaluation.member)[:100]
+    before, after, numbers = seen.before, settled.probabilities, seen.evaluation.pictures
+    pictures.wall(own, {int(numbers[i]): f"{own.classes[before.predicted[i]]} {before.probabilities[i].max():.0%} → "
+                                         f"{own.classes[settled.predicted[i]]} {after[i].max():.0%}"
+                        for i in first[::max(len(first) // 15, 1)]}, 92)
 
 
 def what_it_did(settled: Settled, ink: str) -> None:
@@ -107,7 +108,7 @@ def provenance(scene: Scene, settled: Settled, readings: Readings) -> str:
     kept = f", {settled.cost.stored_bytes / 1e6:.1f} MB kept from training" if settled.cost.stored_bytes else ""
     own = wanted.subject
     return (f"Computed now by {own.title}, trained on {len(own.images.train):,} images of {own.about}. Gauges and "
-            f"bars: {readings.images:,} images; map, pad and card: {len(own.evaluation.labels):,} of them (up to 100 "
+            f"bars: {readings.images:,} images; map, pad and card: {len(settled.logits):,} of them (up to 100 "
             f"training and 100 test images of each class). Retrained band: {len(readings.band)} networks. {point}"
             f"Positions on the map are placed by nearest neighbours, not refitted. Method {settled.cost.seconds:.2g} "
             f"processor seconds{kept}; evaluation {settled.evaluate_seconds * 1000:.0f} ms; outcome {wanted.key}.")
@@ -120,7 +121,8 @@ def details(scene: Scene, settled: Settled, readings: Readings, plain: bool) -> 
         st.info(sentence, icon=":material/info:")
     if plain:
         gauges(readings)
-    evaluation, classes = wanted.subject.evaluation, wanted.subject.classes
+    seen, classes = scene.seen, wanted.subject.classes
+    evaluation = seen.evaluation
     st.caption(provenance(scene, settled, readings))
     ink = RETRAINED_ON_DARK if st.context.theme.type == "dark" else RETRAINED
 
@@ -131,15 +133,16 @@ def details(scene: Scene, settled: Settled, readings: Readings, plain: bool) -> 
         picked = (st.session_state.get("live") or {}).get("picked")
     if isinstance(picked, int) and 0 <= picked < len(evaluation.labels):
         show_image(picked, settled, scene)
+        forget_these(state(), [int(evaluation.pictures[picked])])
 
     if plain:
-        base = engine().base(wanted.network)
         for column, title, xy, predicted in zip(
-                st.columns(2), ("Before", "After"), (base.positions, settled.xy),
-                (base.before.predicted, settled.predicted), strict=True):
+                st.columns(2), ("Before", "After"), (seen.positions, settled.xy),
+                (seen.before.predicted, settled.predicted), strict=True):
             with column:
                 st.markdown(f"#### {title}")
-                st.plotly_chart(embedding(xy, predicted, evaluation.labels, wanted.forget, classes), key=f"map{title}",
+                st.plotly_chart(embedding(xy, predicted, evaluation.labels, seen.forgotten, classes),
+                                key=f"map{title}",
                                 alt=f"Map of the evaluation images, {title.lower()}")
         st.caption("How to read this: each point is an image, colour is the predicted class, ✖ an image to be "
                    "forgotten. Both maps share one coordinate system.")
@@ -149,13 +152,12 @@ def details(scene: Scene, settled: Settled, readings: Readings, plain: bool) -> 
         st.markdown("#### Who else was hurt?")
         st.caption("How to read this: bars to the left lost accuracy. ✖ is to be forgotten; black marks are the "
                    "retrained models; the dashed line is the mean of the retained classes. "
-                   f"{readings.gauges['retain'].images // (len(classes) - len(wanted.forget)):,} test images of each "
-                   "class.")
+                   f"{len(wanted.subject.images.test) // len(classes):,} test images of each class.")
         lost = 100 * (readings.accuracy - readings.accuracy_before)
-        worst = min((i for i in range(len(classes)) if i not in wanted.forget), key=lambda i: float(lost[i]))
+        worst = min((i for i in range(len(classes)) if i not in wanted.forget.classes), key=lambda i: float(lost[i]))
         st.plotly_chart(
             accuracy_change(classes, readings.accuracy_before, readings.accuracy, readings.accuracy_retrained,
-                            wanted.forget, ink),
+                            wanted.forget.classes, ink),
             key="change", config={"displayModeBar": False},
             alt=f"Accuracy change per class; the most affected retained class is {classes[worst]} with "
                 f"{lost[worst]:+.0f} points")
@@ -181,12 +183,13 @@ def story(chosen: State) -> None:
     """What this is about, for who has never heard of it: what the network sees, what is asked of it, and why."""
     try:
         wanted = chosen.choice()
-        named, own = " and ".join(wanted.names), wanted.subject
-        rows = np.flatnonzero(np.isin(own.evaluation.labels, wanted.forget))[:6]
+        named, own = wanted.words, wanted.subject
+        seen = engine().seen(wanted.network, wanted.forget)
+        numbers = seen.evaluation.pictures[np.flatnonzero(seen.forgotten & seen.evaluation.member)[:6]]
     except (AssetError, ValueError):  # told below
         return
     with st.container(horizontal=True, vertical_alignment="center", key="story"):
-        pictures.strip(own, rows.tolist(), f"Images of {named}", 44)
+        pictures.strip(own, numbers.tolist(), f"Images of {named}", 44)
         st.markdown(f"This network was trained to recognise **{own.about}**. It is asked to forget **{named}**, as if "
                     "it had never seen one. People ask for this when images were theirs, wrong or unsafe. Did it?")
 

@@ -112,13 +112,17 @@ def judge(wanted: Choice, scene: Scene, settled: Settled, logits: np.ndarray, fo
 
         def read(n: int) -> Report:
             return report(logits[:n], beside.models[ORIGINAL].logits[:n], None if seeds is None else seeds[:, :n],
-                          beside.labels[:n], beside.member[:n], wanted.forget,
+                          beside.labels[:n], beside.member[:n], beside.forgotten[:n],
                           {name: each for name, each in models.items() if each is not None})
 
         first = len(settled.logits)
-        known = engine().pool.keep(key, Judged(read(len(logits)), read(first), None if plain is None else retained_risk(
-            settled.logits, beside.models[ORIGINAL].logits[:first], scene.retrained_logits, beside.labels[:first],
-            beside.member[:first], wanted.forget, plain)))
+        risk = None
+        if plain is not None:
+            n = plain.margins.shape[1]  # shadow models know the evaluation set alone
+            seeds_of_these = None if scene.retrained_logits is None else scene.retrained_logits[:, :n]
+            risk = retained_risk(settled.logits[:n], beside.models[ORIGINAL].logits[:n], seeds_of_these,
+                                 beside.labels[:n], beside.member[:n], beside.forgotten[:n], plain)
+        known = engine().pool.keep(key, Judged(read(len(logits)), read(first), risk))
     return cast(Judged, known)
 
 
@@ -357,8 +361,8 @@ with picture:
         if visitor.plain:
             plain_attack(judged, name, wanted.key, ink, visitor)
         else:
-            attack_view(wanted.subject, drawn, name, wanted.key, domain(name, drawn.attacks[name]), wanted.forget,
-                        engine().base(wanted.network).before, settled.logits, lambda: worst(drawn, visitor))
+            attack_view(wanted.subject, drawn, name, wanted.key, domain(name, drawn.attacks[name]), scene.seen,
+                        settled.logits, lambda: worst(drawn, visitor))
         attack_in_full(judged, name, ink)
 
 st.markdown("#### All statistics")

@@ -76,7 +76,8 @@ def origin(state: State) -> str:
     except (AssetError, OSError) as problem:
         return f"Opens on the general defaults: {problem}"
     if opens is None:
-        return "Several classes open on the general defaults." if len(state.forget) > 1 else ""
+        single = len(state.forget.classes) == 1
+        return "" if single else "Opens on the general defaults: settings were tried for single classes only."
     best, found = opens.best, method(state.method)
     if not opens.serves:
         faults = [f"leaves {100 * best.forget:.0f} % recognised"] if best.recognised else []

@@ -1,4 +1,4 @@
-"""A wall of evaluation images."""
+"""Walls and rows of images."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from unlearn_core.subjects.subject import Subject
 
 
 def address(subject: Subject) -> str:
-    """Where the evaluation images of a subject are, below the app's own address: a number and `.png` follow."""
+    """Where the images of a subject are, below the app's own address: a number and `.png` follow."""
     return f"lacuna/image/{subject.name}/{subject.fingerprint}/"
 
 
 def strip(subject: Subject, numbers: Sequence[int], said: str, width: int) -> None:
-    """Some evaluation images in a row, with one description for all."""
+    """Some images by their numbers (see `EvaluationSet.pictures`) in a row, with one description for all."""
     st.html(f'<div role="img" aria-label="{escape(said)}" style="display:flex;gap:6px">' + "".join(
         f'<img src="{address(subject)}{number}.png" alt="" width="{width}" height="{width}" style="border-radius:6px">'
         for number in numbers) + "</div>", width="content")
 
 
 def wall(subject: Subject, captions: Mapping[int, str], width: int) -> None:
-    """Evaluation images of a subject by their number, each with a caption; `width` in pixels.
+    """Images of a subject by their numbers, each with a caption; `width` in pixels.
 
     They come from the app's own route, not through `st.image`: Streamlit forgets a run's images as soon as the page
     runs again, and a browser that is still fetching them would show broken ones.

@@ -79,7 +79,7 @@ class Shown:
 
 def brief(chosen: Choice) -> str:
     """A choice in a few words: "SSD on T-shirt"."""
-    return f"{method(chosen.method).title} on {' and '.join(chosen.names)}"
+    return f"{method(chosen.method).title} on {chosen.words}"
 
 
 def named(chosen: Choice) -> str:

@@ -11,6 +11,7 @@ import streamlit as st
 from unlearn_core.assets import AssetError
 from unlearn_core.methods import METHODS, method
 from unlearn_core.methods.base import Hyperparameter, Settings, Value
+from unlearn_core.nets.request import MOST_IMAGES, Request, read
 from unlearn_core.serving.engine import SEEDS, Choice, choice
 from unlearn_core.subjects import openings
 from unlearn_core.subjects.subject import Subject, subject, subjects
@@ -21,7 +22,7 @@ VIEWS = ("layer", "map", "filter", "statistic", "x", "y", "measure", "tensor")
 ADDRESS_VERSION = "1"
 
 
-def start(network: str, forget: tuple[int, ...], name: str) -> dict[str, Value]:
+def start(network: str, forget: Request, name: str) -> dict[str, Value]:
     """The knobs that a request opens with; the general defaults if the bundled openings cannot be read."""
     try:
         return openings.start(network, forget, name)
@@ -30,7 +31,7 @@ def start(network: str, forget: tuple[int, ...], name: str) -> dict[str, Value]:
 
 
 FIRST = next(iter(subjects()))
-DEFAULT = choice(FIRST, (0,), "ssd", start(FIRST, (0,), "ssd"))
+DEFAULT = choice(FIRST, (0,), "ssd", start(FIRST, Request((0,)), "ssd"))
 
 
 @dataclass
@@ -39,7 +40,7 @@ class State:
 
     Attributes:
         network: name of a subject.
-        forget: numbers of the classes to forget; may be momentarily invalid while being edited.
+        forget: what to forget; may be momentarily invalid while being edited.
         method: name of a method.
         history: settled choices, newest last, for undo.
         notes: what was ignored or corrected in the address.
@@ -51,7 +52,7 @@ class State:
     """
 
     network: str = DEFAULT.network
-    forget: tuple[int, ...] = DEFAULT.forget
+    forget: Request = DEFAULT.forget
     method: str = DEFAULT.method
     history: list[Choice] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -61,7 +62,7 @@ class State:
     pair: tuple[str, str] = PAIR
     views: dict[str, str] = field(default_factory=dict)
     _settings: dict[str, dict[str, Value]] = field(default_factory=dict)
-    _request: tuple[str, tuple[int, ...]] | None = None
+    _request: tuple[str, Request] | None = None
 
     @property
     def subject(self) -> Subject:
@@ -72,11 +73,11 @@ class State:
     def settings(self) -> dict[str, dict[str, Value]]:
         """All knobs by method, so that switching methods and back loses nothing.
 
-        Where the network or the classes have changed, knobs that stood at their opening follow to the new one; those
+        Where the network or the request has changed, knobs that stood at their opening follow to the new one; those
         of a method that the visitor has touched stay.
         """
         wanted = self.network, self.forget
-        if self._request is None or (wanted != self._request and 0 < len(self.forget) < len(self.subject.classes)):
+        if self._request is None or (wanted != self._request and self.forget.chosen):
             before, self._request = self._request, wanted
             for name in METHODS:
                 if before is None or self._settings[name] == start(*before, name):
@@ -84,8 +85,8 @@ class State:
         return self._settings
 
     def take_network(self, name: str) -> None:
-        """Turn to another subject; where its classes are others, the first of them is asked to be forgotten."""
-        if subject(name).classes != subject(self.network).classes:
+        """Turn to another subject; where its images are others, its first class is asked to be forgotten."""
+        if subject(name).images is not self.subject.images:
             self.forget = DEFAULT.forget
         self.network = name
 
@@ -173,7 +174,7 @@ def write_address(chosen: Choice, visitor: State) -> None:
     if chosen.network != DEFAULT.network:
         wanted["network"] = chosen.network
     if chosen.forget != DEFAULT.forget:
-        wanted["forget"] = ",".join(map(str, chosen.forget))
+        wanted["forget"] = str(chosen.forget)
     if chosen.method != DEFAULT.method:
         wanted["method"] = chosen.method
     if visitor.pair != PAIR:
@@ -206,11 +207,13 @@ def read_address(params: Mapping[str, str]) -> State:
             found.notes.append(f"method: there is no method {_short(given)}; the default is shown.")
     if (given := params.get("forget")) is not None:
         try:
-            found.forget = choice(found.network, tuple(int(p) for p in given.split(",")), found.method, {}).forget
-        except ValueError:
+            found.forget = read(given, found.subject.images.train)
+        except (AssetError, ValueError):
             last = len(subject(found.network).classes) - 1
-            found.notes.append(f"forget: one to {last} class numbers in 0..{last}, separated by commas, expected, "
-                               f"got {_short(given)}; the default is shown.")
+            kinds = [f"or {kind}: and numbers of such groups, " for kind in found.subject.images.train.groups]
+            found.notes.append(f"forget: one to {last} class numbers in 0..{last}, separated by commas, "
+                               f"{''.join(kinds)}or image: and at most {MOST_IMAGES} numbers of training images, "
+                               f"expected, got {_short(given)}; the default is shown.")
     if (given := params.get("pair")) is not None:
         first, _, second = given.partition(",")
         if first in METHODS and second in METHODS:

@@ -10,6 +10,7 @@ from ui.server.runtime import engine
 from ui.views.scripts import script, styles
 from ui.waiting import held, hold, ready
 from unlearn_core.audit.verdict import Level, Verdict
+from unlearn_core.nets.request import Request
 from unlearn_core.serving.engine import Choice, Scene, Settled
 from unlearn_core.serving.judgement import REFERENCES, Audit, submit, submit_reference
 from unlearn_core.study import comparison
@@ -63,7 +64,7 @@ def reference(chosen: Choice) -> None:
         if chosen.subject.recipe is None:
             st.caption("How this network was trained is not known, so none can be retrained to compare with.")
             return
-        shipped = comparison.load(chosen.network, (0,))
+        shipped = comparison.load(chosen.network, Request((0,)))
         minutes = REFERENCES * float(shipped.entries["retrain"].values("seconds")[0]) / 60 if shipped else None
         if st.button(f"Retrain {REFERENCES} networks to compare with"
                      + ("" if minutes is None else f", about {minutes:.0f} minutes"),
@@ -72,7 +73,7 @@ def reference(chosen: Choice) -> None:
             st.session_state[REFERENCE] = asked
             st.rerun()
         return
-    if ready(submit_reference(engine(), chosen), 0.3, "Retraining without these classes",
+    if ready(submit_reference(engine(), chosen), 0.3, f"Retraining without {chosen.words}",
              lambda: st.session_state.pop(REFERENCE, None), REFERENCE) is not None:
         st.session_state.pop(REFERENCE, None)
         st.rerun()

@@ -44,6 +44,9 @@ LOG_SECONDS = 10.0
 """Between two lines of progress where there is no terminal to draw a bar on."""
 
 
+FORGET = "class numbers, or a kind and numbers: 0,3 person:2 image:17,40 (default: 0)"
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the answer is the exit code."""
     arguments = _parser().parse_args(argv)
@@ -85,8 +88,7 @@ def _parser() -> argparse.ArgumentParser:
         one = command(name, function, about)
         one.add_argument("method")
         one.add_argument("--network", default="small-resnet")
-        one.add_argument("--forget", default="0", metavar="0,3", help="class numbers, or a kind of group and its numbers, or "
-                         "single training images: 0,3 person:2 image:17,40 (default: 0)")
+        one.add_argument("--forget", default="0", metavar="0,3", help=FORGET)
         one.add_argument("--seed", type=int, default=0)
         one.add_argument("--opening", action="store_true", help="start from what the app opens this request with "
                          "(if it has an opening) instead of the general defaults; --set overrides either")
@@ -104,7 +106,7 @@ def _parser() -> argparse.ArgumentParser:
     many.add_argument("--methods", nargs="+", required=True, metavar="METHOD", help="names, or: all")
     many.add_argument("--networks", nargs="+", default=["small-resnet"], metavar="NETWORK")
     many.add_argument("--forget", nargs="+", default=["0"], metavar="0,3",
-                      help="requests, each as for run; or: each, for every class alone (default: 0)")
+                      help=f"requests, each {FORGET}; or: each, for every class alone")
     many.add_argument("--seeds", type=int, default=1, help="runs of each setting of a method that has any randomness")
     many.add_argument("--grid", nargs="+", action="extend", default=[], metavar="name=values",
                       help="values as 1,2,3 or low:high:points, spread as the slider is")
@@ -291,7 +293,8 @@ def sweep_many(arguments: argparse.Namespace) -> int:
     if forget == ["each"]:
         forget = [str(label) for label in range(len(subject(arguments.networks[0]).classes))]
     space = Space(tuple(METHODS) if arguments.methods == ["all"] else tuple(arguments.methods),
-                  tuple(arguments.networks), tuple(_request(arguments.networks[0], text) for text in forget), arguments.seeds,
+                  tuple(arguments.networks), tuple(_request(arguments.networks[0], text) for text in forget),
+                  arguments.seeds,
                   {name: _values(text) for name, text in _pairs("grid", arguments.grid).items()})
 
     def tell(said: str) -> None:

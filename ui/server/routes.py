@@ -60,17 +60,20 @@ async def embedding(request: Request) -> Response:
 
 
 async def image(request: Request) -> Response:
-    """One evaluation image as PNG."""
-    name, row = request.path_params["name"], request.path_params["row"]
+    """One image as PNG, by its number for browsers (see `EvaluationSet.pictures`)."""
+    name, number = request.path_params["name"], request.path_params["number"]
     found = subjects().get(name)
-    if found is None or found.fingerprint != request.path_params["fingerprint"] or row >= len(found.evaluation.labels):
+    if found is None or found.fingerprint != request.path_params["fingerprint"]:
         return GONE
-    return Response(_png(name, row), media_type="image/png", headers=FOREVER)
+    row, unseen = divmod(number, 2)
+    part = found.images.test if unseen else found.images.train
+    return Response(_png(name, number), media_type="image/png", headers=FOREVER) if row < len(part) else GONE
 
 
 @lru_cache(4096)
-def _png(name: str, row: int) -> bytes:
-    pixels = subjects()[name].evaluation.images.images[row].numpy()
+def _png(name: str, number: int) -> bytes:
+    images, (row, unseen) = subjects()[name].images, divmod(number, 2)
+    pixels = (images.test if unseen else images.train).images[row].numpy()
     picture = Image.fromarray(pixels[0] if len(pixels) == 1 else pixels.transpose(1, 2, 0))
     stream = io.BytesIO()
     picture.save(stream, "PNG")
@@ -82,5 +85,5 @@ ROUTES = [
     Route("/lacuna/points/{key}", points),
     Route("/lacuna/outcome/{key}", outcome),
     Route("/lacuna/embedding/{choice}/{layer}/{kind}", embedding),
-    Route("/lacuna/image/{name}/{fingerprint}/{row:int}.png", image),
+    Route("/lacuna/image/{name}/{fingerprint}/{number:int}.png", image),
 ]

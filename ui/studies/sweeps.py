@@ -26,6 +26,7 @@ from ui.state import State, positions
 from unlearn_core.assets import REPOSITORY
 from unlearn_core.methods import method
 from unlearn_core.methods.base import Hyperparameter, Value
+from unlearn_core.nets.request import Request
 from unlearn_core.serving.engine import VERSION
 from unlearn_core.study import comparison, results
 from unlearn_core.study.results import SweepError
@@ -89,7 +90,7 @@ def start(space: Space, folder: Path, about: str) -> None:
     global _last
     command = ["nice", "-n", "10", sys.executable, "-m", "unlearn_core", "sweep", "--json", "--out", str(folder),
                "--methods", *space.methods, "--networks", *space.networks, "--seeds", str(space.seeds),
-               "--forget", *(",".join(map(str, request)) for request in space.forget),
+               "--forget", *map(str, space.forget),
                "--workers", str(WORKERS), "--scheduler", SCHEDULER,
                *(f"--grid={name}={','.join(map(str, values))}" for name, values in space.grid.items())]
     with _lock:
@@ -128,7 +129,7 @@ def sweeps(visitor: State) -> None:
     folder = FOLDER / key
     classes = subject(visitor.network).classes
     about = (f"{found.title} on {subject(visitor.network).title}, forgetting "
-             f"{', '.join(classes[request[0]] for request in space.forget)} one at a time")
+             f"{', '.join(classes[request.classes[0]] for request in space.forget)} one at a time")
     told: list[str] = []
     try:
         table = results.load(folder, told.append)
@@ -168,14 +169,14 @@ def _space(visitor: State) -> Space:
     left, right = st.columns([3, 1])
     with left:
         names = subject(visitor.network).classes
-        classes = st.multiselect("Classes, one at a time", range(len(names)), list(visitor.forget),
+        classes = st.multiselect("Classes, one at a time", range(len(names)), list(visitor.forget.classes),
                                  format_func=names.__getitem__, key="sweep.classes")
     with right:
         seeds = st.number_input("Seeds", 1, 10, 1, key="sweep.seeds", disabled=not found.seeded,
                                 help="Runs of each setting." if found.seeded else "Nothing in this method is random.")
     if not classes:
         raise ValueError("classes: at least one expected, got none")
-    space = Space((found.name,), (visitor.network,), tuple((c,) for c in sorted(classes)), int(seeds), grid)
+    space = Space((found.name,), (visitor.network,), tuple(Request((c,)) for c in sorted(classes)), int(seeds), grid)
     if len(space) > MOST:
         raise ValueError(f"runs: at most {MOST:,} from this page expected, got {len(space):,}; "
                          "`python -m unlearn_core sweep` has no such limit")
@@ -267,7 +268,7 @@ def summary(table: pd.DataFrame, space: Space) -> pd.DataFrame:
     for request in space.forget:
         if shipped := comparison.load(space.networks[0], request):
             entry = shipped.entries["retrain"]
-            reference[str(request[0])] = {name: float(entry.values(name).mean())  # type: ignore[arg-type]
+            reference[str(request)] = {name: float(entry.values(name).mean())  # type: ignore[arg-type]
                                           for name in ("forget_train", "retain_test")}
     gaps = {name: 100 * (table[name] - table["forget"].map(lambda c, n=name: reference.get(c, {}).get(n)))
             for name in ("forget_train", "retain_test")}

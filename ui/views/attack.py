@@ -11,8 +11,10 @@ import streamlit as st
 from ui.pictures import address
 from ui.views.scripts import script, styles
 from unlearn_core.audit.report import TITLES, AttackName, Report
+from unlearn_core.audit.unseen import compared
 from unlearn_core.figures import style
-from unlearn_core.nets.evaluate import Outputs, softmax
+from unlearn_core.nets.evaluate import softmax
+from unlearn_core.serving.engine import Seen
 from unlearn_core.subjects.subject import Subject
 
 _mount = st.components.v2.component(
@@ -29,7 +31,7 @@ def said(classes: Sequence[str], logits: npt.NDArray[np.float32]) -> list[str]:
 
 
 def attack_view(subject: Subject, found: Report, name: AttackName, key: str, domain: tuple[float, float],
-                forget: tuple[int, ...], before: Outputs, after: npt.NDArray[np.float32],
+                seen: Seen, after: npt.NDArray[np.float32],
                 on_worst: Callable[[], None]) -> None:
     """Show one attack; the threshold lives in the browser and starts at its best whenever `key` changes.
 
@@ -39,18 +41,19 @@ def attack_view(subject: Subject, found: Report, name: AttackName, key: str, dom
         name: the attack statistic.
         key: of the outcome.
         domain: lowest and highest value of the statistic's axis.
-        forget: the classes that were to be forgotten.
-        before: what the original says of the evaluation set.
+        seen: the images, and what the original says of them.
         after: (N, classes) logits of the unlearned model.
         on_worst: called for the button that asks for the strongest statistic.
     """
-    evaluation = subject.evaluation
+    evaluation, before = seen.evaluation, seen.before
     attack, strongest = found.attacks[name], found.attacks[found.strongest]
-    forgotten = np.isin(evaluation.labels, forget)
+    among = {True: seen.forgotten & evaluation.member,
+             False: compared(evaluation.labels, evaluation.member, seen.forgotten)}
 
     def group(member: bool, values: npt.NDArray[np.float64]) -> dict[str, object]:
-        rows = np.flatnonzero(forgotten & (evaluation.member == member))
-        return {"value": values.tolist(), "row": rows.tolist(), "label": evaluation.labels[rows].tolist(),
+        rows = np.flatnonzero(among[member])
+        return {"value": values.tolist(), "row": evaluation.pictures[rows].tolist(),
+                "label": evaluation.labels[rows].tolist(),
                 "before": said(subject.classes, before.logits[rows]), "after": said(subject.classes, after[rows])}
 
     _mount(

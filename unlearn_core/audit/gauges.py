@@ -26,7 +26,7 @@ class GaugeKind:
 
 KINDS: dict[GaugeName, GaugeKind] = {
     "forget": GaugeKind("Forget accuracy", "on the training images to be forgotten", "match"),
-    "retain": GaugeKind("Retain accuracy", "on unseen test images of the other classes", "up"),
+    "retain": GaugeKind("Retain accuracy", "on all other unseen test images", "up"),
     "membership": GaugeKind("Membership inference", "forgotten images the entropy attack calls members", "match"),
 }
 

@@ -12,18 +12,17 @@ from unlearn_core.figures.style import CLASSES, LAYOUT
 
 
 def embedding(xy: npt.NDArray[np.float32], predicted: npt.NDArray[np.int64], labels: npt.NDArray[np.int64],
-              forget: Sequence[int], names: Sequence[str]) -> go.Figure:
-    """Images as points: colour is the predicted class, a cross an image of a forgotten class.
+              forgotten: npt.NDArray[np.bool_], names: Sequence[str]) -> go.Figure:
+    """Images as points: colour is the predicted class, a cross an image of what was to be forgotten.
 
     Args:
         xy: (N, 2) positions in [0, 1].
         predicted: (N,) most likely classes.
         labels: (N,) true classes.
-        forget: numbers of the forgotten classes.
+        forgotten: (N,) whether the image is of what was to be forgotten.
         names: class names.
     """
     figure = go.Figure(layout=LAYOUT)
-    forgotten = np.isin(labels, forget)
     colours = np.array([CLASSES[c % len(CLASSES)] for c in range(len(names))])[predicted]
     for chosen, symbol, size, opacity, name in ((~forgotten, "circle", 4, 0.35, "retained"),
                                                 (forgotten, "x", 8, 0.95, "to be forgotten")):

@@ -134,7 +134,7 @@ class Embedding:
             "klass": class_numbers(np.stack([panel.predicted for panel in self.panels]), len(self.classes)),
             "probability": shares(np.stack(list(self.probabilities.values())), 255).astype(np.uint8),
             "truth": class_numbers(self.truth, len(self.classes)), "member": self.member.astype(np.uint8),
-            "forgotten": self.forgotten.astype(np.uint8), "picture": self.pictures.astype(np.uint32),
+            "forgotten": self.forgotten.astype(np.uint8), "picture": self.pictures.astype(np.int32),
             "group": np.stack([self.group(name) for name in GROUPS]).astype(np.uint8)})
 
 

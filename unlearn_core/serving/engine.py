@@ -454,7 +454,7 @@ class Engine:
             "before_class": class_numbers(seen.before.predicted, len(base.subject.classes)),
             "truth": class_numbers(seen.evaluation.labels, len(base.subject.classes)),
             "member": seen.evaluation.member.astype(np.uint8),
-            "forgotten": seen.forgotten.astype(np.uint8), "picture": seen.evaluation.pictures.astype(np.uint32),
+            "forgotten": seen.forgotten.astype(np.uint8), "picture": seen.evaluation.pictures.astype(np.int32),
             "before_probability": _steps(seen.before.probabilities, np.uint8)}
         if index is not None:
             counts, inverse, infinite = index.histogram(*LOG_RATIO, BINS)

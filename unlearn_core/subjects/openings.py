@@ -193,7 +193,8 @@ def effects(network: str, forget: Request, name: str) -> tuple[Effect, ...]:
         assets.AssetError: if the file was altered.
     """
     file = f"openings/{network}.json"
-    return _effects(file, forget.classes[0], name) if len(forget.classes) == 1 and file in assets.manifest().files else ()
+    alone = len(forget.classes) == 1
+    return _effects(file, forget.classes[0], name) if alone and file in assets.manifest().files else ()
 
 
 @lru_cache(1000)
@@ -217,7 +218,7 @@ def _table(file: str) -> dict[str, Any]:
 
 @lru_cache(1000)
 def opening(network: str, forget: Request, name: str) -> Opening | None:
-    """How a request opens; None for all but single classes, for other networks and methods that were not tried.
+    """How a request opens; None for all but a single class, and where the method was not tried.
 
     Raises:
         assets.AssetError: if the file was altered.

@@ -74,7 +74,7 @@ function setMap(state, map) {
   const { $ } = state;
   Object.assign(state, {
     map, stale: true, hovered: -1, pinned: state.pinned < n ? state.pinned : -1,
-    forgotten: Uint8Array.from(arrays.truth, (c) => Number(header.forget.includes(c))),
+    forgotten: arrays.forgotten,
   });
   if (roles.join() !== state.panels.map((panel) => panel.role).join()) {
     $(".panels").innerHTML = roles.map(PANEL).join("");

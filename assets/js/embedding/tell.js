@@ -68,7 +68,7 @@ export function showCard({ $, data, loads, pinned: i }, { header, arrays }) {
   const content = [i, loads.map?.url].join();
   if (i < 0 || card.dataset.content === content) return;
   card.dataset.content = content;
-  const { classes, forget: gone, n } = header;
+  const { classes, n } = header;
   const titles = { original: "Before", retrained: `Retrained, mean of ${data.references}`, unlearned: "After" };
   const bars = header.voices.map((voice, v) => {
     const start = (v * n + i) * classes.length;
@@ -76,7 +76,7 @@ export function showCard({ $, data, loads, pinned: i }, { header, arrays }) {
     return `<div class="bars"><b>${titles[voice]}</b>${said}</div>`;
   });
   const truth = arrays.truth[i];
-  card.innerHTML = `<img alt="" width="84" height="84" src="${addressOf(`${data.image}${i}.png`)}">
-    <div class="who"><b>${plain(classes[truth])}</b>${gone.includes(truth) ? " ✖" : ""}<br>` +
+  card.innerHTML = `<img alt="" width="84" height="84" src="${addressOf(`${data.image}${arrays.picture[i]}.png`)}">
+    <div class="who"><b>${plain(classes[truth])}</b>${arrays.forgotten[i] ? " ✖" : ""}<br>` +
     `${arrays.member[i] ? "training image" : "test image"}</div>${bars.join("")}`;
 }

@@ -22,6 +22,8 @@ export interface MapBlob {
     klass: Uint8Array;
     truth: Uint8Array;
     member: Uint8Array;
+    forgotten: Uint8Array;
+    picture: Int32Array;
     group: Uint8Array;
     probability: Uint8Array;
   };

@@ -52,14 +52,14 @@ export function showCard(state, scene) {
 
 /** @param {Live} state @param {Scene} scene @param {number} i */
 function cardOf(state, scene, i) {
-  const { classes, forget: gone } = scene.header;
-  const { truth, member, before_probability: before } = scene.arrays;
+  const { classes } = scene.header;
+  const { truth, member, forgotten, picture, before_probability: before } = scene.arrays;
   const bars = (/** @type {Uint8Array} */ probabilities) =>
     barsOf(classes, probabilities.subarray(i * classes.length, (i + 1) * classes.length));
   const after = hasOutcome(state) && state.outcome
     ? bars(state.outcome.arrays.probability) : `<p>${state.dragging ? "release to see" : "settling…"}</p>`;
-  return `<img alt="" width="84" height="84" src="${addressOf(`${state.data.image}${i}.png`)}">
-    <div class="who"><b>${plain(classes[truth[i]])}</b>${gone.includes(truth[i]) ? " ✖" : ""}<br>` +
+  return `<img alt="" width="84" height="84" src="${addressOf(`${state.data.image}${picture[i]}.png`)}">
+    <div class="who"><b>${plain(classes[truth[i]])}</b>${forgotten[i] ? " ✖" : ""}<br>` +
     `${member[i] ? "member of the training set" : "test image"}</div>
     <div class="bars"><b>Before</b>${bars(before)}</div>
     <div class="bars"><b>After</b>${after}</div>`;

@@ -104,7 +104,7 @@ export function forget(state) {
 function setScene(state, scene) {
   const { header, arrays } = scene;
   const { alpha, palette } = state.data;
-  const forgotten = (/** @type {number} */ i) => header.forget.includes(arrays.truth[i]);
+  const forgotten = (/** @type {number} */ i) => arrays.forgotten[i] === 1;
   const all = Array.from({ length: header.n }, (_, i) => i);
   const xy = Float32Array.from(arrays.before_xy, (v) => v / 65535);
   state.scene = {

@@ -71,11 +71,10 @@ export function describe(state) {
   });
   if (!scene) return /** @type {const} */ (["heat", "before", "after"]).forEach((name) => say(name, "Being loaded."));
   say("heat", layersInWords(state, scene, point));
-  const names = scene.header.forget.map((c) => scene.header.classes[c]).join(", ");
   const { forgotten } = scene.groups;
   const kept = (/** @type {Uint8Array} */ klass) => {
     const still = forgotten.filter((i) => klass[i] === scene.arrays.truth[i]).length;
-    return `${still} of ${forgotten.length} images of ${names} are predicted as such`;
+    return `${still} of ${forgotten.length} images to be forgotten (${scene.header.words}) are predicted as what they are`;
   };
   say("before", `Map of ${scene.header.n} images before unlearning: ${kept(scene.arrays.before_class)}.`);
   const after = state.outcome && hasOutcome(state) ? kept(state.outcome.arrays.klass) : "being evaluated";

@@ -40,10 +40,14 @@ export interface LiveData {
 }
 
 export interface SceneBlob {
-  header: Ratios["header"] & { n: number; classes: string[]; forget: number[]; alphas: number[]; lambdas: number[] };
+  header: Ratios["header"] & {
+    n: number; classes: string[]; forget: number[]; words: string; alphas: number[]; lambdas: number[];
+  };
   arrays: Ratios["arrays"] & {
     truth: Uint8Array;
     member: Uint8Array;
+    forgotten: Uint8Array;
+    picture: Int32Array;
     before_xy: Uint16Array;
     before_class: Uint8Array;
     before_probability: Uint8Array;
