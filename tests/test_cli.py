@@ -24,6 +24,7 @@ from unlearn_core import __main__ as command_line
 from unlearn_core.__main__ import main
 from unlearn_core.methods import METHODS
 from unlearn_core.methods.base import Cost, Diverged, Outcome
+from unlearn_core.nets.request import Request
 from unlearn_core.serving.engine import Choice, choice
 from unlearn_core.study import results
 from unlearn_core.study.run import Row, failure
@@ -114,7 +115,7 @@ def test_audit_says_whether_it_can_be_told(capsys: pytest.CaptureFixture[str]) -
 
 
 def test_the_opening_is_used_when_asked_for_and_what_is_set_wins(capsys: pytest.CaptureFixture[str]) -> None:
-    opens = openings.start("small-resnet", (3,), "ssd")
+    opens = openings.start("small-resnet", Request((3,)), "ssd")
     assert opens != METHODS["ssd"].settings()
     asked = answer(capsys, "run", "ssd", "--forget", "3", "--opening")
     assert asked["settings"] == opens

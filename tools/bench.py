@@ -237,7 +237,7 @@ def answers(engine: Engine, network: str, repeats: int) -> None:
     after = outputs(base.model, base.pixels, outcome.parameters)
     parts = in_turns(repeats, {
         "place": lambda: base.feature_map.place(after.features),
-        "gauges": lambda: read_gauges(after, evaluation.labels, evaluation.member, scene.request)})
+        "gauges": lambda: read_gauges(after, evaluation.labels, evaluation.member, scene.seen.forgotten)})
     row(f"{network}: place {len(after.features):,} points on the map", parts["place"])
     row(f"{network}: three gauges with intervals", parts["gauges"])
 

@@ -15,7 +15,6 @@ from unlearn_core.audit.accuracy import per_class, wilson
 from unlearn_core.audit.gauges import KINDS, read_gauges
 from unlearn_core.audit.membership import entropy, entropy_attack
 from unlearn_core.nets.evaluate import Outputs
-from unlearn_core.nets.request import Request
 
 # --- accuracies -----------------------------------------------------------------------------------
 
@@ -126,7 +125,7 @@ def test_gauges_read_the_right_images() -> None:
             labels.append(label)
             member.append(trained_on)
     outputs = Outputs(np.array(logits, np.float32), np.zeros((250, 1), np.float32))
-    readings = read_gauges(outputs, np.array(labels), np.array(member), Request((0,)))
+    readings = read_gauges(outputs, np.array(labels), np.array(member), np.array(labels) == 0)
     assert list(readings) == list(KINDS)
     assert {name: reading.value for name, reading in readings.items()} == {
         "forget": 0.3,

@@ -37,7 +37,6 @@ from unlearn_core.audit.distances import (
     tug_of_war,
     zrf,
 )
-from unlearn_core.audit.probe import linear_probe
 from unlearn_core.audit.relearn import Relearning, RelearnRecipe, anamnesis, relearn
 from unlearn_core.audit.similarity import cka, layer_features, layer_similarity, stages
 from unlearn_core.measure.task import Task
@@ -452,6 +451,23 @@ def probed(width: int = 8, n: int = 600, hidden: bool = False) -> tuple[Array, A
     return noise(n, width) + centres[labels], labels, member
 
 
+def linear_probe(features: Array, labels: Array, member: Array, classes: tuple[int, ...], **given: float) -> Probe:
+    """The probe of whole classes."""
+    return probe_of(features, labels, member, np.isin(labels, classes), **given)
+
+
+def test_the_probe_finds_a_part_of_the_classes() -> None:
+    """A group across classes, such as a person: told from the rest where a feature holds it, not where none does."""
+    features, labels, member = probed()
+    group = np.random.default_rng(3).random(600) < 0.2
+    assert probe_of(features, labels, member, group).auc.value < 0.65
+    features[group, 7] += 4
+    found = probe_of(features, labels, member, group)
+    assert found.auc.value > 0.98 and found.recovered.value > 0.8 and found.tested == 300
+    with pytest.raises(ValueError, match="^labels: at least one unseen image of what was to be forgotten expected"):
+        probe_of(features, labels, member, group & member)
+
+
 def test_the_probe_finds_what_is_there_and_not_what_is_not() -> None:
     there = linear_probe(*probed(), (0,))
     assert there.recovered.value > 0.93 and there.others.value > 0.93 and there.auc.value > 0.98
@@ -518,11 +534,11 @@ def test_the_probe_is_quick() -> None:
     (lambda f, y, m: (f[:, 0], y, m, (0,)), "features: one row"),
     (lambda f, y, m: (f * np.nan, y, m, (0,)), "features: finite numbers expected"),
     (lambda f, y, m: (np.ones_like(f) * m[:, None], y, m, (0,)), "features: at least one that varies"),
-    (lambda f, y, m: (f, y, m, ()), "forget_classes: at least one class expected, got none"),
-    (lambda f, y, m: (f, y, m, (7,)), "labels: at least one training image of class 7 expected, got none"),
+    (lambda f, y, m: (f, y, m, (7,)), "forgotten: at least one image expected, got none"),
+    (lambda f, y, m: (f, y, m & (y > 0), (0,)), "labels: at least one training image of class 0 expected, got none"),
     (lambda f, y, m: (f, y, m | (y == 0), (0,)), "labels: at least one unseen image of class 0 expected"),
-    (lambda f, y, m: (f, y, m, (0, 1, 2, 3)), "labels: at least one training image of the other classes expected"),
-    (lambda f, y, m: (f, y, m | (y > 0), (0,)), "labels: at least one unseen image of the other classes expected"),
+    (lambda f, y, m: (f, y, m, (0, 1, 2, 3)), "labels: at least one training image of the rest expected"),
+    (lambda f, y, m: (f, y, m | (y > 0), (0,)), "labels: at least one unseen image of the rest expected"),
 ])
 def test_the_probe_refuses_what_it_cannot_judge(change: Callable[..., Any], message: str) -> None:
     with pytest.raises(ValueError, match=f"^{message}"):

@@ -285,10 +285,10 @@ def engine() -> Engine:
 @pytest.mark.parametrize(("network", "label"), [("small-resnet", 0), ("small-resnet", 7), ("small-vit", 5)])
 def test_the_shipped_networks_read_as_what_they_are(network: str, label: int) -> None:
     request = Request((label,))
-    measure = judgement.yardstick(engine(), network, request)
+    measure, any_of_it = judgement.yardstick(engine(), network, request), choice(network, request, "ssd", {})
     assert len(measure.labels) == 2_000 + 9_000 + 1_900 and len(measure.retrained) >= 3
     assert measure.original["retain"].images == 9_000 and measure.original["forget"].images == 2_000
-    levels = {name: judgement.judged(measure, request, model).verdict.level for name, model in measure.models.items()}
+    levels = {name: judgement.judged(measure, any_of_it, model).verdict.level for name, model in measure.models.items()}
     assert levels == {ORIGINAL: Level.NOT_FORGOTTEN, HEAD_ZEROING: Level.HIDDEN}
     for check in measure.checks:
         assert check.passing >= len(check.held_out) - 1, check.title
@@ -323,7 +323,7 @@ def test_several_classes_have_no_reference_until_somebody_retrains(monkeypatch: 
     scene, outcome = settled("head_zeroing", (0, 5))
     assert judgement.audit(engine(), scene, outcome).verdict.level is Level.UNKNOWN
     own = Engine()
-    networks = [dict(model.state_dict()) for model in subject("small-resnet").retrained(0)]  # stand-ins
+    networks = [dict(model.state_dict()) for model in subject("small-resnet").retrained(Request((0,)))]  # stand-ins
     own.keep_retrained("small-resnet", (0, 5), networks)
     scene = own.prepare(scene.choice, silent)
     assert scene.retrained_logits is not None and len(scene.retrained) == 3

@@ -13,6 +13,7 @@ from tests.conftest import REPOSITORY
 from ui.server.runtime import engine
 from unlearn_core.audit.verdict import Level
 from unlearn_core.methods import METHODS
+from unlearn_core.nets.request import Request
 from unlearn_core.serving import judgement
 from unlearn_core.serving.engine import choice
 from unlearn_core.subjects import openings
@@ -50,8 +51,8 @@ def addresses(networks: tuple[str, ...], classes: tuple[int, ...], methods: tupl
     for network in networks:
         for label in classes:
             for name in methods:
-                opens = openings.start(network, (label,), name)
-                settings = [opens, *(one.settings for one in openings.presets(network, (label,), name))]
+                opens = openings.start(network, Request((label,)), name)
+                settings = [opens, *(one.settings for one in openings.presets(network, Request((label,)), name))]
                 for given in settings:
                     moved = {knob: f"{v:g}" if isinstance(v, float) else str(v)
                              for knob, v in given.items() if v != opens[knob]}

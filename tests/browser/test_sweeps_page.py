@@ -16,6 +16,7 @@ from streamlit.testing.v1 import AppTest
 from tests.conftest import REPOSITORY
 from ui.studies import sweeps
 from unlearn_core.methods import METHODS
+from unlearn_core.nets.request import Request
 from unlearn_core.study import results
 from unlearn_core.study.comparison import load
 from unlearn_core.study.run import described
@@ -123,13 +124,13 @@ def test_a_method_newer_than_what_is_shipped_breaks_no_page(monkeypatch: pytest.
 
 
 def test_the_summary_is_the_mean_over_classes_and_seeds() -> None:
-    space = Space(("neggrad",), forget=((0,), (1,)), seeds=2, grid={"lr": Range(0.001, 0.01, 2)})
+    space = Space(("neggrad",), forget=(Request((0,)), Request((1,))), seeds=2, grid={"lr": Range(0.001, 0.01, 2)})
     rows = [described(chosen) | {"forget_train": 0.5, "retain_test": 0.9, "membership": 0.1, "seconds": 1.0}
             for chosen in space]
     found = sweeps.summary(pd.DataFrame(rows), space)
     wanted = []
     for label in (0, 1):
-        shipped = load("small-resnet", (label,))
+        shipped = load("small-resnet", Request((label,)))
         assert shipped is not None
         wanted.append([100 * (value - shipped.entries["retrain"].values(name).mean())
                        for name, value in (("forget_train", 0.5), ("retain_test", 0.9))])

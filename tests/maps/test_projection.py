@@ -24,6 +24,7 @@ from unlearn_core.maps import refit
 from unlearn_core.maps.projection import FeatureMap, align, fit_linear, nearest, trustworthiness
 from unlearn_core.maps.refit import fit_together
 from unlearn_core.nets.evaluate import outputs
+from unlearn_core.nets.request import Request
 from unlearn_core.packing import pack
 from unlearn_core.progress import Cancelled, silent
 from unlearn_core.serving.embedding import GROUPS, Embedding, embed, finding, submit
@@ -217,7 +218,7 @@ def test_a_network_trained_afresh_is_aligned_wherever_it_is_shown(engine: Engine
                                                                   answered: tuple[Scene, Settled]) -> None:
     scene, settled = answered
     afresh = replace(settled, choice=choice("small-resnet", (1,), "retrain", {}),
-                     weights=subject("small-resnet").retrained(1)[0].state_dict())
+                     weights=subject("small-resnet").retrained(Request((1,)))[0].state_dict())
     found = embed(engine, scene, afresh, "block3", "umap", silent)
     assert found.aligned["unlearned"] == pytest.approx(found.aligned["retrained"])
     np.testing.assert_allclose(found.panels[2].xy, found.panels[1].xy, atol=1e-4)

@@ -168,11 +168,11 @@ def test_each_record_is_pruned_before_the_sum() -> None:
 
 def test_random_pruning_belongs_to_the_record_not_to_the_request() -> None:
     task, _ = golden()
-    history, labels = cast(StepHistory, task.history), task.train.labels
+    history, images = cast(StepHistory, task.history), task.train
 
     def caused(*positions: int) -> Tensor:
         pruning = Pruning(0.5, "random", epochs=1)
-        return history.caused_by(Request((), positions), labels, pruning, generator()).update["0.weight"]
+        return history.caused_by(Request(positions, "image"), images, pruning, generator()).update["0.weight"]
 
     one, other = caused(0), caused(5)
     assert torch.equal(caused(0, 5), one + other)
@@ -355,11 +355,11 @@ def test_what_a_history_by_class_cannot_serve(wanted: Request, given: dict[str, 
 
 
 def test_pruned_sums_cannot_be_had_for_single_epochs() -> None:
-    history, labels = recorded()[0], torch.arange(12) % 3
-    assert history.obstacle(Request((0,)), labels, Pruning(0.3, epochs=1)) == \
+    history, images = recorded()[0], class_task(0).train
+    assert history.obstacle(Request((0,)), images, Pruning(0.3, epochs=1)) == \
         "The history of this network was pruned for all of its 2 epochs together."
-    assert history.obstacle(Request((0,)), labels, Pruning(0.3, epochs=2)) == ""
-    assert history.obstacle(Request((0,)), labels, Pruning(epochs=1)) == ""
+    assert history.obstacle(Request((0,)), images, Pruning(0.3, epochs=2)) == ""
+    assert history.obstacle(Request((0,)), images, Pruning(epochs=1)) == ""
 
 
 def test_the_recorder_leaves_out_frozen_weights_and_leaves_no_gradients() -> None:

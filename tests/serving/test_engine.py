@@ -142,7 +142,7 @@ def test_a_landscape_fills_coarse_to_fine() -> None:
 @pytest.mark.parametrize("network, seeds, shipped", [("small-resnet", 5, 3), ("small-vit", 3, 2)])
 def test_the_retrained_reference_is_a_true_retraining(engine: Engine, network: str, seeds: int, shipped: int) -> None:
     original = subject(network).original()
-    retrained = subject(network).retrained(3)
+    retrained = subject(network).retrained(Request((3,)))
     logits = subject(network).retrained_logits(Request((3,)))
     assert logits is not None and len(logits) == seeds and len(retrained) == shipped
     fresh = outputs(retrained[0], subject("small-resnet").evaluation.images.pixels())

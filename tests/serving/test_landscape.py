@@ -18,6 +18,7 @@ from unlearn_core.assets import AssetError
 from unlearn_core.figures.landscape import Mark, Scale, _outline, curves, front, heatmaps, path, small_multiples
 from unlearn_core.methods import METHODS
 from unlearn_core.methods.selective import ALPHA
+from unlearn_core.nets.request import Request
 from unlearn_core.progress import Cancelled, Progress, silent
 from unlearn_core.serving import landscape as module
 from unlearn_core.serving.engine import ALPHAS, LAMBDAS, Choice, Engine, choice
@@ -85,7 +86,8 @@ def test_above_the_ceiling_every_shipped_curve_is_the_original(engine: Engine) -
     curve = module.curves("small-resnet")["SSD, per sample"]
     first = next(i for i, alpha in enumerate(ALPHAS) if alpha >= 10)
     for label in (0, 5):
-        assert curve[label, first] == pytest.approx(module.original(engine, "small-resnet", (label,)), abs=0.011)
+        assert curve[label, first] == pytest.approx(
+            module.original(engine, "small-resnet", Request((label,))), abs=0.011)
 
 
 def test_a_surface_fills_coarse_to_fine_keeps_what_it_has_and_stops(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -257,5 +259,5 @@ def test_what_the_address_got_wrong_stays_told_until_something_else_is_chosen() 
     for _ in range(3):
         assert ["y: one of" in w.value and "`_bar_`" in w.value for w in test.warning] == [True]
         test.run()
-    test.session_state["lacuna"].forget = (1,)
+    test.session_state["lacuna"].forget = Request((1,))
     assert not test.run().warning

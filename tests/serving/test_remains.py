@@ -90,7 +90,7 @@ SEEDS = np.stack([answers(seed, False) for seed in range(1, 5)])
 def test_references_are_complete_and_head_zeroing_is_the_original_but_for_its_head() -> None:
     for network in bundled():
         for label in range(10):
-            reference = core.load(network, (label,))
+            reference = core.load(network, Request((label,)))
             assert reference is not None and reference.layers[-1] == "head"
             for values in reference.similarity.values():
                 np.testing.assert_array_equal(values, values.transpose(1, 0, 2))
@@ -128,11 +128,11 @@ def test_a_reference_looks_inside_every_network_and_survives_its_file(tmp_path: 
     core.save(found, tmp_path / "remains/toy-1.json")
     assets.write_manifest({}, {"remains/toy-1.json": ""})
     try:
-        again = core.load("toy", (1,))
+        again = core.load("toy", Request((1,)))
         assert again is not None and (again.original, again.head_zeroing, again.retrained, again.layers) == (
             found.original, found.head_zeroing, found.retrained, found.layers)
         np.testing.assert_allclose(again.similarity["forget"], found.similarity["forget"], atol=1e-4)
-        assert core.load("toy", (2,)) is None
+        assert core.load("toy", Request((2,))) is None
     finally:
         assets.manifest.cache_clear()
         assets.path.cache_clear()
@@ -140,7 +140,7 @@ def test_a_reference_looks_inside_every_network_and_survives_its_file(tmp_path: 
 
 def test_output_distances_are_means_over_seeds_and_each_seeds_own_are_to_the_others() -> None:
     blank, mine = noise(120, 3, seed=7), answers(0, True)
-    rows = {one.title: one for one in output_distances({"unlearned": mine}, SEEDS, blank, LABELS, MEMBER, (0,))}
+    rows = {one.title: one for one in output_distances({"unlearned": mine}, SEEDS, blank, LABELS, MEMBER, LABELS == 0)}
     seen = MEMBER & (LABELS == 0)
     shares, own = [softmax(seed[seen]) for seed in SEEDS], softmax(mine[seen])
     for title, by_hand in (
@@ -153,7 +153,7 @@ def test_output_distances_are_means_over_seeds_and_each_seeds_own_are_to_the_oth
     assert rows["ZRF, against an untrained network"].values["unlearned"] == zrf(own, softmax(blank[seen]))
     assert rows["Agreement in the predicted class"].values["unlearned"] < 0.1
     assert rows["Agreement in the predicted class"].better == rows["Tug-of-war"].better == "up"
-    alone = output_distances({"unlearned": mine}, None, blank, LABELS, MEMBER, (0,))
+    alone = output_distances({"unlearned": mine}, None, blank, LABELS, MEMBER, LABELS == 0)
     assert all(not len(one.retrained) for one in alone)
     assert [math.isnan(one.values["unlearned"]) for one in alone] == [not one.title.startswith("ZRF") for one in alone]
 

@@ -78,19 +78,19 @@ def test_risk_that_rose_is_found_and_chance_is_not() -> None:
         return centre + 0.75 * MEMBER + draws.normal(0, 1, 800)
 
     before, retrained = with_margin(network()), np.stack([with_margin(network()) for _ in range(5)])
-    calm = retained_risk(with_margin(network()), before, retrained, LABELS, MEMBER, (0,), models)
+    calm = retained_risk(with_margin(network()), before, retrained, LABELS, MEMBER, LABELS == 0, models)
     assert len(calm.number) == 300 and set(LABELS[calm.number]) == {1, 2, 3} and MEMBER[calm.number].all()
     assert calm.null_risen is not None and calm.null_risen.max() < 30
     assert calm.risen.sum() <= 2 * calm.null_risen.max() + 3
     exposed = network()
     exposed[110:130] += 12
-    loud = retained_risk(with_margin(exposed), before, retrained, LABELS, MEMBER, (0,), models)
+    loud = retained_risk(with_margin(exposed), before, retrained, LABELS, MEMBER, LABELS == 0, models)
     rows = np.flatnonzero(loud.risen)
     assert np.isin(np.arange(110, 130), loud.number[rows]).mean() >= 0.75
     assert loud.found_after[0] > loud.found_before[0] and "more than by chance" in loud.finding
-    always = retained_risk(with_margin(exposed), with_margin(exposed), retrained, LABELS, MEMBER, (0,), models)
+    always = retained_risk(with_margin(exposed), with_margin(exposed), retrained, LABELS, MEMBER, LABELS == 0, models)
     assert not always.risen.any(), "who was at risk before is no riskier now"
-    alone = retained_risk(with_margin(exposed), before, None, LABELS, MEMBER, (0,), models)
+    alone = retained_risk(with_margin(exposed), before, None, LABELS, MEMBER, LABELS == 0, models)
     assert alone.null_risen is None and alone.found_retrained is None and "retrained" not in alone.finding
     assert np.array_equal(alone.risen, alone.after > alone.before)
 

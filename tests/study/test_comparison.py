@@ -126,7 +126,7 @@ def test_a_saved_comparison_comes_back(engine: Engine, few: None, tmp_path: Path
 @pytest.mark.parametrize("network", list(bundled()))
 def test_the_shipped_comparisons_are_those_of_the_present_methods(network: str) -> None:
     for label in range(10):
-        found = comparison.load(network, (label,))
+        found = comparison.load(network, Request((label,)))
         assert isinstance(found, Comparison)
         assert set(found.entries) == {"original", *METHODS}
         for name, method in METHODS.items():
@@ -141,9 +141,9 @@ def test_the_shipped_comparisons_are_those_of_the_present_methods(network: str) 
 def test_distance_is_zero_for_the_reference_and_two_roots_for_opposites() -> None:
     sure, other = np.eye(2, dtype=np.float32)[[0] * 8], np.eye(2, dtype=np.float32)[[1] * 8]
     labels, member = np.array([0, 0, 1, 1] * 2), np.repeat([True, False], 4)
-    measured = [output_measures(p, labels, member, Request((0,)), sure[None])["distance"] for p in (sure, other)]
+    measured = [output_measures(p, labels, member, labels == 0, sure[None])["distance"] for p in (sure, other)]
     assert measured == pytest.approx([0.0, np.sqrt(2)])
-    assert np.isnan(output_measures(sure, labels, member, Request((0,)), sure[None][:0])["distance"])
+    assert np.isnan(output_measures(sure, labels, member, labels == 0, sure[None][:0])["distance"])
 
 
 def test_relative_change_is_a_ratio_of_norms() -> None:

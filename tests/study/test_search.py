@@ -17,6 +17,7 @@ from streamlit.testing.v1 import AppTest
 
 from tests.conftest import REPOSITORY
 from unlearn_core import assets
+from unlearn_core.nets.request import Request
 from unlearn_core.progress import Cancelled, Progress, silent
 from unlearn_core.serving.engine import Choice, Engine, choice
 from unlearn_core.serving.landscape import numeric
@@ -65,7 +66,7 @@ def begun(wanted: Search, folder: Path, engine: Engine, trials: int) -> Path:
 def test_a_trial_is_judged_on_validation_images_against_the_retrained(engine: Engine) -> None:
     unchanged = choice("small-resnet", (0,), "ssd", {"alpha": 100.0})
     before = tune.accuracies(0, None, subject("small-resnet").original())
-    models = subject("small-resnet").retrained(0)
+    models = subject("small-resnet").retrained(Request((0,)))
     wanted = np.mean([tune.accuracies(0, None, model) for model in models], 0)
     found = judge(engine, unchanged, silent)
     assert found == pytest.approx(100 * np.abs(np.subtract(before, wanted)))

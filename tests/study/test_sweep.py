@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from unlearn_core.__main__ import main
 from unlearn_core.audit.measures import MEASURES
 from unlearn_core.methods.base import Diverged
+from unlearn_core.nets.request import Request
 from unlearn_core.progress import Cancelled, silent
 from unlearn_core.serving.engine import ALPHAS, Choice, Engine, choice
 from unlearn_core.serving.judgement import audit
@@ -28,7 +29,7 @@ from unlearn_core.study import results, run, sweep
 from unlearn_core.study.run import Row
 from unlearn_core.study.sweep import Range, Space, SweepError
 
-SPACE = Space(("head_zeroing",), forget=((0,), (1,)), grid={"depth": Range(1, 1000, 10)})
+SPACE = Space(("head_zeroing",), forget=(Request((0,)), Request((1,))), grid={"depth": Range(1, 1000, 10)})
 
 
 @pytest.fixture(scope="module")

@@ -16,6 +16,7 @@ from unlearn_core import assets
 from unlearn_core.methods import METHODS
 from unlearn_core.methods.base import Value
 from unlearn_core.nets.evaluate import evaluation_set
+from unlearn_core.nets.request import Request
 from unlearn_core.serving.engine import choice
 from unlearn_core.study import tune
 from unlearn_core.subjects import openings
@@ -23,7 +24,7 @@ from unlearn_core.subjects.fashion import fashion_mnist
 from unlearn_core.subjects.openings import Accuracies, Effect
 from unlearn_core.subjects.subject import bundled
 
-REQUESTS = [(network, (label,)) for network in bundled() for label in range(10)]
+REQUESTS = [(network, Request((label,))) for network in bundled() for label in range(10)]
 HISTORY = {"amnesiac", "partial_amnesiac"}
 TRIED = [name for name in METHODS if name != "retrain"]
 EVERY = [(network, forget, name) for network, forget in REQUESTS for name in TRIED
@@ -102,10 +103,10 @@ def test_every_request_and_method_has_an_opening() -> None:
     for network, forget, name in EVERY:
         found = openings.opening(network, forget, name)
         assert found is not None and found.candidates >= 1, f"{network}, {forget}, {name}: make_assets openings"
-    assert openings.opening("small-vit", (0,), "amnesiac") is None, "no history was recorded"
-    assert openings.opening("small-resnet", (0, 1), "ssd") is None
-    assert openings.opening("of-my-own", (0,), "ssd") is None
-    assert openings.opening("small-resnet", (0,), "retrain") is None
+    assert openings.opening("small-vit", Request((0,)), "amnesiac") is None, "no history was recorded"
+    assert openings.opening("small-resnet", Request((0, 1,)), "ssd") is None
+    assert openings.opening("of-my-own", Request((0,)), "ssd") is None
+    assert openings.opening("small-resnet", Request((0,)), "retrain") is None
 
 
 def test_the_shipped_runs_are_of_the_defaults_and_presets_there_are() -> None:
@@ -136,7 +137,7 @@ def test_openings_and_presets_stand_on_slider_positions() -> None:
 @pytest.mark.parametrize("network, label, name", [
     ("small-resnet", 7, "ssd"), ("small-vit", 0, "lfssd"), ("small-resnet", 3, "head_zeroing")])
 def test_a_shipped_run_can_be_repeated(network: str, label: int, name: str) -> None:
-    found = openings.opening(network, (label,), name)
+    found = openings.opening(network, Request((label,)), name)
     assert found is not None
     chosen = choice(network, (label,), name, found.settings)
     scene = tune.engine().prepare(chosen, lambda share, note: None)
@@ -178,7 +179,8 @@ def test_dampening_can_be_shown_too_weak_and_catastrophic() -> None:
 
 
 def test_without_an_opening_presets_are_as_declared() -> None:
-    for request in (("small-resnet", (0, 1), "ssd"), ("of-my-own", (0,), "ssd"), ("small-resnet", (0,), "retrain")):
+    for request in (("small-resnet", Request((0, 1)), "ssd"), ("of-my-own", Request((0,)), "ssd"),
+                    ("small-resnet", Request((0,)), "retrain")):
         offered = openings.presets(*request)
         assert [preset.name for preset in offered] == list(METHODS[request[2]].presets)
         assert all(preset.effect is None for preset in offered)
@@ -245,7 +247,7 @@ def test_an_address_gives_back_what_it_was_made_from(changed: dict[str, Value],
 def test_what_an_address_says_wins_over_the_opening_and_nonsense_does_not() -> None:
     assert read_address({"forget": "7", "alpha": "4"}).settings["ssd"]["alpha"] == 4.0
     odd = read_address({"forget": "7", "alpha": "much"})
-    assert odd.settings["ssd"] == start("small-resnet", (7,), "ssd") and odd.notes
+    assert odd.settings["ssd"] == start("small-resnet", Request((7,)), "ssd") and odd.notes
 
 
 def test_the_page_opens_on_the_opening_says_so_and_reset_goes_back() -> None:
@@ -253,14 +255,14 @@ def test_the_page_opens_on_the_opening_says_so_and_reset_goes_back() -> None:
         return any(text.startswith(("Opens on", "None of ")) for text in sentences)
 
     test = app(forget="7")
-    opens = start("small-resnet", (7,), "ssd")
+    opens = start("small-resnet", Request((7,)), "ssd")
     assert test.select_slider(key="ssd.alpha").value == opens["alpha"] and said([c.value for c in test.caption])
     settle(test.select_slider(key="ssd.alpha").set_value(0.2).run())
     assert test.query_params["alpha"] == "0.2"
     settle(next(b for b in test.button if b.label == "Reset").click().run())
     assert test.select_slider(key="ssd.alpha").value == opens["alpha"] and "alpha" not in test.query_params
     choose(test, forget=(5,))
-    assert test.select_slider(key="ssd.alpha").value == start("small-resnet", (5,), "ssd")["alpha"]
+    assert test.select_slider(key="ssd.alpha").value == start("small-resnet", Request((5,)), "ssd")["alpha"]
     assert not test.exception
 
 
@@ -275,7 +277,8 @@ def test_where_an_opening_comes_from_is_said() -> None:
         assert opens is not None and (opens.candidates == 1 or f"of {opens.candidates} settings" in said)
         assert said.startswith("Opens on " if opens.serves else ("None of ", "The one setting that was tried"))
         assert opens.serves or "recognised" in said or "costs" in said
-    assert origin(State(forget=(0, 1))) == "Several classes open on the general defaults."
+    assert origin(State(forget=Request((0, 1)))) == \
+        "Opens on the general defaults: settings were tried for single classes only."
     assert origin(State(method="retrain")) == ""
 
 
@@ -285,6 +288,6 @@ def test_openings_that_cannot_be_read_are_named_and_the_defaults_hold(monkeypatc
 
     monkeypatch.setattr(openings, "effects", altered)
     openings.opening.cache_clear()
-    assert start("small-resnet", (0,), "ssd") == METHODS["ssd"].settings()
+    assert start("small-resnet", Request((0,)), "ssd") == METHODS["ssd"].settings()
     assert "is missing" in origin(State())
     openings.opening.cache_clear()
