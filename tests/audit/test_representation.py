@@ -37,6 +37,8 @@ from unlearn_core.audit.distances import (
     tug_of_war,
     zrf,
 )
+from unlearn_core.audit.probe import Probe
+from unlearn_core.audit.probe import linear_probe as probe_of
 from unlearn_core.audit.relearn import Relearning, RelearnRecipe, anamnesis, relearn
 from unlearn_core.audit.similarity import cka, layer_features, layer_similarity, stages
 from unlearn_core.measure.task import Task
@@ -464,7 +466,7 @@ def test_the_probe_finds_a_part_of_the_classes() -> None:
     features[group, 7] += 4
     found = probe_of(features, labels, member, group)
     assert found.auc.value > 0.98 and found.recovered.value > 0.8 and found.tested == 300
-    with pytest.raises(ValueError, match="^labels: at least one unseen image of what was to be forgotten expected"):
+    with pytest.raises(ValueError, match=r"^labels: at least one unseen image of what was to be forgotten expected"):
         probe_of(features, labels, member, group & member)
 
 
