@@ -22,6 +22,7 @@ from unlearn_core.exhibits import Exhibit
 from unlearn_core.measure.task import Task
 from unlearn_core.methods import METHODS
 from unlearn_core.methods.base import Outcome, Settings
+from unlearn_core.nets.request import Request as Forget
 from unlearn_core.progress import Progress
 from unlearn_core.serving.engine import Scene, Settled
 
@@ -44,7 +45,7 @@ def settle(test: AppTest) -> AppTest:
 def choose(test: AppTest, **what: object) -> None:
     """Choose network, classes or method. The harness loses the sidebar's own widgets once a fragment has run."""
     for name, value in what.items():
-        setattr(test.session_state["lacuna"], name, value)
+        setattr(test.session_state["lacuna"], name, Forget(value) if name == "forget" else value)  # type: ignore[arg-type]
     settle(test.run())
 
 

@@ -88,21 +88,21 @@ def checked(request: Request, train: ImageSet) -> Request:
     if request.kind not in train.groups:
         raise ValueError(f"forget: one of {', '.join((CLASS, *train.groups, IMAGE))} expected, got {request.kind!r}")
     names = train.groups[request.kind].names
-    found = Request(_in_order(request.chosen, len(names), f"{request.kind} groups"), request.kind)
+    found = Request(_in_order(request.chosen, len(names), f"{request.kind} groups", "group"), request.kind)
     if not 0 < (size := int(found.mask(train).sum())) < len(train):
         raise ValueError(f"{request.kind} groups: some but not all training images expected, got {size}")
     return found
 
 
-def _in_order(chosen: Sequence[int], known: int, what: str) -> tuple[int, ...]:
+def _in_order(chosen: Sequence[int], known: int, what: str, one: str) -> tuple[int, ...]:
     found = tuple(sorted(set(chosen)))
     for number in (*found[:1], *found[-1:]):
         if not 0 <= number < known:
             raise ValueError(f"{what}: numbers in 0..{known - 1} expected, got {number}")
     if not found:
-        raise ValueError(f"{what}: at least one must be forgotten, got none")
+        raise ValueError(f"{what}: at least one {one} must be forgotten, got none")
     if len(found) == known:
-        raise ValueError(f"{what}: at least one must be kept, got all {known}")
+        raise ValueError(f"{what}: at least one {one} must be kept, got all {known}")
     return found
 
 
@@ -125,7 +125,7 @@ def forget_classes(classes: Sequence[int], number_of_classes: int) -> Request:
     Raises:
         ValueError: if a class does not exist, or if none or all are asked for.
     """
-    return Request(_in_order(classes, number_of_classes, "classes"))
+    return Request(_in_order(classes, number_of_classes, "classes", "class"))
 
 
 def forget_images(positions: Sequence[int], number_of_images: int) -> Request:
@@ -134,4 +134,4 @@ def forget_images(positions: Sequence[int], number_of_images: int) -> Request:
     Raises:
         ValueError: if an image does not exist, or if none or all are asked for.
     """
-    return Request(_in_order(positions, number_of_images, "images"), IMAGE)
+    return Request(_in_order(positions, number_of_images, "images", "image"), IMAGE)

@@ -15,7 +15,8 @@ from pathlib import Path
 
 from unlearn_core import assets
 from unlearn_core.subjects.own.description import DESCRIPTION, described
-from unlearn_core.subjects.own.pictures import listed
+from unlearn_core.subjects.own.groups import groups
+from unlearn_core.subjects.own.pictures import PARTS, Listing, listed
 from unlearn_core.subjects.own.preparing import Record, estimate, fingerprint, fits, image_set, prepare, record
 from unlearn_core.subjects.own.study import DERIVED, check
 from unlearn_core.subjects.own.weights import MODEL
@@ -78,14 +79,15 @@ def _subject(folder: Path, name: str) -> Subject | None:
 
     return Subject(name, description.title, description.about, description.architecture, tuple(found.classes),
                    description.recipe if found.trained else description.given_recipe,
-                   lambda: found.identity, file, lambda: _images(folder, name, found),
+                   lambda: found.identity, file, lambda: _images(folder, name, found, listing),
                    lambda: _unaltered(weights, found.model), description.layers)
 
 
-def _images(folder: Path, name: str, found: Record) -> Images:
+def _images(folder: Path, name: str, found: Record, listing: Listing) -> Images:
     try:
-        return Images(*(image_set(folder, part, name, found.classes, found.mean, found.std)
-                        for part in ("train", "test")))
+        kinds, _ = groups(folder, listing)
+        return Images(*(image_set(folder, part, name, found.classes, found.mean, found.std, kinds[part])
+                        for part in PARTS))
     except (OSError, ValueError) as error:
         raise assets.AssetError(f"{folder.name}: its prepared images cannot be read ({error}). "
                                 "Prepare it again.") from error

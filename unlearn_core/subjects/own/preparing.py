@@ -12,7 +12,7 @@ import os
 import shutil
 import statistics
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -25,10 +25,11 @@ from safetensors.torch import save
 
 from unlearn_core.nets import models
 from unlearn_core.nets.evaluate import outputs
-from unlearn_core.nets.images import ImageSet
+from unlearn_core.nets.images import Groups, ImageSet
 from unlearn_core.nets.train import fit, seed_of, train
 from unlearn_core.progress import Progress, silent, stage
 from unlearn_core.subjects.own.description import DESCRIPTION, opened
+from unlearn_core.subjects.own.groups import METADATA
 from unlearn_core.subjects.own.pictures import PARTS, Listing, Part, pixels
 from unlearn_core.subjects.own.study import DERIVED, Study, sound
 from unlearn_core.subjects.own.weights import MODEL, loaded
@@ -66,16 +67,17 @@ def _digest(file: Path) -> str:
 
 
 def _contents(folder: Path, listing: Listing, progress: Progress = silent) -> dict[str, list[object]]:
-    """By path: bytes, time and SHA-256 of every picture and of the model, if there is one.
+    """By path: bytes, time and SHA-256 of every picture, and of the model and the metadata where they are.
 
     A file is read only if its size or its time differ from those that were noted when it was read last.
     """
     known = _json(folder / DERIVED / CONTENTS)
     found: dict[str, list[object]] = {}
     stats = [(picture.path, picture.bytes, picture.modified) for picture in listing.all()]
-    if os.path.lexists(folder / MODEL):
-        about = (folder / MODEL).lstat()
-        stats.append((MODEL, about.st_size, about.st_mtime_ns))
+    for name in (MODEL, METADATA):
+        if os.path.lexists(folder / name):
+            about = (folder / name).lstat()
+            stats.append((name, about.st_size, about.st_mtime_ns))
     for i, (path, size, modified) in enumerate(stats):
         found[path] = _noted(known, path, size, modified) or [size, modified, _digest(folder / path)]
         progress((i + 1) / len(stats), f"reading {i + 1:,} of {len(stats):,} files")
@@ -89,7 +91,7 @@ def _noted(known: dict[str, object], path: str, size: int, modified: int) -> lis
 
 
 def fingerprint(folder: Path, listing: Listing) -> str:
-    """Of all that a subject is made from: its description, its model, and every picture's name, size and content.
+    """Of all that a subject is made from: its description, model and metadata, each picture's name, size and content.
 
     Raises:
         OSError: if a file cannot be read.
@@ -156,7 +158,7 @@ def _length(file: Path) -> int:
 
 
 def image_set(folder: Path, part: Part, name: str, classes: list[str], mean: tuple[float, ...],
-              std: tuple[float, ...]) -> ImageSet:
+              std: tuple[float, ...], groups: Mapping[str, Groups]) -> ImageSet:
     """The decoded images of a part; they stay in the file until they are looked at.
 
     Raises:
@@ -166,7 +168,7 @@ def image_set(folder: Path, part: Part, name: str, classes: list[str], mean: tup
     images, labels = (np.load(folder / DERIVED / f"{kind}-{part}.npy", mmap_mode="c", allow_pickle=False)
                       for kind in ("images", "labels"))
     return ImageSet(name, torch.from_numpy(np.asarray(images)), torch.from_numpy(np.array(labels)), tuple(classes),
-                    mean, std)
+                    mean, std, groups)
 
 
 @contextmanager
@@ -305,7 +307,7 @@ def prepare(folder: Path, progress: Progress = silent, expected: Estimate | None
     if _decoded(study, key) is None:
         _decode(study, key, stage(progress, 0.2 * ends[0], ends[0]))
     mean, std = _scale(study, key)
-    sets = {part: image_set(folder, part, folder.name, list(study.listing.classes), mean, std) for part in PARTS}
+    sets = {part: image_set(folder, part, folder.name, list(study.listing.classes), mean, std, {}) for part in PARTS}
     if not study.given and _model_key(study) != _wanted_model(study, key):
         _train(study, sets["train"], _wanted_model(study, key), stage(progress, ends[0], ends[1], "training"))
     accuracy = _accuracy(study, sets["test"], stage(progress, ends[1], 1))

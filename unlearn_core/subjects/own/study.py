@@ -9,6 +9,7 @@ from pathlib import Path
 from unlearn_core.nets.models import SMALL
 from unlearn_core.progress import Progress, silent
 from unlearn_core.subjects.own.description import DESCRIPTION, SIZES, Description, described, shown
+from unlearn_core.subjects.own.groups import groups
 from unlearn_core.subjects.own.pictures import Listing, Shape, listed, shape, undecodable
 from unlearn_core.subjects.own.weights import MODEL, built, loaded, unfit
 
@@ -52,7 +53,7 @@ def _examined(folder: Path) -> tuple[Study | None, Listing, Shape, list[str]]:
         return None, Listing(), Shape(SIZES[0], 3), [f"{shown(folder.name)}: a folder expected."]
     description, faults = described(folder)
     listing = listed(folder)
-    faults = faults + listing.faults
+    faults = faults + listing.faults + groups(folder, listing)[1]
     expected = None
     if description is None:
         wanted = shape(folder, listing, None, 3)
