@@ -12,7 +12,7 @@ from ui.state import State
 from unlearn_core.nets.request import CLASS, IMAGE, Request
 from unlearn_core.serving.picking import MOST_PICKED, WAYS, Way, pick
 
-SHOWN = 8
+SHOWN = 7
 
 
 def ask(visitor: State) -> None:
@@ -51,11 +51,11 @@ def _images(visitor: State) -> None:
     def take() -> None:
         visitor.forget = _picked(visitor, st.session_state["way"], int(st.session_state["how many"]))
 
-    with st.container(horizontal=True, vertical_alignment="bottom"):
-        st.number_input("How many", 1, MOST_PICKED, min(len(visitor.forget.chosen), MOST_PICKED), key="how many",
-                        on_change=take, width=110)
-        st.selectbox("Which", list(WAYS), key="way", on_change=take, help=" ".join(
-            f"{way.capitalize()}: {said}" for way, said in WAYS.items()))
+    left, right = st.columns([0.4, 0.6], vertical_alignment="bottom")
+    st.session_state["how many"] = min(len(visitor.forget.chosen), MOST_PICKED) or 1
+    left.number_input("How many", 1, MOST_PICKED, key="how many", on_change=take)
+    right.selectbox("Which", list(WAYS), key="way", on_change=take, help=" ".join(
+        f"{way.capitalize()}: {said}" for way, said in WAYS.items()))
     chosen = visitor.forget.chosen
     pictures.strip(visitor.subject, [2 * row for row in chosen[:SHOWN]], f"{len(chosen)} images to be forgotten", 26)
     more = f"The first {SHOWN} of {len(chosen)}. " if len(chosen) > SHOWN else ""

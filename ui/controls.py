@@ -98,7 +98,7 @@ def presets(state: State) -> None:
     try:
         offered = openings.presets(state.network, state.forget, state.method)
     except (AssetError, OSError):
-        offered = openings.declared(found)
+        offered = openings.untried(found)
     with st.container(horizontal=True, gap="small"):
         for preset in offered:
             said = preset.effect.said(state.subject.classes) if preset.effect else ""

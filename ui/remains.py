@@ -30,6 +30,10 @@ ARROWS = {"match": "→", "up": "↑", "down": "↓"}
 def remains(scene: Scene, settled: Settled, audit: Audit | None) -> None:
     """The whole section for an outcome; the checks come with the audit."""
     st.markdown("### What is left inside?")
+    if not scene.request.classes:
+        st.info("The checks that stand here are made for whole classes. For a group or for single images, the marks at "
+                "the top say what could be looked at.", icon=":material/info:")
+        return
     summary, judged, probed, relearned, rest = (st.container() for _ in range(5))
     ink = RETRAINED_ON_DARK if st.context.theme.type == "dark" else RETRAINED
     try:

@@ -24,9 +24,9 @@ TWENTY = ",".join(map(str, range(3, 63, 3)))
 
 
 def drawn(most: int, seed: int) -> ImageSet:
-    """Bars whose place is the class and whose colour is the person; class c has c more images than the first."""
+    """Bars whose place is the class and whose colour is the person; later classes have more images."""
     generator = torch.Generator().manual_seed(seed)
-    labels = torch.cat([torch.full((most + c,), c) for c in range(len(GREEK))])
+    labels = torch.cat([torch.full((most + c // 2,), c) for c in range(len(GREEK))])
     persons = torch.randint(0, len(PERSONS), labels.shape, generator=generator)
     pixels = torch.randint(0, 90, (len(labels), 3, 40, 40), generator=generator, dtype=torch.uint8)
     for i, (c, person) in enumerate(zip(labels.tolist(), persons.tolist(), strict=True)):
@@ -39,7 +39,7 @@ def unseen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Subject]:
     train, test = drawn(6, 0), drawn(3, 1)
     model = models.build("shufflenet_v2_x0_5", channels=3, classes=13, size=40,
                          generator=torch.Generator().manual_seed(0))
-    recipe = Recipe("adamw", 6, 32, 0.003, 0.0)
+    recipe = Recipe("adamw", 25, 32, 0.003, 0.0)
     fit(model, train, recipe, torch.Generator().manual_seed(0), silent)
     file = tmp_path_factory.mktemp("unseen") / "model.safetensors"
     save_file(model.state_dict(), file)
@@ -53,11 +53,11 @@ def unseen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Subject]:
 
 
 @pytest.mark.parametrize(("forget", "said"), [
-    ("3", GREEK[3]), ("person:1", PERSONS[1]), (f"image:{TWENTY}", "20 images")], ids=["class", "person", "images"])
-@pytest.mark.parametrize("plain", ["1", ""], ids=["plain", "canvas"])
-def test_every_page_answers_every_kind_of_request(unseen: Subject, forget: str, said: str, plain: str) -> None:
+    ("3", GREEK[3]), ("person:1", PERSONS[1]), (f"image:{TWENTY}", "these 20 images"),
+], ids=["class", "person", "images"])
+def test_every_page_answers_every_kind_of_request(unseen: Subject, forget: str, said: str) -> None:
     pages = {}
-    for page, headline, everything in words({"network": "unseen", "forget": forget, "plain": plain}):
+    for page, headline, everything in words({"network": "unseen", "forget": forget, "plain": "1"}):
         pages[page] = headline, " ".join(everything)
         if page != "methods":
             assert headline.startswith(f"Unknown: there is no network retrained without {said} to compare with"), page

@@ -28,8 +28,8 @@ TEST = images([0, 1, 2, 0], [1, 0, 2, -1])
     ("0,2", Request((0, 2)), "11001110", "1011", "calm and sad"),
     ("person:0", Request((0,), "person"), "10100001", "0100", "Ana"),
     ("person:1,2", Request((1, 2), "person"), "01011010", "1010", "Bo and Cy"),
-    ("image:5", Request((5,), "image"), "00000100", "0000", "1 image"),
-    ("image:0,7", Request((0, 7), "image"), "10000001", "0000", "2 images"),
+    ("image:5", Request((5,), "image"), "00000100", "0000", "this image"),
+    ("image:0,7", Request((0, 7), "image"), "10000001", "0000", "these 2 images"),
 ])
 def test_every_kind_of_request_by_hand(text: str, request_: Request, train: str, test: str, words: str) -> None:
     assert read(text, TRAIN) == request_ == checked(request_, TRAIN) and str(request_) == text

@@ -178,12 +178,13 @@ def test_dampening_can_be_shown_too_weak_and_catastrophic() -> None:
             assert {"too weak", "catastrophic"} <= names | {opens.best.name}, (network, forget, name)
 
 
-def test_without_an_opening_presets_are_as_declared() -> None:
+def test_without_an_opening_presets_are_as_declared_but_claim_nothing() -> None:
     for request in (("small-resnet", Request((0, 1)), "ssd"), ("of-my-own", Request((0,)), "ssd"),
                     ("small-resnet", Request((0,)), "retrain")):
         offered = openings.presets(*request)
-        assert [preset.name for preset in offered] == list(METHODS[request[2]].presets)
-        assert all(preset.effect is None for preset in offered)
+        assert [preset.settings for preset in offered] == [preset.settings for preset in openings.declared(
+            METHODS[request[2]])]
+        assert all(preset.effect is None and preset.name not in openings.CLAIMS for preset in offered)
         assert openings.start(*request) == METHODS[request[2]].settings()
 
 

@@ -59,6 +59,8 @@ class Request:
 
     def words(self, train: ImageSet) -> str:
         """For people, within a sentence."""
+        if self.kind == IMAGE:
+            return "this image" if len(self.chosen) == 1 else f"these {len(self.chosen)} images"
         *first, last = self.names(train)
         return " and ".join(filter(None, (", ".join(first), last)))
 

@@ -18,7 +18,7 @@ from unlearn_core.audit.measures import MEASURES, MeasureName, output_measures
 from unlearn_core.audit.weights import relative_change
 from unlearn_core.methods import METHODS
 from unlearn_core.methods.base import Diverged, NotApplicable, Value
-from unlearn_core.nets.evaluate import outputs, softmax
+from unlearn_core.nets.evaluate import softmax
 from unlearn_core.nets.request import Request
 from unlearn_core.progress import Progress, silent, stage
 from unlearn_core.serving.engine import Engine, Scene, Settled, choice
@@ -189,15 +189,16 @@ def _entry(engine: Engine, scene: Scene, runs: list[Settled], reference: Float32
 
 
 def _bundled_retraining(engine: Engine, scene: Scene, reference: Float32, seconds: float) -> Entry:
-    base = engine.base(scene.choice.network)
-    model = subject(scene.choice.network).retrained(scene.request)[0]
-    first = outputs(model, scene.seen.pixels)
+    network, base = scene.choice.network, engine.base(scene.choice.network)
+    here = engine.retrained(network, scene.request)
+    weights = here[0] if here else dict(subject(network).retrained(scene.request)[0].state_dict())
+    first = engine.answers(network, scene.request, weights)
     assert scene.accuracy_retrained is not None
     return Entry(
         "retrain", METHODS["retrain"].settings(), "", (),
         np.concatenate([_measures(scene, seed, np.delete(reference, i, 0), seconds)
                         for i, seed in enumerate(reference)]),
-        scene.accuracy_retrained, relative_change(base.model.named_parameters(), dict(model.named_parameters())),
+        scene.accuracy_retrained, relative_change(base.model.named_parameters(), weights),
         *_view(first.probabilities, base.feature_map.place(first.features)))
 
 

@@ -114,7 +114,7 @@ def search(chosen: Choice, ranges: Sequence[tuple[str, float, float]], goal: Goa
     if len(chosen.forget.classes) != 1 or f"networks/{chosen.network}-without-{chosen.forget.slug}.safetensors" not in \
             assets.manifest().files:
         raise ValueError("forget: a single class expected, because a search is judged against retrained networks and "
-                         f"none are bundled for the request, got {chosen.forget}")
+                         f"none are bundled for the request, got {chosen.words}")
     made = Search(chosen, tuple(ranges), goal, trials, seed)
     return Search(made.at({name: low for name, low, _ in ranges}), made.ranges, goal, trials, seed)
 

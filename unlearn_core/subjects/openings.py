@@ -41,6 +41,8 @@ from which a setting is too costly, and catastrophic."""
 Name = Literal["too weak", "sweet spot", "too costly", "catastrophic"]
 CLAIMS: tuple[Name, ...] = ("too weak", "sweet spot", "too costly", "catastrophic")
 """Names of presets that say what a setting does, and so must be true of the request."""
+UNTRIED = {"too weak": "weak", "sweet spot": "medium", "too costly": "strong", "catastrophic": "very strong"}
+"""What they are called where it is not known whether it is."""
 PUBLISHED = frozenset({"official", "official, single images", "SSD repository", "small scale"})
 """Presets that repeat what others published: they are shown as they are, and never open a request."""
 
@@ -243,14 +245,14 @@ def presets(network: str, forget: Request, name: str) -> tuple[Named, ...]:
     Names that say what a setting does are given by what it did to this request: the opening is the sweet spot, or the
     best trade-off where none serves; each other name is the method's preset of that name if it is true of it, else
     another preset or, for too weak and catastrophic, the candidate that shows it most clearly, else left out. Other
-    names are kept, unless the opening already does the same. Without an opening all are as the method declares them.
+    names are kept, unless the opening already does the same. Without an opening none claims anything.
 
     Raises:
         assets.AssetError: if the file was altered.
     """
     tried, opens, kept = effects(network, forget, name), opening(network, forget, name), declared(method(name))
     if opens is None:
-        return kept
+        return untried(method(name))
 
     def effect(settings: dict[str, Value]) -> Effect | None:
         return next((one for one in tried if one.settings == settings), None)
@@ -274,6 +276,12 @@ def presets(network: str, forget: Request, name: str) -> tuple[Named, ...]:
             made.append(Named(claim, dict(clearest.settings), "", clearest))
     return (*made, *(replace(one, effect=effect(one.settings)) for one in kept if one.name in PUBLISHED
                      or (one.name not in CLAIMS and one.settings != opens.settings)))
+
+
+def untried(found: Method) -> tuple[Named, ...]:
+    """A method's presets for a request that nothing is known of: none claims what it does there."""
+    return tuple(replace(one, name=UNTRIED[one.name], about="") if one.name in UNTRIED else one
+                 for one in declared(found))
 
 
 def declared(found: Method) -> tuple[Named, ...]:
