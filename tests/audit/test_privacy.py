@@ -292,7 +292,7 @@ def test_u_lira_says_why_a_method_that_needs_the_training_history_cannot_serve()
 def test_what_cannot_be_computed_becomes_a_sentence() -> None:
     test = page(method="amnesiac", network="small-vit")
     assert "cannot be used here" in test.info[0].value and not test.get("plotly_chart")
-    test.session_state["lacuna"].forget = ()
+    test.session_state["lacuna"].forget = Request(())
     test.run()
     assert "at least one class must be forgotten" in test.warning[0].value and not test.exception
 

@@ -184,7 +184,7 @@ def test_each_network_reads_as_what_it_is() -> None:
     assert like.level is Level.NOT_TOLD
     able = sum(mark.status in ("passes", "fails") for mark in like.marks)
     assert like.sentence == f"Not told from retraining in {able} of {able} tests that can tell."
-    assert "Not tried yet: relearn time." in like.detail and "Worst retained class: class 1 −0.4 points" in like.detail
+    assert "Not tried yet: relearn time." in like.detail and "Worst of the rest: class 1 −0.4 points" in like.detail
     half = answers(10, False)
     half[np.flatnonzero(SEEN)[:10], 0] += 40
     partly = said(Model(half, 0.908, 0.4))
@@ -324,7 +324,7 @@ def test_several_classes_have_no_reference_until_somebody_retrains(monkeypatch: 
     assert judgement.audit(engine(), scene, outcome).verdict.level is Level.UNKNOWN
     own = Engine()
     networks = [dict(model.state_dict()) for model in subject("small-resnet").retrained(Request((0,)))]  # stand-ins
-    own.keep_retrained("small-resnet", (0, 5), networks)
+    own.keep_retrained("small-resnet", Request((0, 5)), networks)
     scene = own.prepare(scene.choice, silent)
     assert scene.retrained_logits is not None and len(scene.retrained) == 3
     found = judgement.audit(own, scene, own.compute(scene, outcome.choice, silent))

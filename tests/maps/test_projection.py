@@ -237,6 +237,7 @@ def test_the_blob_holds_a_row_for_every_panel_group_and_voice(shown: Embedding) 
         "klass": np.stack([panel.predicted for panel in shown.panels]).astype(np.uint8),
         "probability": np.stack([(p * 255).round() for p in shown.probabilities.values()]).astype(np.uint8),
         "truth": shown.truth.astype(np.uint8), "member": shown.member.astype(np.uint8),
+        "forgotten": (shown.truth == 1).astype(np.uint8), "picture": shown.pictures.astype(np.int32),
         "group": np.stack([shown.group(name) for name in GROUPS]).astype(np.uint8)})
 
 

@@ -36,7 +36,7 @@ from unlearn_core.nets.request import Request
 from unlearn_core.progress import Cancelled, silent
 
 BOTH = pytest.mark.parametrize("name", ["amnesiac", "partial_amnesiac"])
-FIRST = Request((), (0,))
+FIRST = Request((0,), "image")
 
 
 def weights(outcome: Outcome) -> Tensor:
@@ -334,8 +334,8 @@ def test_the_tables_can_be_shipped(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("wanted", "given", "sentence"), [
-    (Request((), (3,)), {}, "The history of this network was recorded class by class, so it cannot forget single "
-                             "images."),
+    (Request((3,), "image"), {}, "The history of this network was recorded by class, so it can forget nothing but "
+                             "whole classes."),
     (Request((0, 7)), {}, "The history of this network holds no record of class 7."),
     (Request((0,)), {"rule": "random"}, "The history of this network was pruned by size only: keep_top and drop_top "
                                          "can be served."),
@@ -461,7 +461,7 @@ def test_the_repair_drops_a_last_batch_of_one_image() -> None:
     images = cast(ImageSet, Vectors(torch.randn(50, 3, generator=generator()), y))
     history = record_training(model.train(), torch.optim.SGD(model.parameters(), 0.1), images, [[torch.arange(50)]])
     task = Task(model.eval(), images, Request((2,)), history=history)  # 34 images of classes 0 and 1 are kept
-    one_left = replace(task, request=Request((), (0, *torch.nonzero(y == 2).flatten().tolist())))
+    one_left = replace(task, request=Request((0, *torch.nonzero(y == 2).flatten().tolist()), "image"))
     assert len(one_left.split[1]) == 33
     assert run("amnesiac", one_left, repair_epochs=2, batch_size=32).trace["repair_steps"] == 2
     assert run("amnesiac", task, repair_epochs=2, batch_size=32).trace["repair_steps"] == 4

@@ -605,9 +605,9 @@ def test_every_method_of_the_papers_is_found() -> None:
 
 
 @pytest.mark.parametrize(("name", "positions", "total", "sentence"), [
-    ("one too many", [60], 60, "positions: numbers in 0..59 expected, got 60 to 60"),
-    ("none", [], 60, "positions: between 1 and 59 images to forget expected, got 0"),
-    ("all", range(60), 60, "positions: between 1 and 59 images to forget expected, got 60"),
+    ("one too many", [60], 60, "images: numbers in 0..59 expected, got 60"),
+    ("none", [], 60, "images: at least one image must be forgotten, got none"),
+    ("all", range(60), 60, "images: at least one image must be kept, got all 60"),
 ])
 def test_impossible_requests_for_single_images_are_refused(name: str, positions: list[int], total: int,
                                                            sentence: str) -> None:
@@ -660,7 +660,8 @@ def test_impossible_requests_are_refused(classes: tuple[int, ...], sentence: str
 def test_requests_are_sorted_and_split_the_data() -> None:
     request = forget_classes((3, 1, 3), 4)
     assert request.classes == (1, 3)
-    forget, retain = request.split(torch.tensor([0, 1, 2, 3, 1]))
+    train = replace(make_task().train.subset(torch.arange(5)), labels=torch.tensor([0, 1, 2, 3, 1]))
+    forget, retain = request.split(train)
     assert forget.tolist() == [1, 3, 4] and retain.tolist() == [0, 2]
 
 

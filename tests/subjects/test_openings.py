@@ -205,7 +205,7 @@ def test_untouched_settings_follow_the_request_and_touched_ones_stay() -> None:
     visitor.network, visitor.forget = other
     assert visitor.settings["ssd"] == start(*other, "ssd")
     assert visitor.settings["lfssd"] == start(*one, "lfssd") | {"alpha": 0.2}
-    visitor.forget = ()
+    visitor.forget = Request(())
     assert visitor.settings["ssd"] == start(*other, "ssd"), "while nothing is chosen, nothing changes"
     visitor.network, visitor.forget = one
     assert visitor.settings["ssd"] == start(*one, "ssd") and visitor.settings["lfssd"]["alpha"] == 0.2
@@ -234,7 +234,8 @@ def test_an_address_gives_back_what_it_was_made_from(changed: dict[str, Value],
 
     address = Address()
     monkeypatch.setattr("ui.state.st.query_params", address)
-    for network, forget, name in [*EVERY, ("small-resnet", (2, 5), "ssd")]:
+    for network, forget, name in [*EVERY, ("small-resnet", Request((2, 5)), "ssd"),
+                                  ("small-resnet", Request((2, 5, 19_000), "image"), "ssd")]:
         knobs = {k: v for k, v in changed.items() if k in start(network, forget, name)}
         chosen = choice(network, forget, name, start(network, forget, name) | knobs)
         write_address(chosen, State())
