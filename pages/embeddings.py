@@ -22,7 +22,7 @@ from unlearn_core.figures.embedding import embedding
 from unlearn_core.maps.projection import NEIGHBOURS
 from unlearn_core.methods import method
 from unlearn_core.serving.embedding import GROUPS, Embedding, Group, Panel, finding, refit, submit
-from unlearn_core.serving.engine import Scene, Settled
+from unlearn_core.serving.scenes import Scene, Settled
 from unlearn_core.subjects.subject import Subject, subject, subjects
 
 MAPS = {"umap": "UMAP of the original", "pca": "PCA of the original"}

@@ -23,7 +23,8 @@ from unlearn_core.figures.tradeoff import pareto
 from unlearn_core.methods import METHODS
 from unlearn_core.methods.base import Value
 from unlearn_core.nets.request import Request
-from unlearn_core.serving.engine import ALPHAS, SEEDS, Choice
+from unlearn_core.serving.choice import SEEDS, Choice
+from unlearn_core.serving.grid import ALPHAS
 from unlearn_core.serving.landscape import (
     ESTIMATORS,
     Plane,

@@ -21,8 +21,8 @@ from unlearn_core.figures.embedding import embedding
 from unlearn_core.figures.exhibits import exhibit_figure, picture_arrays
 from unlearn_core.figures.style import RETRAINED, RETRAINED_ON_DARK
 from unlearn_core.methods import method
-from unlearn_core.serving.engine import Scene, Settled
 from unlearn_core.serving.judgement import Readings
+from unlearn_core.serving.scenes import Scene, Settled
 
 SHARE = st.column_config.ProgressColumn(format="percent", min_value=0, max_value=1)
 ARROWS = {"up": "↑ Higher is better", "match": "→ The nearer to the retrained band, the better"}

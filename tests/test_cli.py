@@ -25,7 +25,7 @@ from unlearn_core.__main__ import main
 from unlearn_core.methods import METHODS
 from unlearn_core.methods.base import Cost, Diverged, Outcome
 from unlearn_core.nets.request import Request
-from unlearn_core.serving.engine import Choice, choice
+from unlearn_core.serving.choice import Choice, choice
 from unlearn_core.study import results
 from unlearn_core.study.run import Row, failure
 from unlearn_core.subjects import openings

@@ -40,7 +40,9 @@ from unlearn_core.nets.evaluate import outputs
 from unlearn_core.nets.images import ImageSet
 from unlearn_core.nets.request import Request
 from unlearn_core.progress import silent
-from unlearn_core.serving.engine import ALPHAS, LAMBDAS, Engine, choice
+from unlearn_core.serving.choice import choice
+from unlearn_core.serving.engine import Engine
+from unlearn_core.serving.grid import ALPHAS, LAMBDAS
 from unlearn_core.subjects.subject import bundled, subject
 
 ROOT = Path(__file__).parent.parent
@@ -246,7 +248,7 @@ WARM_UP = """
 import time; start = time.perf_counter()
 import gc, json, sys
 from ui.server.warmup import DEFAULT, engine, warm_up
-from unlearn_core.serving.engine import choice
+from unlearn_core.serving.choice import choice
 from unlearn_core.subjects.subject import bundled, subject
 from unlearn_core.subjects.fashion import fashion_mnist
 imported = time.perf_counter(); warm_up(); warm = time.perf_counter()

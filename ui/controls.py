@@ -11,7 +11,7 @@ from ui.state import State, positions, snap, start
 from unlearn_core.assets import AssetError
 from unlearn_core.methods import method
 from unlearn_core.methods.base import Hyperparameter, Value
-from unlearn_core.serving.engine import SEEDS
+from unlearn_core.serving.choice import SEEDS
 from unlearn_core.subjects import openings
 
 

@@ -15,9 +15,10 @@ from unlearn_core.assets import AssetError
 from unlearn_core.audit.verdict import Verdict
 from unlearn_core.methods import method
 from unlearn_core.methods.base import NotApplicable
-from unlearn_core.serving.engine import Choice, Scene, Settled
+from unlearn_core.serving.choice import Choice
 from unlearn_core.serving.judgement import Audit, Readings, first_readings, first_verdict, known, submit
 from unlearn_core.serving.pool import Ticket
+from unlearn_core.serving.scenes import Scene, Settled
 from unlearn_core.subjects.subject import subject
 
 T = TypeVar("T")

@@ -20,9 +20,9 @@ from unlearn_core.audit.relearn import Relearning, anamnesis
 from unlearn_core.audit.verdict import listed
 from unlearn_core.figures.remains import Alike, Course, Dot, Row, layer_similarity, probes, relearning
 from unlearn_core.figures.style import RETRAINED, RETRAINED_ON_DARK
-from unlearn_core.serving.engine import Scene, Settled
 from unlearn_core.serving.judgement import Audit
 from unlearn_core.serving.remains import Remains, relearn_recipe, submit, submit_relearning
+from unlearn_core.serving.scenes import Scene, Settled
 
 ARROWS = {"match": "→", "up": "↑", "down": "↓"}
 

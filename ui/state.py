@@ -12,7 +12,7 @@ from unlearn_core.assets import AssetError
 from unlearn_core.methods import METHODS, method
 from unlearn_core.methods.base import Hyperparameter, Settings, Value
 from unlearn_core.nets.request import MOST_IMAGES, Request, read
-from unlearn_core.serving.engine import SEEDS, Choice, choice
+from unlearn_core.serving.choice import SEEDS, Choice, choice
 from unlearn_core.subjects import openings
 from unlearn_core.subjects.subject import Subject, subject, subjects
 
@@ -94,7 +94,7 @@ class State:
         """The checked choice.
 
         Raises:
-            ValueError: as `engine.choice`; a sentence for the page.
+            ValueError: as `serving.choice.choice`; a sentence for the page.
         """
         return choice(self.network, self.forget, self.method, self.settings[self.method], self.seed)
 

@@ -11,8 +11,9 @@ from ui.views.scripts import script, styles
 from ui.waiting import held, hold, ready
 from unlearn_core.audit.verdict import Level, Verdict
 from unlearn_core.nets.request import Request
-from unlearn_core.serving.engine import Choice, Scene, Settled
+from unlearn_core.serving.choice import Choice
 from unlearn_core.serving.judgement import REFERENCES, Audit, submit, submit_reference
+from unlearn_core.serving.scenes import Scene, Settled
 from unlearn_core.study import comparison
 
 AUDIT, REFERENCE = "audit", "reference"

@@ -33,7 +33,7 @@ from unlearn_core.methods import METHODS, method
 from unlearn_core.methods.base import Diverged, Hyperparameter, NotApplicable, Value
 from unlearn_core.nets.request import Request, read
 from unlearn_core.progress import Progress
-from unlearn_core.serving.engine import VERSION, Choice, choice
+from unlearn_core.serving.choice import VERSION, Choice, choice
 from unlearn_core.study.results import WHOLE, SweepError, load
 from unlearn_core.study.run import Run, engine, run
 from unlearn_core.study.sweep import Range, Space, Tally, connect, sweep

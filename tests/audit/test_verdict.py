@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from unlearn_core.audit.distances import jensen_shannon
@@ -32,7 +32,9 @@ from unlearn_core.nets.evaluate import softmax
 from unlearn_core.nets.request import Request
 from unlearn_core.progress import silent
 from unlearn_core.serving import judgement
-from unlearn_core.serving.engine import Engine, Scene, Settled, choice
+from unlearn_core.serving.choice import choice
+from unlearn_core.serving.engine import Engine
+from unlearn_core.serving.scenes import Scene, Settled
 from unlearn_core.subjects.subject import subject
 
 Array = npt.NDArray[Any]
@@ -239,6 +241,7 @@ def test_there_is_no_level_above_the_last_and_some_words_do_not_exist() -> None:
 
 @given(recognised=st.integers(0, 20), auc=st.floats(0.5, 1), alike=st.floats(-0.1, 1),
        steps=st.one_of(st.none(), st.integers(1, 90)), lost=st.floats(-0.2, 1))
+@settings(deadline=None)
 def test_more_evidence_never_makes_a_verdict_better(recognised: int, auc: float, alike: float, steps: int | None,
                                                     lost: float) -> None:
     """Levels stand in order; a further check can only lower the verdict, except that it ends the waiting."""

@@ -15,7 +15,7 @@ from unlearn_core.audit.verdict import Level
 from unlearn_core.methods import METHODS
 from unlearn_core.nets.request import Request
 from unlearn_core.serving import judgement
-from unlearn_core.serving.engine import choice
+from unlearn_core.serving.choice import choice
 from unlearn_core.subjects import openings
 
 PAGES = ("playground", "layers", "compare", "privacy", "embeddings", "landscape", "methods")

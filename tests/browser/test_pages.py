@@ -24,7 +24,7 @@ from unlearn_core.methods import METHODS
 from unlearn_core.methods.base import Outcome, Settings
 from unlearn_core.nets.request import Request as Forget
 from unlearn_core.progress import Progress
-from unlearn_core.serving.engine import Scene, Settled
+from unlearn_core.serving.scenes import Scene, Settled
 
 
 def app(**address: str) -> AppTest:

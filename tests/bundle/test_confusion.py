@@ -10,7 +10,8 @@ from unlearn_core.audit.verdict import Level
 from unlearn_core.bundle.confusion import DOCUMENT, SEVERE, document
 from unlearn_core.methods import METHODS
 from unlearn_core.progress import silent
-from unlearn_core.serving.engine import Engine, choice
+from unlearn_core.serving.choice import choice
+from unlearn_core.serving.engine import Engine
 from unlearn_core.serving.judgement import audit
 from unlearn_core.study.verdicts import CONTROL, DEFAULT, HELD_OUT, OPENING, Row, load
 from unlearn_core.subjects.subject import bundled

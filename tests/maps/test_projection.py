@@ -27,8 +27,10 @@ from unlearn_core.nets.evaluate import outputs
 from unlearn_core.nets.request import Request
 from unlearn_core.packing import pack
 from unlearn_core.progress import Cancelled, silent
+from unlearn_core.serving.choice import choice
 from unlearn_core.serving.embedding import GROUPS, Embedding, embed, finding, submit
-from unlearn_core.serving.engine import Engine, Scene, Settled, choice
+from unlearn_core.serving.engine import Engine
+from unlearn_core.serving.scenes import Scene, Settled
 from unlearn_core.subjects.subject import bundled, subject
 
 Float32 = npt.NDArray[np.float32]

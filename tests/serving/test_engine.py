@@ -27,7 +27,9 @@ from unlearn_core.nets.evaluate import outputs
 from unlearn_core.nets.images import ImageSet
 from unlearn_core.nets.request import Request
 from unlearn_core.progress import silent
-from unlearn_core.serving.engine import ALPHAS, LAMBDAS, Engine, Landscape, choice
+from unlearn_core.serving.choice import choice
+from unlearn_core.serving.engine import Engine
+from unlearn_core.serving.grid import ALPHAS, LAMBDAS, Landscape
 from unlearn_core.serving.pool import Lane
 from unlearn_core.subjects.fashion import fashion_mnist
 from unlearn_core.subjects.subject import Images, Subject, bundled, subject

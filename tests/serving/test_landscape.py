@@ -21,7 +21,9 @@ from unlearn_core.methods.selective import ALPHA
 from unlearn_core.nets.request import Request
 from unlearn_core.progress import Cancelled, Progress, silent
 from unlearn_core.serving import landscape as module
-from unlearn_core.serving.engine import ALPHAS, LAMBDAS, Choice, Engine, choice
+from unlearn_core.serving.choice import Choice, choice
+from unlearn_core.serving.engine import Engine
+from unlearn_core.serving.grid import ALPHAS, LAMBDAS
 from unlearn_core.serving.landscape import ESTIMATORS, as_retrained, axis, gap, gauges, numeric, place, plane, surface
 from unlearn_core.serving.pool import Lane
 from unlearn_core.study import search as searches

@@ -30,7 +30,7 @@ from unlearn_core.nets import models
 from unlearn_core.nets.evaluate import EvaluationSet, softmax
 from unlearn_core.nets.request import Request
 from unlearn_core.serving import remains as core
-from unlearn_core.serving.engine import choice
+from unlearn_core.serving.choice import choice
 from unlearn_core.serving.remains import Finding, Reference, measure_reference, output_distances
 from unlearn_core.subjects.subject import bundled
 

@@ -17,7 +17,8 @@ from unlearn_core.methods import METHODS
 from unlearn_core.methods.base import Outcome, Settings
 from unlearn_core.nets.request import Request
 from unlearn_core.progress import Cancelled, Progress, silent
-from unlearn_core.serving.engine import Engine, choice
+from unlearn_core.serving.choice import choice
+from unlearn_core.serving.engine import Engine
 from unlearn_core.study import comparison
 from unlearn_core.study.comparison import STORED, Comparison, compare
 from unlearn_core.subjects.subject import bundled

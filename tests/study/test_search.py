@@ -19,7 +19,8 @@ from tests.conftest import REPOSITORY
 from unlearn_core import assets
 from unlearn_core.nets.request import Request
 from unlearn_core.progress import Cancelled, Progress, silent
-from unlearn_core.serving.engine import Choice, Engine, choice
+from unlearn_core.serving.choice import Choice, choice
+from unlearn_core.serving.engine import Engine
 from unlearn_core.serving.landscape import numeric
 from unlearn_core.serving.pool import Lane
 from unlearn_core.study import comparison, tune

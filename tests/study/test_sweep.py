@@ -23,7 +23,9 @@ from unlearn_core.audit.measures import MEASURES
 from unlearn_core.methods.base import Diverged
 from unlearn_core.nets.request import Request
 from unlearn_core.progress import Cancelled, silent
-from unlearn_core.serving.engine import ALPHAS, Choice, Engine, choice
+from unlearn_core.serving.choice import Choice, choice
+from unlearn_core.serving.engine import Engine
+from unlearn_core.serving.grid import ALPHAS
 from unlearn_core.serving.judgement import audit
 from unlearn_core.study import results, run, sweep
 from unlearn_core.study.run import Row
@@ -77,7 +79,7 @@ def test_a_space_counts_each_combination_once(
         alphas: list[float]) -> None:
     if not {"ssd", "lfssd"} & set(methods):
         methods = [*methods, "ssd"]
-    space = Space(tuple(methods), tuple(networks), tuple(forget), seeds, {"alpha": tuple(alphas)})
+    space = Space(tuple(methods), tuple(networks), tuple(map(Request, forget)), seeds, {"alpha": tuple(alphas)})
     runs = list(space)
     assert len(space) == len(runs) == len({chosen.key for chosen in runs})
     assert runs == list(space)
@@ -94,7 +96,7 @@ def test_a_range_is_spread_as_the_slider_is_and_meets_the_landscapes() -> None:
 
 @pytest.mark.parametrize("wanted, said", [
     ({"methods": ()}, "methods: at least one expected"), ({"networks": ()}, "networks: at least one"),
-    ({"forget": ()}, "forget: at least one"), ({"forget": ((),)}, "at least one class must be forgotten"),
+    ({"forget": ()}, "forget: at least one"), ({"forget": (Request(()),)}, "at least one class must be forgotten"),
     ({"methods": ("magic",)}, "method: one of"), ({"networks": ("big",)}, "network: one of"),
     ({"seeds": 0}, "seeds: .* got 0"), ({"grid": {"beta": (1.0,)}}, "grid: .*alpha.* got beta"),
     ({"grid": {"alpha": ()}}, "alpha: at least one value"), ({"grid": {"alpha": (1e9,)}}, r"alpha: .*\[0.1, 100\]"),

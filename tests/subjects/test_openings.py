@@ -17,7 +17,7 @@ from unlearn_core.methods import METHODS
 from unlearn_core.methods.base import Value
 from unlearn_core.nets.evaluate import evaluation_set
 from unlearn_core.nets.request import Request
-from unlearn_core.serving.engine import choice
+from unlearn_core.serving.choice import choice
 from unlearn_core.study import tune
 from unlearn_core.subjects import openings
 from unlearn_core.subjects.fashion import fashion_mnist

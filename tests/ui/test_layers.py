@@ -26,7 +26,7 @@ from unlearn_core.methods.selective import importance_pair
 from unlearn_core.nets.models import build
 from unlearn_core.nets.request import forget_classes
 from unlearn_core.progress import silent
-from unlearn_core.serving.engine import choice
+from unlearn_core.serving.choice import choice
 from unlearn_core.subjects.subject import subject
 
 # --- the core ---------------------------------------------------------------------------------------------

@@ -22,7 +22,7 @@ from ui.state import State, read_address
 from unlearn_core.audit.verdict import Level, Verdict
 from unlearn_core.methods import METHODS
 from unlearn_core.methods.base import NotApplicable
-from unlearn_core.serving.engine import Choice
+from unlearn_core.serving.choice import Choice
 from unlearn_core.subjects.subject import bundled
 
 EVENTS = 10_000

@@ -13,7 +13,7 @@ from starlette.routing import Route
 
 from ui.server.runtime import engine, published
 from unlearn_core.serving.embedding import Embedding, key
-from unlearn_core.serving.engine import Scene, Settled
+from unlearn_core.serving.scenes import Scene, Settled
 from unlearn_core.subjects.subject import subjects
 
 # A key names its content, so a browser may keep what it fetched.

@@ -7,7 +7,8 @@ from threading import Lock
 from typing import TypeVar
 from weakref import WeakValueDictionary
 
-from unlearn_core.serving.engine import Engine, Scene, Settled
+from unlearn_core.serving.engine import Engine
+from unlearn_core.serving.scenes import Scene, Settled
 
 
 @cache

@@ -27,7 +27,7 @@ from unlearn_core.assets import REPOSITORY
 from unlearn_core.methods import method
 from unlearn_core.methods.base import Hyperparameter, Value
 from unlearn_core.nets.request import Request
-from unlearn_core.serving.engine import VERSION
+from unlearn_core.serving.choice import VERSION
 from unlearn_core.study import comparison, results
 from unlearn_core.study.results import SweepError
 from unlearn_core.study.sweep import Range, Space

@@ -14,7 +14,7 @@ from unlearn_core.audit.report import TITLES, AttackName, Report
 from unlearn_core.audit.unseen import compared
 from unlearn_core.figures import style
 from unlearn_core.nets.evaluate import softmax
-from unlearn_core.serving.engine import Seen
+from unlearn_core.serving.scenes import Seen
 from unlearn_core.subjects.subject import Subject
 
 _mount = st.components.v2.component(

@@ -15,7 +15,7 @@ from unlearn_core.audit.gauges import KINDS
 from unlearn_core.figures import style
 from unlearn_core.methods import method
 from unlearn_core.methods.selective import ALPHA, LAMBDA
-from unlearn_core.serving.engine import Scene, Settled
+from unlearn_core.serving.scenes import Scene, Settled
 
 _mount = st.components.v2.component(
     "lacuna_live",

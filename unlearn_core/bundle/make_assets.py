@@ -41,7 +41,9 @@ from unlearn_core.nets.request import Request
 from unlearn_core.nets.train import MOMENTUM, RECIPES, seed_of, train
 from unlearn_core.progress import silent
 from unlearn_core.serving import remains
-from unlearn_core.serving.engine import ALPHAS, Engine, Landscape, choice
+from unlearn_core.serving.choice import choice
+from unlearn_core.serving.engine import Engine
+from unlearn_core.serving.grid import ALPHAS, Landscape
 from unlearn_core.serving.landscape import ESTIMATORS, GRID_LAMBDAS, gauges
 from unlearn_core.serving.shadows import NETWORKS, audited_rows, shadow_half, shadow_pool
 from unlearn_core.study import tune

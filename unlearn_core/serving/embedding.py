@@ -17,8 +17,10 @@ from unlearn_core.maps.refit import fit_together
 from unlearn_core.nets.evaluate import softmax
 from unlearn_core.packing import class_numbers, pack
 from unlearn_core.progress import Progress, stage
-from unlearn_core.serving.engine import Engine, Scene, Settled, weigh
+from unlearn_core.serving.engine import Engine
 from unlearn_core.serving.pool import Lane, Pool, Ticket
+from unlearn_core.serving.scenes import Scene, Settled
+from unlearn_core.serving.size import weigh
 from unlearn_core.subjects.subject import subject
 
 Kind = Literal["umap", "pca", "joint"]

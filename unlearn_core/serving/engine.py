@@ -5,13 +5,12 @@ Everything that leaves this module is plain: numbers, numpy arrays, bytes. Pages
 
 from __future__ import annotations
 
-import hashlib
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields, is_dataclass, replace
-from functools import cached_property, partial
-from typing import Protocol, TypeVar, cast
+from dataclasses import replace
+from functools import partial
+from typing import Protocol, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -19,296 +18,36 @@ import torch
 from torch import Tensor, nn
 
 from unlearn_core.audit.accuracy import per_class
-from unlearn_core.audit.gauges import KINDS, GaugeName, Reading, read_gauges
-from unlearn_core.audit.weights import relative_change
-from unlearn_core.exhibits import Exhibit
-from unlearn_core.maps.projection import FeatureMap
+from unlearn_core.audit.gauges import KINDS, read_gauges
 from unlearn_core.measure.anatomy import Units, parameter_kinds, units
-from unlearn_core.measure.dampening import Answers, RatioIndex, build_index, ratios
+from unlearn_core.measure.dampening import RatioIndex, build_index, ratios
 from unlearn_core.measure.estimator import Importance
 from unlearn_core.measure.gram import Gram, Patches
 from unlearn_core.measure.task import Measurement, Task, measure
 from unlearn_core.methods import method
-from unlearn_core.methods.base import Cost, Outcome, Settings, Value
+from unlearn_core.methods.base import Value
 from unlearn_core.methods.estimators import measure_ways
-from unlearn_core.methods.selective import ALPHA, LAMBDA, ceiling, importance_pair
+from unlearn_core.methods.selective import ceiling, importance_pair
 from unlearn_core.nets.evaluate import (
-    EvaluationSet,
-    Leading,
     Outputs,
     Rows,
     kept_groups,
-    leading,
     missing_rows,
     outputs,
-    softmax,
     with_rows,
 )
 from unlearn_core.nets.images import ImageSet
-from unlearn_core.nets.request import CLASS, Request, checked, forget_classes
+from unlearn_core.nets.request import Request
 from unlearn_core.packing import ClassNumbers, class_numbers, pack
 from unlearn_core.progress import Progress, silent, stage
+from unlearn_core.serving.choice import Choice, choice
+from unlearn_core.serving.grid import ALPHAS, BINS, LAMBDAS, LOG_RATIO, Landscape
 from unlearn_core.serving.pool import Lane, Pool, Ticket
-from unlearn_core.subjects.subject import Grid, Subject, subject
+from unlearn_core.serving.scenes import Base, Scene, Seen, Settled, steps, unlearn
+from unlearn_core.serving.size import weigh
+from unlearn_core.subjects.subject import Subject, subject
 
-VERSION = 3
-"""Part of every key: raise it when the numbers that an unchanged choice leads to change."""
-
-SEEDS = range(1000)
-BINS = 256
-# 48 bins a decade, like the slider: its positions fall on bin edges (up to their rounding).
-LOG_RATIO = (3 - BINS / 48, 3.0)
 CACHE_BYTES = 2**28
-
-
-def grid_axis(low: float, high: float, points: int) -> tuple[float, ...]:
-    """Logarithmically spaced values that are slider positions too."""
-    return tuple(float(f"{v:.3g}") for v in np.geomspace(low, high, points))
-
-
-ALPHAS = grid_axis(ALPHA.low, ALPHA.high, 17)
-LAMBDAS = grid_axis(LAMBDA.low, LAMBDA.high, 5)
-
-
-@dataclass(frozen=True)
-class Choice:
-    """Everything that decides an outcome; its key is the cache key, the permalink and the export's name."""
-
-    network: str
-    forget: Request
-    method: str
-    settings: tuple[tuple[str, Value], ...]
-    seed: int = 0
-
-    @cached_property
-    def key(self) -> str:
-        """Sixteen hexadecimal digits."""
-        return hashlib.sha256(repr((VERSION, self.subject.fingerprint, self)).encode()).hexdigest()[:16]
-
-    @property
-    def subject(self) -> Subject:
-        """The subject that is named."""
-        return subject(self.network)
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Of what is to be forgotten."""
-        return self.forget.names(self.subject.images.train)
-
-    @property
-    def words(self) -> str:
-        """What is to be forgotten, within a sentence."""
-        return self.forget.words(self.subject.images.train)
-
-    @property
-    def scene(self) -> Choice:
-        """The choice without what a slider of the live view changes: alpha and lambda, or every knob."""
-        importances = method(self.method).importance is not None
-        fixed = tuple(s for s in self.settings if importances and s[0] not in ("alpha", "lambda"))
-        return replace(self, settings=fixed, seed=0)
-
-
-def choice(network: str, forget: Request | tuple[int, ...], method_name: str, settings: Settings,
-           seed: int = 0) -> Choice:
-    """A checked choice with every hyper-parameter filled in; the seed of a method that uses none is 0.
-
-    Args:
-        network: name of a subject.
-        forget: what is to be forgotten; numbers alone are classes.
-        method_name: of a method.
-        settings: its knobs; those left out are at their defaults.
-        seed: owns the method's randomness.
-
-    Raises:
-        ValueError: for an unknown network, method, class or hyper-parameter, or a value out of range.
-    """
-    asked = forget if isinstance(forget, Request) else Request(forget)
-    # Whole classes are checked without the images: an address is read before they are needed.
-    request = forget_classes(asked.chosen, len(subject(network).classes)) if asked.kind == CLASS else \
-        checked(asked, subject(network).images.train)
-    found = method(method_name)
-    if seed not in SEEDS:
-        raise ValueError(f"seed: a whole number in {SEEDS.start}..{SEEDS.stop - 1} expected, got {seed!r}")
-    return Choice(network, request, method_name, tuple(sorted(found.settings(settings).items())),
-                  seed if found.seeded else 0)
-
-
-@dataclass(frozen=True, eq=False)
-class Base:
-    """A subject's network with what never changes about it."""
-
-    subject: Subject
-    model: nn.Module
-    pixels: Tensor
-    before: Outputs
-    positions: npt.NDArray[np.float32]
-    feature_map: FeatureMap
-
-    @cached_property
-    def leading(self) -> Leading:
-        """What the modules at its beginning say of each batch: some 70 MB, only where networks are evaluated."""
-        return leading(self.model, self.pixels)
-
-
-@dataclass(frozen=True, eq=False)
-class Seen:
-    """The images by which the outcomes of a request are shown and first judged.
-
-    Attributes:
-        evaluation: the subject's evaluation set, and what the request adds to it.
-        added: the images that it adds; none for whole classes.
-        forgotten: (N,) which are of what is to be forgotten.
-        kept: masks of the unseen images of each class, and each group of another kind, that stays; by name.
-        before: what the original says of all.
-        positions: (N, 2) on the map, in [0, 1].
-    """
-
-    evaluation: EvaluationSet
-    added: tuple[Rows, ...]
-    forgotten: npt.NDArray[np.bool_]
-    kept: Mapping[str, npt.NDArray[np.bool_]]
-    before: Outputs
-    positions: npt.NDArray[np.float32]
-
-    @cached_property
-    def pixels(self) -> Tensor:
-        """(N, C, H, W) as a network takes them."""
-        return self.evaluation.images.pixels()
-
-
-@dataclass(frozen=True, eq=False)
-class Scene:
-    """All that is fixed while the knobs move.
-
-    Attributes:
-        choice: without alpha and lambda, or without any knob.
-        seen: the images that are shown and first judged.
-        layers: parameter names.
-        kinds: what each layer is.
-        sizes: number of weights of each layer.
-        norms: (layers,) ‖W‖ of the original.
-        original: the original's gauges.
-        retrained: the gauges of each retrained seed; empty if none are bundled.
-        retrained_logits: (seeds, N, classes) of the retrained, or None.
-        accuracy_before: (classes,) test accuracy of the original.
-        accuracy_retrained: (seeds, classes) test accuracy of the retrained, or None.
-        index: importance ratios; None for a method that thresholds none.
-        ceiling: 1/rho where it bounds the ratios, else None.
-        blob: the live view's constant data, packed.
-    """
-
-    choice: Choice
-    request: Request
-    seen: Seen
-    task: Task
-    layers: tuple[str, ...]
-    kinds: tuple[str, ...]
-    sizes: npt.NDArray[np.int64]
-    norms: npt.NDArray[np.float64]
-    original: dict[GaugeName, Reading]
-    retrained: tuple[dict[GaugeName, Reading], ...]
-    retrained_logits: npt.NDArray[np.float32] | None
-    accuracy_before: npt.NDArray[np.float64]
-    accuracy_retrained: npt.NDArray[np.float64] | None
-    index: RatioIndex | None
-    ceiling: float | None
-    blob: bytes
-
-
-@dataclass(frozen=True, eq=False)
-class Settled:
-    """The exact answer to a choice, computed on the evaluation set.
-
-    Attributes:
-        gauges: readings of the unlearned model.
-        accuracy: (classes,) test accuracy.
-        change: (layers,) relative weight change.
-        logits: (N, classes) after.
-        xy: (N, 2) map positions in [0, 1].
-        weights: parameters and buffers that differ from the original's, by name: what stands in for them. None for
-            dampening, which is done again where they are asked for: they would weigh most of all that is kept. See
-            `Engine.weights`.
-        exhibits: pictures of what the method did.
-        evaluate_seconds: of the forward pass.
-        alpha: the threshold used, given or found by the method's rule; None for a method without.
-        lam: the dampening constant; None for a method without.
-        answers: what was dampened in each layer; None for a method that dampens nothing.
-    """
-
-    choice: Choice
-    gauges: dict[GaugeName, Reading]
-    accuracy: npt.NDArray[np.float64]
-    change: npt.NDArray[np.float64]
-    predicted: npt.NDArray[np.int64]
-    logits: npt.NDArray[np.float32]
-    xy: npt.NDArray[np.float32]
-    weights: dict[str, Tensor] | None
-    warnings: tuple[str, ...]
-    trace: dict[str, float]
-    exhibits: tuple[Exhibit, ...]
-    cost: Cost
-    evaluate_seconds: float
-    alpha: float | None = None
-    lam: float | None = None
-    answers: Answers | None = None
-
-    @property
-    def probabilities(self) -> npt.NDArray[np.float32]:
-        """(N, classes) after."""
-        return softmax(self.logits)
-
-    def blob(self) -> bytes:
-        """The live view's data of this outcome, packed."""
-        return pack({"alpha": self.alpha, "lambda": self.lam}, {
-            "xy": _steps(self.xy, np.uint16), "klass": class_numbers(self.predicted, self.logits.shape[1]),
-            "probability": _steps(self.probabilities, np.uint8), "change": self.change.astype(np.float32)})
-
-
-class Landscape:
-    """A grid of evaluated points that fills while somebody looks at it."""
-
-    def __init__(self, points: Grid | None) -> None:
-        self.lock = threading.Lock()
-        self.points: list[tuple[int, npt.NDArray[np.float32], npt.NDArray[np.uint8], ClassNumbers]] = []
-        if points is not None:
-            self.points = list(zip(map(int, points.index), points.gauges, points.xy, points.predicted, strict=True))
-        self.wanted_until = 0.0
-        self.centre = (ALPHAS[len(ALPHAS) // 2], LAMBDAS[len(LAMBDAS) // 2])  # where the fill starts
-        self.filling = False
-
-    @property
-    def weight(self) -> int:
-        """Bytes, once it is filled."""
-        return len(ALPHAS) * len(LAMBDAS) * weigh(self.points[0]) if self.points else 2**19
-
-    @property
-    def complete(self) -> bool:
-        """Whether every point of the grid is there."""
-        return len(self.points) >= len(ALPHAS) * len(LAMBDAS)
-
-    def missing(self) -> list[int]:
-        """Grid points to do, coarse to fine, and within a level nearest to where people look."""
-        done = {p[0] for p in self.points}
-        todo = [(i, j) for i in range(len(ALPHAS)) for j in range(len(LAMBDAS)) if i * len(LAMBDAS) + j not in done]
-        near = np.log10(self.centre)
-
-        def urgency(point: tuple[int, int]) -> tuple[int, float]:
-            i, j = point
-            level = next(n for n, stride in enumerate((4, 2, 1)) if i % stride == 0 and j % stride == 0)
-            return level, abs(np.log10(ALPHAS[i]) - near[0]) + abs(np.log10(LAMBDAS[j]) - near[1])
-
-        return [i * len(LAMBDAS) + j for i, j in sorted(todo, key=urgency)]
-
-    def blob(self, start: int) -> bytes:
-        """The points from position `start` on, packed for the live view."""
-        part = self.points[start:]
-        empty = not part
-        return pack({"from": start, "total": len(ALPHAS) * len(LAMBDAS), "complete": self.complete}, {
-            "index": np.array([p[0] for p in part], np.uint16),
-            "gauges": np.zeros((0, 3), np.float32) if empty else np.stack([p[1] for p in part]),
-            "xy": np.zeros((0, 0, 2), np.uint8) if empty else np.stack([p[2] for p in part]),
-            "klass": np.zeros((0, 0), np.uint8) if empty else np.stack([p[3] for p in part]),
-        })
 
 
 class Evaluate(Protocol):
@@ -450,12 +189,12 @@ class Engine:
             "classes": base.subject.classes, "forget": request.classes, "n": len(seen.before.predicted),
             "words": request.words(base.subject.images.train)}
         arrays: dict[str, npt.NDArray[np.generic]] = {
-            "before_xy": _steps(seen.positions, np.uint16),
+            "before_xy": steps(seen.positions, np.uint16),
             "before_class": class_numbers(seen.before.predicted, len(base.subject.classes)),
             "truth": class_numbers(seen.evaluation.labels, len(base.subject.classes)),
             "member": seen.evaluation.member.astype(np.uint8),
             "forgotten": seen.forgotten.astype(np.uint8), "picture": seen.evaluation.pictures.astype(np.int32),
-            "before_probability": _steps(seen.before.probabilities, np.uint8)}
+            "before_probability": steps(seen.before.probabilities, np.uint8)}
         if index is not None:
             counts, inverse, infinite = index.histogram(*LOG_RATIO, BINS)
             header |= {"alphas": ALPHAS, "lambdas": LAMBDAS, "ceiling": limit, "log_ratio": list(LOG_RATIO)}
@@ -605,52 +344,9 @@ class Engine:
         name = scene.choice.method if scene.choice.method != "assd" else "ssd"
         settled = self.compute(scene, choice(scene.choice.network, scene.choice.forget, name, settings), silent)
         gauges = np.array([settled.gauges[g].value for g in KINDS], np.float32)
-        return position, gauges, _steps(settled.xy, np.uint8), class_numbers(settled.predicted, settled.logits.shape[1])
-
-
-def unlearn(scene: Scene, chosen: Choice, progress: Progress) -> tuple[
-        Outcome, npt.NDArray[np.float64], dict[str, Tensor]]:
-    """Run a method: its outcome, (layers,) relative weight change, and the parameters and buffers that moved, by name.
-
-    Raises:
-        NotApplicable, Diverged: as `Method.run`.
-    """
-    result = method(chosen.method).run(replace(scene.task, seed=chosen.seed), dict(chosen.settings), progress)
-    change = relative_change(scene.task.model.named_parameters(), result.parameters)
-    moved = {name for name, share in zip(scene.layers, change, strict=True) if share} | set(result.buffers)
-    return result, change, {name: value.detach() for name, value in result.weights.items() if name in moved}
+        return position, gauges, steps(settled.xy, np.uint8), class_numbers(settled.predicted, settled.logits.shape[1])
 
 
 def _is_default(scene: Choice) -> bool:
     defaults = {k: v for k, v in method("ssd").settings().items() if k not in ("alpha", "lambda")}
     return scene.method in ("ssd", "assd") and dict(scene.settings) == defaults
-
-
-S = TypeVar("S", np.uint8, np.uint16)
-
-
-def _steps(values: npt.NDArray[np.float32], kind: type[S]) -> npt.NDArray[S]:
-    """Shares in [0, 1] as whole steps of an unsigned integer."""
-    top = np.iinfo(kind).max
-    return (values.clip(0, 1) * top).round().astype(kind)
-
-
-def weigh(value: object) -> int:
-    """Bytes held by a result: its arrays and tensors, shared ones counted each time."""
-    if isinstance(value, np.ndarray):
-        return int(value.nbytes)
-    if isinstance(value, Tensor):
-        return value.numel() * value.element_size()
-    if isinstance(value, bytes):
-        return len(value)
-    if isinstance(value, dict):
-        return sum(map(weigh, value.values()))
-    if isinstance(value, tuple | list):
-        return sum(map(weigh, value))
-    if isinstance(value, Landscape):
-        return value.weight
-    if isinstance(value, Task | nn.Module):
-        return 0  # the original network and the images: held once for everybody
-    if is_dataclass(value):
-        return 64 + sum(weigh(getattr(value, f.name)) for f in fields(value))
-    return 8

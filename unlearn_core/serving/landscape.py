@@ -20,8 +20,11 @@ from unlearn_core.methods.selective import LAMBDA
 from unlearn_core.nets.evaluate import Outputs
 from unlearn_core.nets.request import Request
 from unlearn_core.progress import Cancelled, Progress, stage
-from unlearn_core.serving.engine import ALPHAS, LAMBDAS, Choice, Engine, Scene, choice, unlearn
+from unlearn_core.serving.choice import Choice, choice
+from unlearn_core.serving.engine import Engine
+from unlearn_core.serving.grid import ALPHAS, LAMBDAS
 from unlearn_core.serving.pool import Lane, Ticket
+from unlearn_core.serving.scenes import Scene, unlearn
 from unlearn_core.subjects.subject import subject
 
 Float64 = npt.NDArray[np.float64]

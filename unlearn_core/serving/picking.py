@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 
 from unlearn_core.nets.request import IMAGE, Request
-from unlearn_core.serving.engine import Base
+from unlearn_core.serving.scenes import Base
 
 Way = Literal["at random", "the hardest", "the easiest"]
 WAYS: dict[Way, str] = {

@@ -34,8 +34,9 @@ from unlearn_core.nets.evaluate import EvaluationSet, outputs, softmax
 from unlearn_core.nets.images import ImageSet
 from unlearn_core.nets.request import Request
 from unlearn_core.progress import Progress, silent, stage
-from unlearn_core.serving.engine import Engine, Scene, Settled
+from unlearn_core.serving.engine import Engine
 from unlearn_core.serving.pool import Lane, Ticket
+from unlearn_core.serving.scenes import Scene, Settled
 from unlearn_core.subjects.subject import subject
 
 Float32 = npt.NDArray[np.float32]

@@ -23,8 +23,10 @@ from unlearn_core.nets.evaluate import EvaluationSet, outputs
 from unlearn_core.nets.images import ImageSet
 from unlearn_core.nets.train import seed_of
 from unlearn_core.progress import Progress, stage
-from unlearn_core.serving.engine import Choice, Engine, Scene
+from unlearn_core.serving.choice import Choice
+from unlearn_core.serving.engine import Engine
 from unlearn_core.serving.pool import Lane, Ticket
+from unlearn_core.serving.scenes import Scene
 from unlearn_core.subjects.subject import subject
 
 NETWORKS = 32

@@ -21,9 +21,11 @@ from unlearn_core.methods.base import Diverged, NotApplicable, Value
 from unlearn_core.nets.evaluate import softmax
 from unlearn_core.nets.request import Request
 from unlearn_core.progress import Progress, silent, stage
-from unlearn_core.serving.engine import Engine, Scene, Settled, choice
+from unlearn_core.serving.choice import choice
+from unlearn_core.serving.engine import Engine
 from unlearn_core.serving.judgement import audit
 from unlearn_core.serving.pool import Lane, Ticket
+from unlearn_core.serving.scenes import Scene, Settled
 from unlearn_core.study import verdicts
 from unlearn_core.subjects.subject import subject
 

@@ -27,7 +27,8 @@ from unlearn_core.nets.evaluate import softmax
 from unlearn_core.nets.images import ImageSet
 from unlearn_core.nets.request import Request
 from unlearn_core.progress import Progress, silent
-from unlearn_core.serving.engine import VERSION, Choice, Engine
+from unlearn_core.serving.choice import VERSION, Choice
+from unlearn_core.serving.engine import Engine
 from unlearn_core.serving.judgement import Audit, Yardstick, everything, inside, judged, yardstick
 
 T = TypeVar("T")

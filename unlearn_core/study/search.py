@@ -19,7 +19,8 @@ from unlearn_core import assets
 from unlearn_core.methods import method
 from unlearn_core.methods.base import Diverged, Value
 from unlearn_core.progress import Progress, stage
-from unlearn_core.serving.engine import Choice, Engine, choice
+from unlearn_core.serving.choice import Choice, choice
+from unlearn_core.serving.engine import Engine
 from unlearn_core.serving.landscape import numeric, scene_of
 from unlearn_core.serving.pool import Lane, Ticket
 from unlearn_core.study import tune

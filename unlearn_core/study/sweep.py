@@ -27,7 +27,7 @@ from unlearn_core.methods import method
 from unlearn_core.methods.base import Hyperparameter, Value
 from unlearn_core.nets.request import Request
 from unlearn_core.progress import Progress, silent
-from unlearn_core.serving.engine import SEEDS, VERSION, Choice, choice
+from unlearn_core.serving.choice import SEEDS, VERSION, Choice, choice
 from unlearn_core.study import results
 from unlearn_core.study.results import SweepError
 from unlearn_core.study.run import Row, Status, failure, record

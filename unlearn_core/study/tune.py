@@ -38,7 +38,9 @@ from unlearn_core.nets.evaluate import outputs
 from unlearn_core.nets.images import ImageSet
 from unlearn_core.nets.request import Request
 from unlearn_core.progress import silent
-from unlearn_core.serving.engine import ALPHAS, Engine, choice
+from unlearn_core.serving.choice import choice
+from unlearn_core.serving.engine import Engine
+from unlearn_core.serving.grid import ALPHAS
 from unlearn_core.subjects import openings
 from unlearn_core.subjects.fashion import fashion_mnist
 from unlearn_core.subjects.subject import bundled, subject

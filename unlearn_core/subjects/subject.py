@@ -241,7 +241,7 @@ class Subject:
         """Gauges for each of `landscape.ESTIMATORS`; possibly none.
 
         Returns:
-            By title (classes, alphas, lambdas, 3), at `engine.ALPHAS` and `landscape.GRID_LAMBDAS`.
+            By title (classes, alphas, lambdas, 3), at `serving.grid.ALPHAS` and `landscape.GRID_LAMBDAS`.
         """
         file = self.file("landscapes", "-estimators.npz")
         table = {} if file is None else assets.read_arrays(file)

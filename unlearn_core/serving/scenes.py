@@ -1,0 +1,187 @@
+"""What is fixed while knobs move, and what an outcome is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
+from torch import Tensor, nn
+
+from unlearn_core.audit.gauges import GaugeName, Reading
+from unlearn_core.audit.weights import relative_change
+from unlearn_core.exhibits import Exhibit
+from unlearn_core.maps.projection import FeatureMap
+from unlearn_core.measure.dampening import Answers, RatioIndex
+from unlearn_core.measure.task import Task
+from unlearn_core.methods import method
+from unlearn_core.methods.base import Cost, Outcome
+from unlearn_core.nets.evaluate import (
+    EvaluationSet,
+    Leading,
+    Outputs,
+    Rows,
+    leading,
+    softmax,
+)
+from unlearn_core.nets.request import Request
+from unlearn_core.packing import class_numbers, pack
+from unlearn_core.progress import Progress
+from unlearn_core.serving.choice import Choice
+from unlearn_core.subjects.subject import Subject
+
+
+@dataclass(frozen=True, eq=False)
+class Base:
+    """A subject's network with what never changes about it."""
+
+    subject: Subject
+    model: nn.Module
+    pixels: Tensor
+    before: Outputs
+    positions: npt.NDArray[np.float32]
+    feature_map: FeatureMap
+
+    @cached_property
+    def leading(self) -> Leading:
+        """What the modules at its beginning say of each batch: some 70 MB, only where networks are evaluated."""
+        return leading(self.model, self.pixels)
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """The images by which the outcomes of a request are shown and first judged.
+
+    Attributes:
+        evaluation: the subject's evaluation set, and what the request adds to it.
+        added: the images that it adds; none for whole classes.
+        forgotten: (N,) which are of what is to be forgotten.
+        kept: masks of the unseen images of each class, and each group of another kind, that stays; by name.
+        before: what the original says of all.
+        positions: (N, 2) on the map, in [0, 1].
+    """
+
+    evaluation: EvaluationSet
+    added: tuple[Rows, ...]
+    forgotten: npt.NDArray[np.bool_]
+    kept: Mapping[str, npt.NDArray[np.bool_]]
+    before: Outputs
+    positions: npt.NDArray[np.float32]
+
+    @cached_property
+    def pixels(self) -> Tensor:
+        """(N, C, H, W) as a network takes them."""
+        return self.evaluation.images.pixels()
+
+
+@dataclass(frozen=True, eq=False)
+class Scene:
+    """All that is fixed while the knobs move.
+
+    Attributes:
+        choice: without alpha and lambda, or without any knob.
+        seen: the images that are shown and first judged.
+        layers: parameter names.
+        kinds: what each layer is.
+        sizes: number of weights of each layer.
+        norms: (layers,) ‖W‖ of the original.
+        original: the original's gauges.
+        retrained: the gauges of each retrained seed; empty if none are bundled.
+        retrained_logits: (seeds, N, classes) of the retrained, or None.
+        accuracy_before: (classes,) test accuracy of the original.
+        accuracy_retrained: (seeds, classes) test accuracy of the retrained, or None.
+        index: importance ratios; None for a method that thresholds none.
+        ceiling: 1/rho where it bounds the ratios, else None.
+        blob: the live view's constant data, packed.
+    """
+
+    choice: Choice
+    request: Request
+    seen: Seen
+    task: Task
+    layers: tuple[str, ...]
+    kinds: tuple[str, ...]
+    sizes: npt.NDArray[np.int64]
+    norms: npt.NDArray[np.float64]
+    original: dict[GaugeName, Reading]
+    retrained: tuple[dict[GaugeName, Reading], ...]
+    retrained_logits: npt.NDArray[np.float32] | None
+    accuracy_before: npt.NDArray[np.float64]
+    accuracy_retrained: npt.NDArray[np.float64] | None
+    index: RatioIndex | None
+    ceiling: float | None
+    blob: bytes
+
+
+@dataclass(frozen=True, eq=False)
+class Settled:
+    """The exact answer to a choice, computed on the evaluation set.
+
+    Attributes:
+        gauges: readings of the unlearned model.
+        accuracy: (classes,) test accuracy.
+        change: (layers,) relative weight change.
+        logits: (N, classes) after.
+        xy: (N, 2) map positions in [0, 1].
+        weights: parameters and buffers that differ from the original's, by name: what stands in for them. None for
+            dampening, which is done again where they are asked for: they would weigh most of all that is kept. See
+            `Engine.weights`.
+        exhibits: pictures of what the method did.
+        evaluate_seconds: of the forward pass.
+        alpha: the threshold used, given or found by the method's rule; None for a method without.
+        lam: the dampening constant; None for a method without.
+        answers: what was dampened in each layer; None for a method that dampens nothing.
+    """
+
+    choice: Choice
+    gauges: dict[GaugeName, Reading]
+    accuracy: npt.NDArray[np.float64]
+    change: npt.NDArray[np.float64]
+    predicted: npt.NDArray[np.int64]
+    logits: npt.NDArray[np.float32]
+    xy: npt.NDArray[np.float32]
+    weights: dict[str, Tensor] | None
+    warnings: tuple[str, ...]
+    trace: dict[str, float]
+    exhibits: tuple[Exhibit, ...]
+    cost: Cost
+    evaluate_seconds: float
+    alpha: float | None = None
+    lam: float | None = None
+    answers: Answers | None = None
+
+    @property
+    def probabilities(self) -> npt.NDArray[np.float32]:
+        """(N, classes) after."""
+        return softmax(self.logits)
+
+    def blob(self) -> bytes:
+        """The live view's data of this outcome, packed."""
+        return pack({"alpha": self.alpha, "lambda": self.lam}, {
+            "xy": steps(self.xy, np.uint16), "klass": class_numbers(self.predicted, self.logits.shape[1]),
+            "probability": steps(self.probabilities, np.uint8), "change": self.change.astype(np.float32)})
+
+
+def unlearn(scene: Scene, chosen: Choice, progress: Progress) -> tuple[
+        Outcome, npt.NDArray[np.float64], dict[str, Tensor]]:
+    """Run a method: its outcome, (layers,) relative weight change, and the parameters and buffers that moved, by name.
+
+    Raises:
+        NotApplicable, Diverged: as `Method.run`.
+    """
+    result = method(chosen.method).run(replace(scene.task, seed=chosen.seed), dict(chosen.settings), progress)
+    change = relative_change(scene.task.model.named_parameters(), result.parameters)
+    moved = {name for name, share in zip(scene.layers, change, strict=True) if share} | set(result.buffers)
+    return result, change, {name: value.detach() for name, value in result.weights.items() if name in moved}
+
+
+S = TypeVar("S", np.uint8, np.uint16)
+
+
+def steps(values: npt.NDArray[np.float32], kind: type[S]) -> npt.NDArray[S]:
+    """Shares in [0, 1] as whole steps of an unsigned integer."""
+    top = np.iinfo(kind).max
+    return (values.clip(0, 1) * top).round().astype(kind)
