@@ -25,6 +25,7 @@ from tests.conftest import REPOSITORY
 from unlearn_core.__main__ import main
 from unlearn_core.assets import AssetError
 from unlearn_core.nets import models
+from unlearn_core.nets.request import read
 from unlearn_core.progress import Cancelled
 from unlearn_core.subjects import own
 from unlearn_core.subjects.subject import Subject
@@ -474,3 +475,57 @@ def test_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
 def test_the_trained_file_is_half_precision(greek: Path) -> None:
     found = load_file(greek / "derived" / "model.safetensors")
     assert {value.dtype for value in found.values()} == {torch.float16, torch.int64}
+
+
+# -- groups ---------------------------------------------------------------------------------------------------------
+
+
+def grouped(greek: Path, folder: Path, table: str) -> Path:
+    shutil.copytree(greek, folder)
+    (folder / "metadata.csv").write_text(table, "utf-8")
+    return folder
+
+
+def test_metadata_groups_pictures_across_classes(greek: Path, tmp_path: Path) -> None:
+    first, second = GREEK[0], GREEK[1]
+    folder = grouped(greek, tmp_path / "copy", (
+        "file_name,person,season\n"
+        f"train/{first}/0.jpg,Ζωή,spring\ndata/train/{second}/1.png,Anna,\n./train/{second}/0.jpg, Ζωή ,autumn\n"
+        f"val/{first}/0.jpg,Ζωή,\nval/{second}/0.jpg,Nobody,\ntrain/nowhere.png,Anna,spring\n"))
+    assert own.check(folder) == [] and own.prepared(tmp_path, set()) == {}, "it is another subject now"
+    own.prepare(folder)
+    subject = only(folder)
+    train, test = subject.images.train, subject.images.test
+    assert train.groups["person"].names == ("Anna", "Ζωή") and train.groups["season"].names == ("autumn", "spring")
+    assert int((train.groups["person"].numbers >= 0).sum()) == 3 and int((test.groups["person"].numbers == 1).sum()) == 1
+    found = read("person:1", train).mask(train)
+    assert {train.classes[c] for c in train.labels[found].tolist()} == {first, second} and int(found.sum()) == 2
+    before = subject.fingerprint
+    (folder / "metadata.csv").write_text("file_name,person\ntrain/x.png,a\n", "utf-8")
+    assert own.prepared(tmp_path, set()) == {} and before != only(greek).fingerprint
+
+
+@pytest.mark.parametrize(("table", "said"), [
+    ("", "metadata.csv: a first line with file_name"), ("name,person\na,b\n", "metadata.csv: a first line with file_name"),
+    ("file_name\na\n", "metadata.csv: 1 to 10 columns beside file_name expected, got 0"),
+    ("file_name,class\na,b\n", "metadata.csv: class: a column's name"),
+    ("file_name,two words\na,b\n", "metadata.csv: two words: a column's name"),
+    ("file_name,person\na,b,c\n", "metadata.csv: as many cells in each line"),
+    ("file_name,person\na\n", "metadata.csv: as many cells in each line"),
+    ('file_name,person\na,"b\n', "metadata.csv is no table of comma-separated UTF-8 text"),
+    ("file_name,person\nelsewhere.png,Anna\n", "metadata.csv: person: 1 to 10,000 different values of training"),
+    (f"file_name,person\na,{'x' * 81}\n", "metadata.csv: person: values of at most 80 printable characters"),
+    ("file_name,person\na,b\x07\n", "metadata.csv: person: values of at most 80 printable characters"),
+])
+def test_a_faulty_metadata_is_told(greek: Path, tmp_path: Path, table: str, said: str) -> None:
+    [fault] = own.check(grouped(greek, tmp_path / "copy", table))
+    assert fault.startswith(said)
+
+
+def test_metadata_is_no_link_and_no_binary_file(greek: Path, tmp_path: Path) -> None:
+    folder = grouped(greek, tmp_path / "copy", "")
+    (folder / "metadata.csv").write_bytes(b"file_name,person\n\xff\xfe")
+    assert own.check(folder)[0].startswith("metadata.csv is no table")
+    (folder / "metadata.csv").unlink()
+    (folder / "metadata.csv").symlink_to("/etc/passwd")
+    assert own.check(folder) == ["metadata.csv cannot be read: it is not a regular file."]
