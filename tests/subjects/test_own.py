@@ -497,7 +497,8 @@ def test_metadata_groups_pictures_across_classes(greek: Path, tmp_path: Path) ->
     subject = only(folder)
     train, test = subject.images.train, subject.images.test
     assert train.groups["person"].names == ("Anna", "Ζωή") and train.groups["season"].names == ("autumn", "spring")
-    assert int((train.groups["person"].numbers >= 0).sum()) == 3 and int((test.groups["person"].numbers == 1).sum()) == 1
+    assert int((train.groups["person"].numbers >= 0).sum()) == 3
+    assert int((test.groups["person"].numbers == 1).sum()) == 1
     found = read("person:1", train).mask(train)
     assert {train.classes[c] for c in train.labels[found].tolist()} == {first, second} and int(found.sum()) == 2
     before = subject.fingerprint
@@ -506,7 +507,8 @@ def test_metadata_groups_pictures_across_classes(greek: Path, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize(("table", "said"), [
-    ("", "metadata.csv: a first line with file_name"), ("name,person\na,b\n", "metadata.csv: a first line with file_name"),
+    ("", "metadata.csv: a first line with file_name"),
+    ("name,person\na,b\n", "metadata.csv: a first line with file_name"),
     ("file_name\na\n", "metadata.csv: 1 to 10 columns beside file_name expected, got 0"),
     ("file_name,class\na,b\n", "metadata.csv: class: a column's name"),
     ("file_name,two words\na,b\n", "metadata.csv: two words: a column's name"),
