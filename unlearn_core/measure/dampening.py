@@ -9,8 +9,11 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cache, partial
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -21,9 +24,16 @@ from unlearn_core.measure.estimator import Importance
 from unlearn_core.progress import Progress, silent
 
 Float64 = npt.NDArray[np.float64]
+_Floats = npt.NDArray[np.floating]
+_Job = TypeVar("_Job")
+_Result = TypeVar("_Result")
 
-# Elements handled at once where weights are written: small enough to stay in a core's cache.
-_CHUNK = 1 << 18
+# Elements handled at once: small enough to stay in a core's cache and, for PyTorch, to stay on the calling thread.
+_CHUNK = 1 << 15
+# Elements handed to a thread at once: below this, starting a thread costs more than it saves.
+_JOB = 1 << 19
+# Ratios summed up in advance; a query sums the remainder.
+_BLOCK = 64
 
 
 def check_alpha_lambda(alpha: float, lam: float) -> None:
@@ -88,10 +98,53 @@ class Answers:
 
 @dataclass(frozen=True, eq=False)
 class _Layer:
-    ratios: npt.NDArray[np.floating]  # ascending
-    inverse: Float64  # suffix sums of 1 / r, from each position to the end; length n + 1
-    energy: Float64  # suffix sums of theta^2
-    damped: Float64  # suffix sums of (theta / r)^2
+    """A layer's weights in the order of their ratios, and sums that spare a query most of the adding.
+
+    Attributes:
+        ratios: ascending.
+        weights: theta, in the same order.
+        blocks: suffix sums of the three terms of `_terms` from the start of each block to the end, (3, blocks + 1).
+    """
+
+    ratios: _Floats
+    weights: _Floats
+    blocks: Float64
+
+    def tail(self, position: int) -> Float64:
+        """Sums of the three terms from a position to the end: (3,)."""
+        block = -(-position // _BLOCK)  # the first that is summed up
+        rest = slice(position, block * _BLOCK)
+        tail: Float64 = self.blocks[:, block] + _terms(self.ratios[rest], self.weights[rest]).sum(1)
+        return tail
+
+    def inverse_tails(self, positions: npt.NDArray[np.int64]) -> Float64:
+        """Sums of 1 / r from each position to the end."""
+        blocks = -(-positions // _BLOCK)
+        places = positions[:, None] + np.arange(_BLOCK)
+        inside = places < np.minimum(blocks * _BLOCK, len(self.ratios))[:, None]
+        rest = np.where(inside, _inverse(self.ratios[places.clip(max=len(self.ratios) - 1)]), 0)
+        tails: Float64 = self.blocks[0, blocks] + rest.sum(1)
+        return tails
+
+
+def _inverse(ratios: _Floats) -> Float64:
+    """1 / r; 0 where r is 0, which is never selected: this keeps sums finite."""
+    with np.errstate(divide="ignore", over="ignore"):
+        inverse = np.divide(1.0, ratios, dtype=np.float64)
+    if (never := ratios == 0).any():
+        inverse[never] = 0
+    return inverse
+
+
+def _terms(ratios: _Floats, weights: _Floats) -> Float64:
+    """1 / r, theta^2 and (theta / r)^2 of each weight, (3, n)."""
+    terms = np.empty((3, len(ratios)))
+    terms[0] = _inverse(ratios)
+    terms[1] = weights
+    with np.errstate(over="ignore", invalid="ignore"):
+        np.multiply(terms[0], terms[1], out=terms[2])
+        terms[1:] *= terms[1:]
+    return terms
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,6 +159,11 @@ class RatioIndex:
     names: tuple[str, ...]
     sizes: npt.NDArray[np.int64]
     _layers: tuple[_Layer, ...]
+
+    @property
+    def nbytes(self) -> int:
+        """Memory that the layers hold, in bytes."""
+        return sum(a.nbytes for layer in self._layers for a in (layer.ratios, layer.weights, layer.blocks))
 
     def query(self, alpha: float, lam: float) -> Answers:
         """Exact answers for all layers, in O(layers * log n).
@@ -122,9 +180,10 @@ class RatioIndex:
             selected[i] = len(layer.ratios) - first
             # Between alpha and lambda the multiplier is clamped to 1: selected, but unchanged.
             changed = first if lam <= alpha else _first_above(layer.ratios, lam)
-            multiplier[i] = 1 - (len(layer.ratios) - changed - lam * layer.inverse[changed]) / size
-            if layer.energy[0] > 0:
-                removed[i] = (layer.energy[changed] - lam**2 * layer.damped[changed]) / layer.energy[0]
+            inverse, energy, damped = layer.tail(changed)
+            multiplier[i] = 1 - (len(layer.ratios) - changed - lam * inverse) / size
+            if (norm := layer.blocks[1, 0]) > 0:
+                removed[i] = (energy - lam * (lam * damped)) / norm
         return Answers(selected, multiplier, removed.clip(0, 1))
 
     def histogram(self, low: float, high: float, bins: int) -> tuple[Float64, Float64, Float64]:
@@ -142,12 +201,12 @@ class RatioIndex:
             inner = np.searchsorted(layer.ratios, edges, side="right").clip(positive, finite)
             cuts = np.concatenate([[positive], inner, [finite]])
             counts[i] = np.diff(cuts)
-            inverse[i] = -np.diff(layer.inverse[cuts])
+            inverse[i] = -np.diff(layer.inverse_tails(cuts))
             infinite[i] = len(layer.ratios) - finite
         return counts, inverse, infinite
 
 
-def _first_above(ascending: npt.NDArray[np.floating], threshold: float) -> int:
+def _first_above(ascending: _Floats, threshold: float) -> int:
     """Position of the first value strictly above the threshold.
 
     Like PyTorch in `dampen`, compares in the precision of the ratios; this also spares searchsorted a copy.
@@ -159,7 +218,7 @@ def _first_above(ascending: npt.NDArray[np.floating], threshold: float) -> int:
 
 def build_index(parameters: Mapping[str, Tensor], forget: Importance, reference: Importance, *,
                 progress: Progress = silent) -> RatioIndex:
-    """Sort the ratios of every layer once; O(n log n), about 28 bytes per weight.
+    """Sort the ratios of every layer once; O(n log n), 8.4 bytes per weight (float64: 16.4).
 
     Args:
         parameters: the weights before dampening.
@@ -172,23 +231,71 @@ def build_index(parameters: Mapping[str, Tensor], forget: Importance, reference:
     """
     check_shapes(parameters, forget, reference)
     layers, total, done = [], sum(p.numel() for p in parameters.values()), 0
-    for name, weights in parameters.items():
-        ascending, order = torch.sort(ratios(forget[name], reference[name]).flatten())
-        r = ascending.numpy()
-        energy = weights.detach().flatten()[order].numpy().astype(np.float64) ** 2
-        with np.errstate(divide="ignore"):
-            inverse = np.divide(1.0, r, dtype=np.float64)
-        inverse[r == 0] = 0  # never selected: keeps the sums finite
-        layers.append(_Layer(r, _suffix_sums(inverse), _suffix_sums(energy), _suffix_sums(energy * inverse**2)))
-        done += len(r)
+    jobs = ((_flat(weights), _flat(forget[name]), _flat(reference[name])) for name, weights in parameters.items())
+    for layer in _in_threads(_sorted_layer, jobs, total):
+        layers.append(layer)
+        done += len(layer.ratios)
         progress(done / total, "sorting importance ratios")
     return RatioIndex(tuple(parameters), np.array([p.numel() for p in parameters.values()]), tuple(layers))
 
 
-def _suffix_sums(values: Float64) -> Float64:
-    sums = np.zeros(len(values) + 1)
-    np.cumsum(values[::-1], out=sums[1:])
-    return sums[::-1]
+def _sorted_layer(arrays: tuple[_Floats, ...]) -> _Layer:
+    """Of weights, I_f and I_D."""
+    weights, forget, reference = arrays
+    if weights.dtype == forget.dtype == reference.dtype == np.float32 and sys.byteorder == "little":
+        # Ratio and weight side by side: as one whole number they sort by the ratio, and the weight comes along.
+        pairs = np.empty((len(weights), 2), np.float32)
+        pairs[:, 0] = weights
+        _fill_ratios(forget, reference, pairs[:, 1])
+        pairs.view(np.uint64)[:, 0].sort()
+        ordered, r = pairs.T
+    else:
+        r = np.empty(len(weights), np.result_type(forget, reference))
+        _fill_ratios(forget, reference, r)
+        order = np.argsort(r)
+        ordered, r = weights[order], r[order]
+    sums = np.zeros((3, -(-len(r) // _BLOCK) + 1))
+    first = 0
+    for piece in _pieces((r, ordered), _CHUNK):
+        starts = np.arange(0, len(piece[0]), _BLOCK)
+        np.add.reduceat(_terms(*piece), starts, axis=1, out=sums[:, first:first + len(starts)])
+        first += len(starts)
+    return _Layer(r, ordered, np.cumsum(sums[:, ::-1], axis=1)[:, ::-1])
+
+
+def _fill_ratios(forget: _Floats, reference: _Floats, out: _Floats) -> None:
+    """As `ratios`, with 0 in place of every ratio that is above nothing: the sign of -0 would spoil the order."""
+    with np.errstate(all="ignore"):
+        for f, d, r in _pieces((forget, reference, out), _CHUNK):
+            if not _divide(f, d, r):
+                r[~(r > 0)] = 0
+
+
+def _divide(forget: _Floats, reference: _Floats, out: _Floats) -> bool:
+    """I_f / I_D, NaN where both are 0. Whether all ratios are ordinary: neither NaN nor infinite, no sign.
+
+    Raises:
+        ValueError: as `ratios`.
+    """
+    np.divide(forget, reference, out=out)
+    if _ordinary(reference):
+        if _ordinary(out):  # then there is nothing else that I_f can be
+            return True
+        if _ordinary(forget):
+            return False
+    _check_values(torch.from_numpy(forget), torch.from_numpy(reference))
+    return False
+
+
+def _ordinary(values: _Floats) -> bool:
+    """Whether all are finite and without a sign. One pass: read as whole numbers, all others are at least infinity."""
+    return int(values.view(f"u{values.itemsize}").max()) < _infinity(values.dtype)
+
+
+@cache
+def _infinity(kind: np.dtype[np.floating]) -> int:
+    """Infinity, read as a whole number."""
+    return int(np.array(np.inf, kind).view(f"u{kind.itemsize}"))
 
 
 def dampen(parameters: Mapping[str, Tensor], forget: Importance, reference: Importance, alpha: float,
@@ -204,16 +311,56 @@ def dampen(parameters: Mapping[str, Tensor], forget: Importance, reference: Impo
     """
     check_alpha_lambda(alpha, lam)
     check_shapes(parameters, forget, reference)
-    result = {}
-    for name, weights in parameters.items():
-        source = weights.detach().contiguous()
-        result[name] = torch.empty_like(source)
-        whole = (source, result[name], forget[name].contiguous(), reference[name].contiguous())
-        zeros = source.new_zeros(min(source.numel(), _CHUNK))
-        for old, new, f, d in zip(*(torch.split(t.view(-1), _CHUNK) for t in whole), strict=True):
-            _check_values(f, d)
-            r = f / d  # NaN where both are 0, which is above nothing
-            smaller = torch.addcdiv(zeros[: len(r)], old, r, value=lam)  # theta * lambda / r
-            # A selected weight with r <= lambda keeps its value: the multiplier is at most 1.
-            torch.where(r > max(alpha, lam), smaller, old, out=new)
+    result = {name: torch.empty_like(weights, memory_format=torch.contiguous_format, requires_grad=False)
+              for name, weights in parameters.items()}
+    wholes = (tuple(map(_flat, (weights, result[name], forget[name], reference[name])))
+              for name, weights in parameters.items())
+    jobs = (job for whole in wholes for job in _pieces(whole, _JOB))
+    for _ in _in_threads(partial(_dampen_into, alpha, lam), jobs, sum(p.numel() for p in result.values())):
+        pass
     return result
+
+
+def _dampen_into(alpha: float, lam: float, arrays: tuple[_Floats, ...]) -> None:
+    """Dampen a part: weights, new weights, I_f and I_D."""
+    _, new, forget, _ = arrays
+    kind = forget.dtype.type
+    buffer = torch.from_numpy(np.empty(min(len(new), _CHUNK), kind))
+    with np.errstate(over="ignore"):  # in the precision of the ratios, as in `_first_above`
+        threshold, numerator = float(kind(max(alpha, lam))), float(kind(lam))
+    with np.errstate(all="ignore"):
+        for old, out, f, d in _pieces(arrays, _CHUNK):
+            piece = buffer[:len(out)]
+            r = piece.numpy()
+            ordinary = _divide(f, d, r) and 0 < numerator < math.inf
+            # A weight that is not selected, or has r <= lambda, gets a multiplier of lambda / lambda = 1. Writing only
+            # where a mask says so would take several times as long.
+            torch.threshold_(piece, threshold, numerator)
+            np.divide(kind(numerator), r, out=r)
+            if not ordinary:
+                np.fmin(r, kind(1), out=r)  # NaN, from 0 / 0, becomes 1
+            np.multiply(old, r, out=out)
+
+
+def _flat(values: Tensor) -> _Floats:
+    """The values in one row, without a copy where they lie so."""
+    row: _Floats = values.detach().contiguous().view(-1).numpy()
+    return row
+
+
+def _pieces(arrays: tuple[_Floats, ...], size: int) -> Iterator[tuple[_Floats, ...]]:
+    for start in range(0, len(arrays[0]), size):
+        yield tuple(a[start:start + size] for a in arrays)
+
+
+def _in_threads(work: Callable[[_Job], _Result], jobs: Iterable[_Job], weights: int) -> Iterator[_Result]:
+    """Results in order, from as many threads as PyTorch may use; on this one where weights are few."""
+    threads = min(torch.get_num_threads(), -(-weights // _JOB))
+    if threads <= 1:
+        yield from map(work, jobs)
+        return
+    with ThreadPoolExecutor(threads) as pool:
+        try:
+            yield from pool.map(work, jobs)
+        finally:
+            pool.shutdown(cancel_futures=True)
