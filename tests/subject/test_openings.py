@@ -23,7 +23,7 @@ from unlearn_core.subject.fashion import fashion_mnist
 from unlearn_core.subject.openings import Accuracies, Effect
 from unlearn_core.subject.subjects import bundled
 
-REQUESTS = [(network, (label,)) for network in bundled() for label in range(10)]
+REQUESTS = [(network, (label,)) for network in bundled("fashion-mnist") for label in range(10)]
 HISTORY = {"amnesiac", "partial_amnesiac"}
 TRIED = [name for name in METHODS if name != "retrain"]
 EVERY = [(network, forget, name) for network, forget in REQUESTS for name in TRIED
