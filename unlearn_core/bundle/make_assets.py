@@ -394,7 +394,8 @@ ABOUT = {
     "networks": "weights in half precision: the original, or some of the seeds retrained without one class or person",
     "shadows": "margin of each evaluation image in every shadow model (models, N) and whether the model saw it, or the "
                "weights of the first of them in half precision",
-    "references": "outputs of the retrained networks on the evaluation images, (seeds, N, classes)",
+    "references": "outputs of the retrained networks on the evaluation images, (seeds, N, classes), of drawn people in "
+                  "half precision",
     "others": "outputs of the retrained networks on all other test images and on all other training images of their "
               "class, (seeds, N, classes) in half precision",
     "importances": "per-sample importance of every weight over the training images of each class and, last, over all",
@@ -456,8 +457,9 @@ def main() -> None:
     if "people" in wanted:
         make_people.make_networks(chosen.jobs)
         list_assets()
-        make_people.measure()
+        make_people.make_references()
         list_assets()
+        make_people.measure()
 
 
 if __name__ == "__main__":

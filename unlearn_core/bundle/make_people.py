@@ -16,6 +16,7 @@ from pathlib import Path
 from statistics import mean, median
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
@@ -26,7 +27,7 @@ from unlearn_core import assets
 from unlearn_core.audit.membership import statistics
 from unlearn_core.audit.roc import roc
 from unlearn_core.bundle.people import EXPRESSIONS, NAMES, SIZE, VIEWS, contact_sheet, people
-from unlearn_core.nets.evaluate import outputs
+from unlearn_core.nets.evaluate import other_images, outputs
 from unlearn_core.nets.images import ImageSet
 from unlearn_core.nets.train import seed_of, train
 from unlearn_core.subject.data import bundled_images
@@ -34,7 +35,8 @@ from unlearn_core.subject.subjects import subject
 
 SUBJECT, SEEDS = "people-resnet", 3
 WORK = assets.ROOT.parent / "build" / "people"
-LEFT_OUT = [None, *(f"person-{number}" for number in range(len(NAMES))), *map(str, range(len(EXPRESSIONS)))]
+LEFT_OUT: list[str | None] = [
+    None, *(f"person-{number}" for number in range(len(NAMES))), *map(str, range(len(EXPRESSIONS)))]
 """Nothing for the original; persons and classes as the names of files say them."""
 
 
@@ -65,8 +67,13 @@ def training_images(left_out: str | None) -> ImageSet:
     images = bundled_images("people", "train")
     if left_out is None:
         return images
+    return images.subset(torch.nonzero(~_is_left_out(images, left_out)).flatten())
+
+
+def _is_left_out(images: ImageSet, left_out: str) -> Tensor:
+    """(N,) bool: whether the image is of that person or class."""
     numbers = images.groups["person"].numbers if left_out.startswith("person-") else images.labels
-    return images.subset(torch.nonzero(numbers != int(left_out.removeprefix("person-"))).flatten())
+    return numbers == int(left_out.removeprefix("person-"))
 
 
 def run_file(left_out: str | None, seed: int) -> Path:
@@ -117,6 +124,25 @@ def pack() -> None:
         elif len(found) == SEEDS:
             save_file({f"{seed}/{name}": value for seed, state in found.items() for name, value in state.items()},
                       assets.ROOT / f"networks/{SUBJECT}-without-{left_out}.safetensors")
+
+
+def make_references() -> None:
+    """Outputs of the retrained networks, in half precision: on the evaluation set, and on the other audited images."""
+    described = subject(SUBJECT)
+    sets, first = (described.images.train, described.images.test), described.evaluation
+    shown = {}
+    for left_out in filter(None, LEFT_OUT):
+        if not (models := described.retrained(left_out)):
+            continue
+        shown[f"logits{left_out}"] = _logits(models, first.images.pixels())
+        more = other_images(*sets, first, _is_left_out(sets[0], left_out).numpy())
+        pixels = torch.cat([sets[part == "test"].pixels(torch.from_numpy(rows)) for part, rows in more])
+        np.savez_compressed(assets.ROOT / f"others/{SUBJECT}-{left_out}.npz", logits=_logits(models, pixels))
+    np.savez_compressed(assets.ROOT / f"references/{SUBJECT}.npz", **shown)  # type: ignore[arg-type]
+
+
+def _logits(models: Sequence[nn.Module], pixels: Tensor) -> npt.NDArray[np.float16]:
+    return np.stack([outputs(model, pixels).logits for model in models]).astype(np.float16)
 
 
 # -- what was measured ------------------------------------------------------------------------------------------------
