@@ -47,7 +47,7 @@ from unlearn_core.subjects.subject import bundled, subject
 
 ROOT = Path(__file__).parent.parent
 UNITS = {"ms": 1e3, "s": 1.0}
-NETWORKS = tuple(bundled())
+NETWORKS = tuple(bundled("fashion-mnist"))
 SIZES = (10**5, 10**6, 10**7)  # weights
 LARGEST = "vit_b_16"
 

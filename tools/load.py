@@ -105,7 +105,7 @@ class Session:
             self.visitor.method = self.rng.choice(METHODS_USED)
             state.string_value = f"{METHODS[self.visitor.method].title} · {METHODS[self.visitor.method].family}"
         else:
-            self.visitor.network = self.rng.choice(list(bundled()))
+            self.visitor.network = self.rng.choice(list(bundled("fashion-mnist")))
             state.string_value = subject(self.visitor.network).title
         message = BackMsg()
         message.rerun_script.widget_states.widgets.append(state)

@@ -9,7 +9,7 @@ import hashlib
 import json
 import os
 import zipfile
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -39,12 +39,25 @@ class AssetFile:
 
 @dataclass(frozen=True)
 class DataSource:
-    """Where a bundled data set comes from."""
+    """Where a bundled data set comes from, and what its numbers mean.
+
+    Attributes:
+        title: for people.
+        classes: their names.
+        licence: what may be done with it.
+        provenance: who made it, and which part of it is bundled.
+        mean: of the training images, by channel, in [0, 1].
+        std: of the training images, by channel, in [0, 1].
+        groups: names of further groups of the images, by the kind of group.
+    """
 
     title: str
     classes: list[str]
     licence: str
     provenance: str
+    mean: list[float] = field(default_factory=list)
+    std: list[float] = field(default_factory=list)
+    groups: dict[str, list[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

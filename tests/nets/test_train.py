@@ -165,6 +165,13 @@ def test_augmentation_only_flips_and_shifts(shift: int) -> None:
     assert len(used) > (2 * shift + 1) ** 2  # flipped and not flipped, many shifts
 
 
+def test_without_flips_and_shifts_images_stay_as_they_are() -> None:
+    x, generator = torch.randn(20, 1, 5, 5), torch.Generator().manual_seed(0)
+    assert torch.equal(augment(x, 0, generator, flip=False), x)
+    flipped = augment(x, 0, generator)
+    assert not torch.equal(flipped, x) and torch.equal(augment(flipped, 0, generator, flip=False), flipped)
+
+
 def test_augmentation_belongs_to_its_generator() -> None:
     x = torch.randn(20, 1, 5, 5)
     one, two, other = (augment(x, 1, torch.Generator().manual_seed(seed)) for seed in (0, 0, 1))

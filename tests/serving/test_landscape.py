@@ -76,7 +76,7 @@ def test_the_shipped_plane_and_curves_are_what_the_method_gives(engine: Engine) 
     assert np.abs(gauges(engine, lfssd.plane.at((6, 1)), silent) - lfssd.values[6, 1]).max() <= 0.02
     line = surface(engine, plane(SSD, "alpha"))
     assert line.shipped and np.abs(gauges(engine, line.plane.at((9, 0)), silent) - line.values[9, 0]).max() <= 0.02
-    for network in bundled():
+    for network in bundled("fashion-mnist"):
         shipped = module.curves(network)
         assert list(shipped) == list(ESTIMATORS)
         for values in shipped.values():

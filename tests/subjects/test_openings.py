@@ -24,7 +24,7 @@ from unlearn_core.subjects.fashion import fashion_mnist
 from unlearn_core.subjects.openings import Accuracies, Effect
 from unlearn_core.subjects.subject import bundled
 
-REQUESTS = [(network, Request((label,))) for network in bundled() for label in range(10)]
+REQUESTS = [(network, Request((label,))) for network in bundled("fashion-mnist") for label in range(10)]
 HISTORY = {"amnesiac", "partial_amnesiac"}
 TRIED = [name for name in METHODS if name != "retrain"]
 EVERY = [(network, forget, name) for network, forget in REQUESTS for name in TRIED

@@ -214,7 +214,7 @@ class Visit:
         elif what == "forget":
             self.visitor.forget = self.rng.choice(((0,), (0,), (3,), (0, 6), (), tuple(range(10))))
         else:
-            self.visitor.network = self.rng.choice(list(bundled()))
+            self.visitor.network = self.rng.choice(list(bundled("fashion-mnist")))
 
     def turn(self, widgets: list[tuple[str, list[Any], Callable[[], None]]]) -> None:
         key, options, callback = self.rng.choice(widgets)

@@ -30,6 +30,7 @@ from tqdm import tqdm
 from unlearn_core import assets
 from unlearn_core.audit.membership import statistics
 from unlearn_core.audit.similarity import layer_features
+from unlearn_core.bundle import make_people
 from unlearn_core.maps.projection import fit_map
 from unlearn_core.measure.estimator import Estimator, Loss
 from unlearn_core.measure.gram import measure_grams
@@ -69,6 +70,7 @@ FASHION_MNIST = assets.DataSource(
     provenance="Xiao, Rasul and Vollgraf, arXiv 1708.07747, as in Debian's package dataset-fashion-mnist. "
                f"Training set: the first {PER_CLASS} images of each class in file order. Validation set: the next "
                f"{VALIDATED} of each class. Test set: whole.",
+    mean=[0.2860], std=[0.3530],
 )
 
 
@@ -389,11 +391,13 @@ def _save(name: str, arrays: Mapping[str, npt.NDArray[np.generic]]) -> None:
 
 
 ABOUT = {
-    "data": "Fashion-MNIST images (N, 28, 28) uint8, labels, positions in the original file",
-    "networks": "weights in half precision: the original, or some of the seeds retrained without one class",
+    "data": "images uint8, labels; of Fashion-MNIST (N, 28, 28) and positions in the original file, of drawn people "
+            "(N, 3, 32, 32) and persons",
+    "networks": "weights in half precision: the original, or some of the seeds retrained without one class or person",
     "shadows": "margin of each evaluation image in every shadow model (models, N) and whether the model saw it, or the "
                "weights of the first of them in half precision",
-    "references": "outputs of the retrained networks on the evaluation images, (seeds, N, classes)",
+    "references": "outputs of the retrained networks on the evaluation images, (seeds, N, classes), of drawn people in "
+                  "half precision",
     "others": "outputs of the retrained networks on all other test images and on all other training images of their "
               "class, (seeds, N, classes) in half precision",
     "importances": "per-sample importance of every weight over the training images of each class and, last, over all",
@@ -416,14 +420,14 @@ def list_assets() -> None:
     """Write the manifest of everything that is there."""
     found = {f"{folder}/{file.name}": about for folder, about in ABOUT.items()
              for file in (assets.ROOT / folder).glob("*.*")}
-    assets.write_manifest({"fashion-mnist": FASHION_MNIST}, found)
+    assets.write_manifest({"fashion-mnist": FASHION_MNIST, "people": make_people.source()}, found)
 
 
 def main() -> None:
     """Run one stage, or all of them in order."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     stages = ["data", "networks", "shadows", "references", "others", "importances", "maps", "landscapes",
-              "estimators", "grams", "histories", "comparisons", "remains", "openings"]
+              "estimators", "grams", "histories", "comparisons", "remains", "openings", "people"]
     parser.add_argument("stage", nargs="?", default="all", choices=["all", *stages])
     parser.add_argument("--architectures", nargs="+", default=list(SEEDS), choices=list(SEEDS))
     parser.add_argument("--jobs", type=int, default=2, help="trainings at once, one thread each")
@@ -433,6 +437,7 @@ def main() -> None:
     wanted = stages if chosen.stage == "all" else [chosen.stage]
     if "data" in wanted:
         make_data(chosen.fashion_mnist)
+        make_people.make_data()
         list_assets()
     if "networks" in wanted:
         make_networks(chosen.architectures, chosen.jobs)
@@ -451,6 +456,10 @@ def main() -> None:
             for architecture in chosen.architectures:
                 make(architecture)
             list_assets()
+    if "people" in wanted:
+        make_people.make_networks(chosen.jobs)
+        list_assets()
+        make_people.measure()
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from unlearn_core.progress import Progress, silent
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a network is trained: one-cycle schedule, flips and small shifts, bf16 autocast.
+    """How a network is trained: one-cycle schedule, flips and small shifts if wanted, bf16 autocast.
 
     Attributes:
         optimiser: ``sgd`` (Nesterov momentum 0.9) or ``adamw``.
@@ -27,6 +27,7 @@ class Recipe:
         peak_lr: the schedule's highest learning rate.
         weight_decay: L2 (SGD) or decoupled (AdamW) decay.
         shift: largest random shift of an image, in pixels.
+        flip: whether half of the images are flipped left to right, others at each pass.
     """
 
     optimiser: str
@@ -35,6 +36,7 @@ class Recipe:
     peak_lr: float
     weight_decay: float
     shift: int = 0
+    flip: bool = True
 
 
 MOMENTUM = 0.9
@@ -107,7 +109,7 @@ def fit(model: nn.Module, images: ImageSet, recipe: Recipe, generator: torch.Gen
         order = torch.randperm(len(images), generator=generator)
         for i in range(steps_per_epoch):
             chosen = order[i * recipe.batch_size : (i + 1) * recipe.batch_size]
-            inputs = heads.as_taken(model, augment(images.pixels(chosen), recipe.shift, generator))
+            inputs = heads.as_taken(model, augment(images.pixels(chosen), recipe.shift, generator, recipe.flip))
             with (models.seeded(generator) if drops else nullcontext(),
                   torch.autocast("cpu", torch.bfloat16, enabled=single)):
                 logits = model(inputs).float()
@@ -130,11 +132,12 @@ def one_cycle(optimiser: torch.optim.Optimizer, peak_lr: float, steps: int) -> t
     return torch.optim.lr_scheduler.OneCycleLR(optimiser, peak_lr, total_steps=steps, pct_start=rise)
 
 
-def augment(inputs: Tensor, shift: int, generator: torch.Generator) -> Tensor:
-    """Flip half of the images left to right and shift each by up to `shift` pixels, edges padded."""
+def augment(inputs: Tensor, shift: int, generator: torch.Generator, flip: bool = True) -> Tensor:
+    """Flip half of the images left to right, if wanted, and shift each by up to `shift` pixels, edges padded."""
     n, _, height, width = inputs.shape
-    flipped = torch.rand(n, generator=generator) < 0.5
-    inputs = torch.where(flipped[:, None, None, None], inputs.flip(3), inputs)
+    if flip:
+        flipped = torch.rand(n, generator=generator) < 0.5
+        inputs = torch.where(flipped[:, None, None, None], inputs.flip(3), inputs)
     if shift:
         padded = F.pad(inputs, (shift,) * 4, mode="replicate").movedim(1, 3)
         dy, dx = torch.randint(0, 2 * shift + 1, (2, n, 1, 1), generator=generator)

@@ -117,8 +117,8 @@ class Engine:
     # -- retrained networks that are not bundled ----------------------------------------------------------------
 
     def retrained(self, network: str, forget: Request) -> tuple[Mapping[str, Tensor], ...]:
-        """Weights of the networks retrained for a request: here, or those whose outputs are not at hand."""
-        if (network, forget) not in self._references and subject(network).retrained_logits(forget) is None:
+        """Weights of the networks retrained for a request: here, or those that are bundled."""
+        if (network, forget) not in self._references:
             self._references[network, forget] = tuple(dict(model.state_dict())
                                                       for model in subject(network).retrained(forget))
         return self._references.get((network, forget), ())
@@ -131,10 +131,10 @@ class Engine:
 
     def retrained_logits(self, network: str, request: Request) -> npt.NDArray[np.float32] | None:
         """(seeds, N, classes) outputs on the evaluation set of bundled networks, or else of those retrained here."""
-        bundled = subject(network).retrained_logits(request)
-        found = self.retrained(network, request)
-        if bundled is not None or not found:
+        if (bundled := subject(network).retrained_logits(request)) is not None:
             return bundled
+        if not (found := self.retrained(network, request)):
+            return None
         key = ("retrained", network, request)
         known = self.pool.known(key)
         if known is None:

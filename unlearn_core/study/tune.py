@@ -47,7 +47,7 @@ from unlearn_core.subjects.subject import bundled, subject
 
 CLASSES = (1, 6, 8)
 LIMIT_SECONDS = 5.0
-NETWORKS = tuple(bundled())
+NETWORKS = tuple(bundled("fashion-mnist"))
 GRIDS: dict[str, dict[str, tuple[Value, ...]]] = {
     "ssd": {"alpha": (2.0, 3.0, 4.0, 5.0, 6.0, 8.0)},
     "lfssd": {"alpha": (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0)},

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import torch
-
-from unlearn_core import assets
 from unlearn_core.nets.images import ImageSet, Split
+from unlearn_core.subjects.data import bundled_images
 
 
 def fashion_mnist(split: Split) -> ImageSet:
@@ -17,12 +15,4 @@ def fashion_mnist(split: Split) -> ImageSet:
     Raises:
         assets.AssetError: if the bundled file is missing or was altered.
     """
-    table = assets.arrays(f"data/fashion-mnist-{split}.npz")
-    return ImageSet(
-        "fashion-mnist",
-        torch.from_numpy(table["images"]).unsqueeze(1),
-        torch.from_numpy(table["labels"]).long(),
-        tuple(assets.manifest().data["fashion-mnist"].classes),
-        mean=(0.2860,),
-        std=(0.3530,),
-    )
+    return bundled_images("fashion-mnist", split)

@@ -10,7 +10,7 @@ import hashlib
 import os
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cache, cached_property, lru_cache
 from pathlib import Path
 from typing import Any
@@ -35,7 +35,7 @@ from unlearn_core.nets.request import IMAGE, Request
 from unlearn_core.nets.train import RECIPES, Recipe
 from unlearn_core.packing import ClassNumbers, class_numbers
 from unlearn_core.progress import Progress
-from unlearn_core.subjects.fashion import fashion_mnist
+from unlearn_core.subjects.data import bundled_images
 
 Float32 = npt.NDArray[np.float32]
 DESCRIPTION = "subject.toml"
@@ -276,10 +276,14 @@ def _square(triangle: Tensor) -> Tensor:
 
 
 @cache
-def bundled() -> dict[str, Subject]:
-    """The subjects that come with the project, by name."""
-    return {file.parent.name: _bundled(file.parent.name, tomllib.loads(file.read_text("utf-8")))
-            for file in sorted((assets.ROOT / "subjects").glob(f"*/{DESCRIPTION}"))}
+def bundled(data: str | None = None) -> dict[str, Subject]:
+    """The subjects that come with the project, by name, or only those of one image set; the first is the default."""
+    said = {file.parent.name: tomllib.loads(file.read_text("utf-8"))
+            for file in (assets.ROOT / "subjects").glob(f"*/{DESCRIPTION}")}
+    if data is not None:
+        return {name: found for name, found in bundled().items() if said[name]["data"] == data}
+    order = sorted(said, key=lambda name: (said[name].get("place", 0), name))
+    return {name: _bundled(name, said[name]) for name in order}
 
 
 def _bundled(name: str, said: dict[str, Any]) -> Subject:
@@ -295,14 +299,15 @@ def _bundled(name: str, said: dict[str, Any]) -> Subject:
             sums = []  # nothing can be computed, and so nothing kept, without the manifest
         return hashlib.sha256(repr((said, sums)).encode()).hexdigest()[:16]
 
+    recipe = Recipe(**(asdict(RECIPES[said["architecture"]]) | said.get("recipe", {})))
     return Subject(name, said["title"], said["about"], said["architecture"], tuple(said["classes"]),
-                   RECIPES[said["architecture"]], fingerprint, file, _bundled_images,
+                   recipe, fingerprint, file, lambda: _bundled_images(said["data"]),
                    lambda: assets.path(f"networks/{name}.safetensors"), said["layers"])
 
 
 @cache
-def _bundled_images() -> Images:
-    return Images(fashion_mnist("train"), fashion_mnist("test"))
+def _bundled_images(data: str) -> Images:
+    return Images(bundled_images(data, "train"), bundled_images(data, "test"))
 
 
 @cache

@@ -180,5 +180,6 @@ _RECIPE: dict[str, Rule] = {
     "optimiser": (lambda value: value in ("sgd", "adamw"), "sgd or adamw"),
     "epochs": _whole(1, 10_000), "batch_size": _whole(2, 100_000), "peak_lr": _real(0, 100, True),
     "weight_decay": _real(0, 100), "shift": _whole(0, SIZES[0] - 1),
+    "flip": (lambda value: isinstance(value, bool), "true or false"),
 }
 assert set(_RECIPE) == {field.name for field in fields(Recipe)}
