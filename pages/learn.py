@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 import streamlit as st
 
 from ui import outcome, remains
@@ -15,8 +14,6 @@ from ui.tour import Place, arrived, enter, guess, neighbour, reveal
 from ui.views.layers import layers_view
 from ui.waiting import ready
 from unlearn_core.assets import AssetError
-from unlearn_core.audit.gauges import KINDS
-from unlearn_core.figures.bullets import Bullet, bullets
 from unlearn_core.figures.layer_change import layer_change
 from unlearn_core.figures.style import RETRAINED, RETRAINED_ON_DARK, UNLEARNED
 from unlearn_core.methods import method
@@ -56,8 +53,8 @@ def story(now: Shown, step: Step, at: Place, values: dict[str, str], found: dict
 def answered(step: Step, question: Question, values: dict[str, str], found: dict[str, float]) -> bool:
     """What is asked for beside what there is."""
     right = kept(question, found)
-    st.markdown("\n".join(f"- :material/{'check_circle' if ok else 'radio_button_unchecked'}: {said}"
-                          for said, ok in right.items()))
+    st.markdown("  \n".join(f":material/{'check_circle' if ok else 'radio_button_unchecked'}: {said}"
+                            for said, ok in right.items()))
     if all(right.values()):
         st.success(filled(step.say, values | bounds(question)), icon=":material/check:")
         return True
@@ -65,19 +62,6 @@ def answered(step: Step, question: Question, values: dict[str, str], found: dict
     st.caption(f"Change {' and '.join(labels.get(name, name.capitalize()) for name in question.move)} in the panel at "
                "the side. Every answer is checked on the network itself.")
     return False
-
-
-def gauges(readings: Readings, guessed: str, mine: float | None, found: dict[str, float]) -> None:
-    """Every gauge with its three marks, and the guess."""
-    rows = {kind.title: Bullet(readings.gauges[name].value, readings.original[name].value,
-                               np.array([seed[name].value for seed in readings.band]),
-                               mine if name == guessed else None) for name, kind in KINDS.items()}
-    if DAMPENED in found:
-        rows[GUESSES[DAMPENED]] = Bullet(found[DAMPENED], 0.0, np.array([]), mine if guessed == DAMPENED else None)
-    st.plotly_chart(bullets(rows, ink), key="gauges", config={"displayModeBar": False},
-                    alt="; ".join(f"{title} {row.value:.1%}" for title, row in rows.items()))
-    st.caption("How to read this: grey tick, the original; dark band, networks retrained without what is to be "
-               "forgotten; orange, the network now" + ("; ◇, your guess." if mine is not None else "."))
 
 
 def layers(now: Shown, scene: Scene, settled: Settled) -> None:
@@ -98,7 +82,9 @@ def lit(now: Shown, scene: Scene, settled: Settled, readings: Readings, view: st
     plain = {"classes": lambda: outcome.accuracies(settled, readings, ink), "images": lambda: outcome.images(settled),
              "own": lambda: outcome.own_pictures(settled, ink), "map": lambda: outcome.maps(settled),
              "attack": lambda: outcome.attacked(scene, settled, ink), "layers": lambda: layers(now, scene, settled)}
-    if view in plain:
+    if view == "attack" and now.audit is None:
+        st.caption("The attack follows with the verdict …")
+    elif view in plain:
         plain[view]()
     elif (inside := ready(submit(engine(), scene, settled), 2.5, "Looking inside")) is not None:
         {"probe": lambda: remains.probe(inside, ink), "depth": lambda: remains.layers(inside, ink),
@@ -130,21 +116,23 @@ if scene is not None and settled is not None and now.readings is not None and no
 bar = st.container(horizontal=True, vertical_alignment="bottom")
 left, right = st.columns([0.45, 0.55], gap="large")
 with left:
+    st.caption(f"Step {at[1]} of {len(lesson.steps)}. {lesson.learn}")
     done = story(now, step, at, values, found)
 with bar:
     st.session_state["lesson"] = lesson.name
-    st.selectbox(f"Lesson: {lesson.learn}", list(known), format_func=lambda name: known[name].title, key="lesson",
+    st.selectbox("Lesson", list(known), format_func=lambda name: known[name].title, key="lesson",
                  on_change=lambda: enter(visitor, known, (st.session_state["lesson"], 1)))
     for label, by, key in (("Back", -1, "B"), ("Next", 1, "N")):
         to = neighbour(known, at, by)
         st.button(label, key=label, shortcut=key, disabled=to is None, on_click=enter, args=(visitor, known, to),
                   type="primary" if done and by > 0 else "secondary")
-    st.markdown(f"Step {at[1]} of {len(lesson.steps)}", width="content")
 if scene is not None and settled is not None and now.readings is not None:
     with right:
-        gauges(now.readings, step.guess, guess(at), found)
+        outcome.gauges(now.readings, found.get(DAMPENED), {step.guess: mine} if (mine := guess(at)) is not None else {},
+                       ink)
     try:
         lit(now, scene, settled, now.readings, step.view)
     except (AssetError, ValueError, RuntimeError) as problem:
         st.error(str(problem), icon=":material/error:")
-    st.page_link(f"pages/{step.page}.py", label="Explore this setting on the page where all of it can be seen")
+    st.page_link(f"pages/{step.page}.py", label="Explore this setting further on its page",
+                 icon=":material/arrow_forward:")

@@ -88,7 +88,7 @@ def details(scene: Scene, settled: Settled, readings: Readings, plain: bool) -> 
         st.info(sentence, icon=":material/info:")
     if plain:
         gauges(readings)
-    evaluation, classes = wanted.subject.evaluation, wanted.subject.classes
+    evaluation = wanted.subject.evaluation
     st.caption(provenance(scene, settled, readings))
     ink = RETRAINED_ON_DARK if st.context.theme.type == "dark" else RETRAINED
 

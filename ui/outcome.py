@@ -1,26 +1,47 @@
-"""Parts of an outcome that several pages show: its images, class by class, on the map, under attack, on its own."""
+"""Parts of an outcome that several pages show: its gauges, its images, class by class, on the map, under attack."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import pandas as pd
 import streamlit as st
 
 from ui import pictures
+from ui.lessons import DAMPENED, GUESSES
 from ui.server.runtime import engine
 from ui.waiting import ready
 from unlearn_core.audit.evidence import ORIGINAL
+from unlearn_core.audit.gauges import KINDS
 from unlearn_core.audit.membership import statistics
+from unlearn_core.audit.report import DISTINCT, TITLES, AttackName
 from unlearn_core.audit.roc import bootstrap, null_band, roc
 from unlearn_core.exhibits import Pictures
 from unlearn_core.figures.accuracy_change import accuracy_change
+from unlearn_core.figures.bullets import Bullet, bullets
 from unlearn_core.figures.embedding import embedding
 from unlearn_core.figures.exhibits import exhibit_figure, picture_arrays
 from unlearn_core.figures.privacy import Curve, roc_curves
 from unlearn_core.serving.engine import Scene, Settled
-from unlearn_core.serving.judgement import Readings, submit_outputs, yardstick
+from unlearn_core.serving.judgement import Readings, Yardstick, submit_outputs, yardstick
 
 NO_BAR = {"displayModeBar": False}
+
+
+def gauges(readings: Readings, dampened: float | None, guesses: Mapping[str, float], ink: str) -> None:
+    """Every gauge on a line with its three marks; guesses by the gauge's name."""
+    rows = {kind.title: Bullet(readings.gauges[name].value, readings.original[name].value,
+                               np.array([seed[name].value for seed in readings.band]), guesses.get(name))
+            for name, kind in KINDS.items()}
+    if dampened is not None:
+        rows[GUESSES[DAMPENED]] = Bullet(dampened, 0.0, np.array([]), guesses.get(DAMPENED))
+    st.plotly_chart(bullets(rows, ink), key="gauges", config=NO_BAR,
+                    alt="; ".join(f"{title} {row.value:.1%}" for title, row in rows.items()))
+    st.caption("How to read this: grey tick, the original; dark band, networks retrained without what is to be "
+               "forgotten; orange, the network now" + ("; ◇, your guess." if guesses else "."))
 
 
 def images(settled: Settled) -> None:
@@ -83,27 +104,61 @@ def own_pictures(settled: Settled, ink: str) -> None:
 
 
 def attacked(scene: Scene, settled: Settled, ink: str) -> None:
-    """How well a threshold on the logit margin tells training images of the forget set from unseen ones."""
-    found = ready(submit_outputs(engine(), scene, settled), 2.5, "Evaluating on all images", slot="outputs")
-    if found is None:
+    """How well a threshold on the answers tells training images of the forget set from unseen ones.
+
+    To be shown once the verdict is there: it rests on the same answers of the same networks.
+    """
+    logits = ready(submit_outputs(engine(), scene, settled), 2.5, "Evaluating on all images", slot="outputs")
+    if logits is None:
         return
-    beside = yardstick(engine(), settled.choice.network, scene.request)
+    key = ("attacked", settled.choice)
+    found = cast(Attack | None, engine().pool.known(key))
+    if found is None:
+        beside = yardstick(engine(), settled.choice.network, scene.request)
+        found = engine().pool.keep(key, _attack(logits, beside))
+    st.markdown("#### Can a threshold tell what it was trained on?")
+    st.caption(f"How to read this: the strongest threshold here, on {found.title}, with {found.seen:,} training and "
+               f"{found.unseen:,} unseen images to be forgotten. The higher the line at the left, the more training "
+               "images are found with few false alarms. Orange, this network with its 95 % band; dashed grey, the "
+               "original; hatched, retrained networks; dotted, guessing.")
+    st.plotly_chart(roc_curves(found.curve, ink), key="roc", config=NO_BAR,
+                    alt=f"ROC of {found.title}: area {found.auc:.2f}, {found.original:.2f} for the original")
+
+
+@dataclass(frozen=True, eq=False)
+class Attack:
+    """The strongest threshold on one network's answers.
+
+    Attributes:
+        title: of the statistic.
+        curve: its ROC beside the other networks'.
+        auc: area under it.
+        original: area under the original's.
+        seen: number of training images.
+        unseen: number of others.
+    """
+
+    title: str
+    curve: Curve
+    auc: float
+    original: float
+    seen: int
+    unseen: int
+
+
+def _attack(logits: np.ndarray, beside: Yardstick) -> Attack:
     rows = beside.forgotten
     seen = beside.member[rows]
 
-    def groups(logits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        margins = statistics(logits[rows], beside.labels[rows])["margin"]
-        return margins[seen], margins[~seen]
+    def groups(answers: np.ndarray) -> dict[AttackName, tuple[np.ndarray, np.ndarray]]:
+        read = statistics(answers[rows], beside.labels[rows])
+        return {name: (read[name][seen], read[name][~seen]) for name in DISTINCT if name in read}
 
-    after, before = groups(found), groups(beside.models[ORIGINAL].logits)
-    others = [groups(seed.logits) for seed in beside.retrained]
-    around, curve, first = bootstrap(*after, np.random.default_rng(0)), roc(*after), roc(*before)
-    null = null_band([members for members, _ in others], [unseen for _, unseen in others]) if others else None
-    st.markdown("#### Can a threshold tell what it was trained on?")
-    st.caption(f"How to read this: an attacker calls an image a training image if the network is sure enough of it "
-               f"(logit margin), on {int(seen.sum()):,} training and {int((~seen).sum()):,} unseen images to be "
-               "forgotten. The higher the line at the left, the more are found with few false alarms. Orange, this "
-               "network with its 95 % band; dashed grey, the original; hatched, retrained networks; dotted, guessing.")
-    st.plotly_chart(roc_curves(Curve(around.grid, curve.at(around.grid), around.band, first.at(around.grid),
-                                     None if null is None else null.envelope), ink), key="roc", config=NO_BAR,
-                    alt=f"ROC of the logit margin: area {curve.auc:.2f}, {first.auc:.2f} for the original")
+    after, before = groups(logits), groups(beside.models[ORIGINAL].logits)
+    best = max(after, key=lambda name: roc(*after[name]).auc)
+    seeds = [groups(seed.logits)[best] for seed in beside.retrained]
+    curve, first = roc(*after[best]), roc(*before[best])
+    around = bootstrap(*after[best], np.random.default_rng(0))
+    band = null_band([inside for inside, _ in seeds], [outside for _, outside in seeds]).envelope if seeds else None
+    return Attack(TITLES[best], Curve(around.grid, curve.at(around.grid), around.band, first.at(around.grid), band),
+                  curve.auc, first.auc, int(seen.sum()), int((~seen).sum()))

@@ -48,7 +48,7 @@ def bullets(gauges: Mapping[str, Bullet], ink: str = RETRAINED) -> go.Figure:
             low, high = 100 * gauge.retrained.min(), 100 * gauge.retrained.max()
             figure.add_shape(type="rect", x0=low - 0.5, x1=high + 0.5, y0=row - 0.22, y1=row + 0.22, fillcolor=ink,
                              opacity=0.55, line_width=0)
-            said += f", retrained {low:.0f} to {high:.0f} %"
+            said += f", retrained {' to '.join(dict.fromkeys((f'{low:.0f}', f'{high:.0f}')))} %"
         if gauge.guess is not None:
             figure.add_scatter(x=[100 * gauge.guess], y=[row], mode="markers", name="guess", cliponaxis=False,
                                marker={"symbol": "diamond-open", "size": 16, "color": ink, "line": {"width": 3}},
