@@ -23,6 +23,7 @@ QUESTIONS = {
     "Inside": ("pages/embeddings.py", ":material/scatter_plot:", "Did the representation change?"),
     "Knobs": ("pages/landscape.py", ":material/landscape:", "How do the knobs behave?"),
     "Read": ("pages/methods.py", ":material/menu_book:", "What am I looking at?"),
+    "Learn": ("pages/learn.py", ":material/school:", "How do I learn to read all this?"),
 }
 
 pages = [st.Page(file, title=name, icon=icon, default=not place, url_path=Path(file).stem if place else "")

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from ui import pictures
+from ui import outcome, pictures
 from ui.asking import forget_these
 from ui.controls import knobs, presets, take_point
 from ui.present import headline, present, whose
@@ -15,10 +15,6 @@ from ui.state import State, state, tell_notes
 from ui.views.live import live_view
 from unlearn_core.assets import AssetError
 from unlearn_core.audit.gauges import KINDS
-from unlearn_core.exhibits import Pictures
-from unlearn_core.figures.accuracy_change import accuracy_change
-from unlearn_core.figures.embedding import embedding
-from unlearn_core.figures.exhibits import exhibit_figure, picture_arrays
 from unlearn_core.figures.style import RETRAINED, RETRAINED_ON_DARK
 from unlearn_core.methods import method
 from unlearn_core.serving.judgement import Readings
@@ -68,34 +64,6 @@ def show_image(position: int, settled: Settled, scene: Scene) -> None:
             hide_index=True, column_config={"before": SHARE, "after": SHARE})
 
 
-def wall(scene: Scene, settled: Settled) -> None:
-    """Images of the forget set with their predictions before and after."""
-    seen, own = scene.seen, scene.choice.subject
-    first = np.flatnonzero(seen.forgotten & seen.evaluation.member)[:100]
-    before, after, numbers = seen.before, settled.probabilities, seen.evaluation.pictures
-    pictures.wall(own, {int(numbers[i]): f"{own.classes[before.predicted[i]]} {before.probabilities[i].max():.0%} → "
-                                         f"{own.classes[settled.predicted[i]]} {after[i].max():.0%}"
-                        for i in first[::max(len(first) // 15, 1)]}, 92)
-
-
-def what_it_did(settled: Settled, ink: str) -> None:
-    """The method's own pictures and numbers."""
-    shown = settled.exhibits
-    for pair in (shown[i:i + 2] for i in range(0, len(shown), 2)):
-        for column, exhibit in zip(st.columns(len(pair)), pair, strict=True):
-            with column:
-                st.markdown(f"#### {exhibit.title}")
-                st.caption(f"How to read this: {exhibit.caption}")
-                if isinstance(exhibit, Pictures):
-                    st.image(picture_arrays(exhibit), width=112, caption=list(exhibit.names))
-                else:
-                    st.plotly_chart(exhibit_figure(exhibit, ink), key=exhibit.title, alt=exhibit.caption,
-                                    config={"displayModeBar": False})
-    with st.expander("The method's own numbers", icon=":material/tag:"):
-        st.dataframe(pd.DataFrame({"number": [k.replace("_", " ") for k in settled.trace],
-                                   "value": list(settled.trace.values())}), hide_index=True)
-
-
 def provenance(scene: Scene, settled: Settled, readings: Readings) -> str:
     """Where the numbers come from, in one paragraph."""
     wanted, point = settled.choice, ""
@@ -121,8 +89,7 @@ def details(scene: Scene, settled: Settled, readings: Readings, plain: bool) -> 
         st.info(sentence, icon=":material/info:")
     if plain:
         gauges(readings)
-    seen, classes = scene.seen, wanted.subject.classes
-    evaluation = seen.evaluation
+    evaluation = scene.seen.evaluation
     st.caption(provenance(scene, settled, readings))
     ink = RETRAINED_ON_DARK if st.context.theme.type == "dark" else RETRAINED
 
@@ -136,31 +103,11 @@ def details(scene: Scene, settled: Settled, readings: Readings, plain: bool) -> 
         forget_these(state(), [int(evaluation.pictures[picked])])
 
     if plain:
-        for column, title, xy, predicted in zip(
-                st.columns(2), ("Before", "After"), (seen.positions, settled.xy),
-                (seen.before.predicted, settled.predicted), strict=True):
-            with column:
-                st.markdown(f"#### {title}")
-                st.plotly_chart(embedding(xy, predicted, evaluation.labels, seen.forgotten, classes),
-                                key=f"map{title}",
-                                alt=f"Map of the evaluation images, {title.lower()}")
-        st.caption("How to read this: each point is an image, colour is the predicted class, ✖ an image to be "
-                   "forgotten. Both maps share one coordinate system.")
+        outcome.maps(scene, settled)
 
     left, right = st.columns([0.48, 0.52])
     with left:
-        st.markdown("#### Who else was hurt?")
-        st.caption("How to read this: bars to the left lost accuracy. ✖ is to be forgotten; black marks are the "
-                   "retrained models; the dashed line is the mean of the retained classes. "
-                   f"{len(wanted.subject.images.test) // len(classes):,} test images of each class.")
-        lost = 100 * (readings.accuracy - readings.accuracy_before)
-        worst = min((i for i in range(len(classes)) if i not in wanted.forget.classes), key=lambda i: float(lost[i]))
-        st.plotly_chart(
-            accuracy_change(classes, readings.accuracy_before, readings.accuracy, readings.accuracy_retrained,
-                            wanted.forget.classes, ink),
-            key="change", config={"displayModeBar": False},
-            alt=f"Accuracy change per class; the most affected retained class is {classes[worst]} with "
-                f"{lost[worst]:+.0f} points")
+        outcome.accuracies(settled, readings, ink)
     with right:
         st.markdown("#### Which layers changed?")
         st.caption("How to read this: click a column to sort. Relative change is ‖ΔW‖ / ‖W‖" + (
@@ -173,10 +120,8 @@ def details(scene: Scene, settled: Settled, readings: Readings, plain: bool) -> 
             "relative change": st.column_config.NumberColumn(format="percent")})
         st.download_button("Table as CSV", lambda: table.to_csv(index=False), f"lacuna-{wanted.key}.csv", "text/csv",
                            on_click="ignore", icon=":material/download:")
-    what_it_did(settled, ink)
-    st.markdown("#### What does it see in them now?")
-    st.caption("How to read this: images of the forget set, each with its prediction and confidence before → after.")
-    wall(scene, settled)
+    outcome.own_pictures(settled, ink)
+    outcome.images(scene, settled)
 
 
 def story(chosen: State) -> None:

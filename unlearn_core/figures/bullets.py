@@ -19,12 +19,14 @@ class Bullet:
     Attributes:
         value: of the unlearned model.
         original: before unlearning.
-        retrained: of each retrained seed.
+        retrained: of each retrained seed; empty if there are none.
+        guess: where somebody thought that the value would be.
     """
 
     value: float
     original: float
     retrained: npt.NDArray[np.float64]
+    guess: float | None = None
 
 
 def bullets(gauges: Mapping[str, Bullet], ink: str = RETRAINED) -> go.Figure:
@@ -37,14 +39,20 @@ def bullets(gauges: Mapping[str, Bullet], ink: str = RETRAINED) -> go.Figure:
     figure = go.Figure(layout=LAYOUT)
     rows = list(range(len(gauges)))
     for row, (title, gauge) in zip(rows, gauges.items(), strict=True):
-        low, high = 100 * gauge.retrained.min(), 100 * gauge.retrained.max()
         figure.add_shape(type="rect", x0=0, x1=100, y0=row - 0.12, y1=row + 0.12, fillcolor=ORIGINAL, opacity=0.25,
                          line_width=0, layer="below")
-        figure.add_shape(type="rect", x0=low - 0.5, x1=high + 0.5, y0=row - 0.22, y1=row + 0.22, fillcolor=ink,
-                         opacity=0.55, line_width=0)
         figure.add_annotation(x=0, y=row - 0.42, text=f"<b>{title}</b>", showarrow=False, xanchor="left",
                               font={"color": ink})
-        said = f"<b>{gauge.value:.1%}</b>, retrained {low:.0f} to {high:.0f} %"
+        said = f"<b>{gauge.value:.1%}</b>"
+        if len(gauge.retrained):
+            low, high = 100 * gauge.retrained.min(), 100 * gauge.retrained.max()
+            figure.add_shape(type="rect", x0=low - 0.5, x1=high + 0.5, y0=row - 0.22, y1=row + 0.22, fillcolor=ink,
+                             opacity=0.55, line_width=0)
+            said += f", retrained {' to '.join(dict.fromkeys((f'{low:.0f}', f'{high:.0f}')))} %"
+        if gauge.guess is not None:
+            figure.add_scatter(x=[100 * gauge.guess], y=[row], mode="markers", name="guess", cliponaxis=False,
+                               marker={"symbol": "diamond-open", "size": 16, "color": ink, "line": {"width": 3}},
+                               hovertemplate="guess %{x:.0f} %<extra></extra>")
         figure.add_annotation(x=100, y=row - 0.42, text=said, showarrow=False, xanchor="right",
                               font={"color": UNLEARNED})
     figure.add_scatter(x=[100 * g.original for g in gauges.values()], y=rows, mode="markers", name="original",

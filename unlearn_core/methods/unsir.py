@@ -152,9 +152,11 @@ def _exhibits(classes: tuple[int, ...], noise: Tensor, curves: dict[str, tuple[f
         "Noise loss", "It falls as the noise becomes smaller and less like the class; below zero, the network errs "
         "on nearly all of it.", "step of the noise", "loss", {name: line(losses) for name, losses in curves.items()}))
     stages = {"impair": line(impair), "repair": line(repair, len(impair) + 1)}
-    found.append(Curves(
-        "Training loss", "The impair stage learns the noise under the forgotten label, the repair stage the retained "
-        "images alone.", "step", "cross-entropy (nats)", {name: xy for name, xy in stages.items() if xy[0]}))
+    if impair or repair:
+        found.append(Curves(
+            "Training loss", "The impair stage learns the noise under the forgotten label, the repair stage the "
+            "retained images alone.", "step", "cross-entropy (nats)",
+            {name: xy for name, xy in stages.items() if xy[0]}))
     return found
 
 
