@@ -303,14 +303,15 @@ def make_sheet(arguments: argparse.Namespace) -> int:
     key = keys.keep_key(file)
     with _bar(arguments) as progress:
         found, weights = evidence.produce(chosen, key, progress, retrain=arguments.retrain)
+    verdict = f"{found['reading']['finding']} {found['reading']['detail']}".rstrip()
     hashes = evidence.image_hashes(evidence.own_engine().prepare(chosen, silent), key)
     written = folder.write(place, found, weights, hashes)
     if arguments.json:
-        _print_json({"key": chosen.key, "level": found["reading"]["level"], "verdict": " ".join(
-            (found["reading"]["finding"], found["reading"]["detail"])), "files": list(map(str, written)), "image_key": str(file)})
+        _print_json(_described(chosen) | {"level": found["reading"]["level"], "verdict": verdict,
+                                          "files": list(map(str, written)), "image_key": str(file)})
         return 0
     _print_heading(chosen)
-    print(f"{found['reading']['finding']} {found['reading']['detail']}".rstrip())
+    print(verdict)
     print("Written: " + ", ".join(map(str, written)))
     print(f"Key of the image hashes: {file}. It stays with you; do not hand it on with the folder.")
     return 0

@@ -151,12 +151,12 @@ def settings_chosen(chosen: Choice) -> tuple[str, str]:
     if opens is not None and settings == opens.settings:
         return "the opening of this request" + (
             "" if opens.serves else ", a trade-off: nothing that was tried both forgets and spares the rest"), read
-    for named in openings.presets(network, chosen.forget, name):
-        if settings == named.settings:
-            return f"the preset “{named.name}”", read if named.name in openings.CLAIMS else \
-                "Before this audit; the preset is the same for every request."
     if settings == method(name).settings():
         return "the general defaults of the method", "Before this audit, on the networks that come with the project."
+    for named in openings.presets(network, chosen.forget, name):
+        if settings == named.settings:
+            return f"the preset “{named.name}”", read if opens is not None and named.name in openings.CLAIMS else \
+                "Before this audit; the preset is the same for every request."
     return "set by hand", ("Whether before this audit, or after numbers like these had been seen, is not known; the "
                            "latter makes numbers look better than they are.")
 

@@ -34,8 +34,12 @@ def fingerprint(weights: Mapping[str, Tensor]) -> str:
 
 
 def packed(chosen: Choice, weights: Mapping[str, Tensor]) -> bytes:
-    """A safetensors file; its header says what the weights were made by, as plain text."""
-    recipe = {"version": VERSION, "network": chosen.network, "forget": written(chosen), "method": chosen.method,
-              "settings": dict(chosen.settings), "seed": chosen.seed}
+    """A safetensors file; its header says what the weights were made by, as JSON.
+
+    The recipe is one entry of the header: safetensors writes several in any order, and equal weights must have equal
+    files.
+    """
+    recipe = {"key": chosen.key, "version": VERSION, "network": chosen.network, "forget": written(chosen),
+              "method": chosen.method, "settings": dict(chosen.settings), "seed": chosen.seed}
     return save({name: value.contiguous() for name, value in weights.items()},
-                {"choice": chosen.key, "recipe": json.dumps(recipe)})
+                {"recipe": json.dumps(recipe)})
