@@ -120,9 +120,9 @@ def attacked(scene: Scene, settled: Settled, ink: str) -> None:
         found = engine().pool.keep(key, _attack(logits, beside))
     st.markdown("#### Can a threshold tell what it was trained on?")
     st.caption(f"How to read this: the strongest threshold here, on {found.title}, with {found.seen:,} training "
-               f"images to be forgotten and {found.unseen:,} like them that were never seen. The higher the line at the left, the more training "
-               "images are found with few false alarms. Orange, this network with its 95 % band; dashed grey, the "
-               "original; hatched, retrained networks; dotted, guessing.")
+               f"images to be forgotten and {found.unseen:,} like them that were never seen. The higher the line at "
+               "the left, the more training images are found with few false alarms. Orange, this network with its 95 % "
+               "band; dashed grey, the original; hatched, retrained networks; dotted, guessing.")
     st.plotly_chart(roc_curves(found.curve, ink), key="roc", config=NO_BAR,
                     alt=f"ROC of {found.title}: area {found.auc:.2f}, {found.original:.2f} for the original")
 

@@ -1,4 +1,4 @@
-"""The one strip at the top of every page: the verdict, its checks as small marks, and the way to a reference."""
+"""The one strip at the top of every page: verdict, checks as marks, the evidence sheet, and the way to a reference."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import asdict
 import streamlit as st
 
 from ui.server.runtime import engine
+from ui.sheet import sheet
 from ui.views.scripts import script, styles
 from ui.waiting import held, hold, ready
 from unlearn_core.audit.verdict import Level, Verdict
@@ -26,7 +27,10 @@ _mount = st.components.v2.component("lacuna_marks", html='<div class="lacuna-mar
 def strip(scene: Scene, settled: Settled, verdict: Verdict, audit: Audit | None, final: bool = False) -> None:
     """Level and sentence, what a person should know with it, and every check; `final` if no audit will come."""
     st.markdown(f"#### {verdict.sentence}")
-    st.caption(f"{verdict.detail} {basis(audit)}")
+    left, right = st.columns([0.8, 0.2], vertical_alignment="center")
+    left.caption(f"{verdict.detail} {basis(audit)}")
+    with right:
+        sheet(scene, settled, audit)
     pressed = _mount(key="marks", data={"marks": [asdict(mark) for mark in verdict.marks]},
                      on_page_change=lambda: None)  # without it the press does not reach this run
     if pressed.page:

@@ -1,10 +1,10 @@
 """The command line, over the declarations the app is made from:
-`python -m unlearn_core list | run | audit | sweep | check | prepare`.
+`python -m unlearn_core list | run | audit | evidence | verify | sweep | check | prepare`.
 
-Exit codes: 0 all went well; 1 a run failed, the method cannot serve the request, or a checked folder has faults; 2 bad
-input, or something is missing that a sentence names; 130 interrupted. Results go to standard output, everything else to
-standard error. When nobody reads them any more, as in `... | head`, a sweep goes on for the sake of its folder; the
-other commands end.
+Exit codes: 0 all went well; 1 a run failed, the method cannot serve the request, a checked folder has faults, or a
+sheet is not what running it again gives; 2 bad input, or something is missing that a sentence names; 130 interrupted.
+Results go to standard output, everything else to standard error. When nobody reads them any more, as in `... | head`, a
+sweep goes on for the sake of its folder; the other commands end.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from unlearn_core.audit.report import TITLES, report
 from unlearn_core.methods import METHODS, method
 from unlearn_core.methods.base import Diverged, Hyperparameter, NotApplicable, Value
 from unlearn_core.nets.request import Request, read
-from unlearn_core.progress import Progress
+from unlearn_core.progress import Progress, silent
 from unlearn_core.serving.choice import VERSION, Choice, choice
 from unlearn_core.study.results import WHOLE, SweepError, load
 from unlearn_core.study.run import Run, engine, run
@@ -84,7 +84,8 @@ def _parser() -> argparse.ArgumentParser:
 
     command("list", list_all, "networks, methods and their hyper-parameters")
     for name, function, about in (("run", run_one, "unlearn once and read the gauges"),
-                                  ("audit", audit, "unlearn once and try to tell the result from retraining")):
+                                  ("audit", audit, "unlearn once and try to tell the result from retraining"),
+                                  ("evidence", make_sheet, "unlearn once and write the evidence sheet")):
         one = command(name, function, about)
         one.add_argument("method")
         one.add_argument("--network", default="small-resnet")
@@ -96,6 +97,17 @@ def _parser() -> argparse.ArgumentParser:
         one.add_argument("--quiet", action="store_true", help="no progress bar")
         if name == "run":
             one.add_argument("--save", type=Path, metavar="FILE", help="write the new weights as safetensors")
+        if name == "evidence":
+            one.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="of the sheet, new or empty")
+            one.add_argument("--key", type=Path, metavar="FILE", help="key of the image hashes, made if it is not "
+                             "there; it stays with you (default: FOLDER.key beside the folder)")
+            one.add_argument("--retrain", action="store_true",
+                             help="retrain networks to compare with where none is bundled: minutes")
+    again = command("verify", verify_sheet, "run an evidence sheet again and compare every number")
+    again.add_argument("file", type=Path, help="evidence.json of a sheet")
+    again.add_argument("--key", type=Path, metavar="FILE", help="key of the image hashes (default: FOLDER.key beside "
+                       "the file's folder, if it is there)")
+    again.add_argument("--quiet", action="store_true", help="no progress bar")
     for name, function, about in (
             ("check", check_folder, "say everything that is wrong with a subject of your own"),
             ("prepare", prepare_folder, "make a subject of your own ready; start again to resume")):
@@ -195,11 +207,9 @@ def run_one(arguments: argparse.Namespace) -> int:
         with _bar(arguments) as progress:
             found = run(chosen, progress)
         if file is not None:
-            from safetensors.torch import save
+            from unlearn_core.sheet.weights import packed
 
-            weights = found.outcome.state_dict(engine().base(chosen.network).model)
-            file.write_bytes(save({name: value.contiguous() for name, value in weights.items()},
-                                  {"choice": chosen.key}))
+            file.write_bytes(packed(chosen, found.outcome.state_dict(engine().base(chosen.network).model)))
     audited, original, references = found.audit, found.yardstick.original, found.yardstick.band
     if arguments.json:
         _print_json(_described(chosen) | {
@@ -282,6 +292,53 @@ def audit(arguments: argparse.Namespace) -> int:
                     for name, attack in made.attacks.items())])
     print(made.headline)
     return 0
+
+
+def make_sheet(arguments: argparse.Namespace) -> int:
+    """One run, written down: page, data, model card, weights and keyed hashes of the images."""
+    from unlearn_core.sheet import evidence, folder, keys
+
+    chosen, place = _choice(arguments), arguments.out
+    folder.check_empty(place)
+    file = arguments.key or _key_beside(place)
+    key = keys.keep_key(file)
+    with _bar(arguments) as progress:
+        found, weights = evidence.produce(chosen, key, progress, retrain=arguments.retrain)
+    verdict = f"{found['reading']['finding']} {found['reading']['detail']}".rstrip()
+    hashes = evidence.image_hashes(evidence.own_engine().prepare(chosen, silent), key)
+    written = folder.write(place, found, weights, hashes)
+    if arguments.json:
+        _print_json(_described(chosen) | {"level": found["reading"]["level"], "verdict": verdict,
+                                          "files": list(map(str, written)), "image_key": str(file)})
+        return 0
+    _print_heading(chosen)
+    print(verdict)
+    print("Written: " + ", ".join(map(str, written)))
+    print(f"Key of the image hashes: {file}. It stays with you; do not hand it on with the folder.")
+    return 0
+
+
+def verify_sheet(arguments: argparse.Namespace) -> int:
+    """Run a sheet again; what differs is named by its place."""
+    from unlearn_core.sheet import keys, verify
+
+    beside = _key_beside(arguments.file.parent)
+    file = arguments.key or (beside if beside.is_file() else None)
+    with _bar(arguments) as progress:
+        found = verify.verify(arguments.file, keys.load_key(file) if file else None, progress)
+    if arguments.json:
+        _print_json({"same": not found.differences, "compared": found.compared, "differences": found.differences,
+                     "remarks": found.remarks})
+    else:
+        print("\n".join(found.differences) or f"The same: run again, all {found.compared} values are as on the sheet.")
+        for remark in found.remarks:
+            print(f"Note: {remark}")
+    return 1 if found.differences else 0
+
+
+def _key_beside(folder: Path) -> Path:
+    named = folder.resolve()
+    return named.with_name(f"{named.name}.key")
 
 
 def sweep_many(arguments: argparse.Namespace) -> int:
