@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -51,6 +53,16 @@ def changed(before: Weights, after: Weights) -> int:
 def sum_and_norm(weights: Weights) -> list[float]:
     flat = torch.cat([w.flatten() for w in weights.values()])
     return [flat.sum().item(), flat.norm().item()]
+
+
+@contextmanager
+def torch_threads(count: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 # --- golden values (METHODS.md section 4) ---------------------------------------------------------
@@ -302,6 +314,64 @@ def test_pieces_join_seamlessly_and_memory_layout_does_not_matter() -> None:
     torch.testing.assert_close(dampen(last, forget, reference, 2, 0.7)["w"], expected)
     one, other = (build_index(w, forget, reference).query(2, 0.7).norm_removed for w in (weights, last))
     assert one == pytest.approx(other)
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    size=st.sampled_from([63, 64, 65, 200, (1 << 15) + 70]),
+    dtype=st.sampled_from([torch.float32, torch.float64]),
+    seed=st.integers(0, 99),
+    unused=st.sampled_from([0.0, 0.01, 0.5]),
+    alpha=st.sampled_from([0.0, 0.3, 1.0, 4.0, 1e3]),
+    lam=st.sampled_from([0.0, 1e-50, 0.3, 1.0, 7.0, 1e30]),
+    threads=st.sampled_from([1, 2]),
+)
+def test_any_size_is_answered_and_dampened_as_by_the_formula(
+    size: int, dtype: torch.dtype, seed: int, unused: float, alpha: float, lam: float, threads: int
+) -> None:
+    """Around the lengths at which sums and pieces are cut, with weights that one set or neither uses."""
+    generator = torch.Generator().manual_seed(seed)
+    w = torch.randn(size, generator=generator, dtype=dtype)
+    f, d = (torch.empty(size, dtype=dtype).log_normal_(generator=generator) for _ in range(2))
+    for values in (f, d):
+        values[torch.rand(size, generator=generator) < unused] = 0
+    f[-1], d[-1] = -0.0, -0.0  # a sign changes nothing
+    with torch_threads(threads):
+        index = build_index({"w": w}, {"w": f}, {"w": d})
+        dampened = dampen({"w": w}, {"w": f}, {"w": d}, alpha, lam)["w"]
+    r = plain(f, d)
+    chosen = r > alpha
+    multiplier = torch.where(chosen, (lam / r.double()).clamp(max=1), 1.0)
+    answers, tolerance = index.query(alpha, lam), 1e-9 if dtype == torch.float64 else 1e-6
+    assert answers.selected.tolist() == [int(chosen.sum())]
+    assert answers.mean_multiplier[0] == pytest.approx(multiplier.mean().item(), rel=tolerance, abs=1e-12)
+    squares = w.double().square()
+    removed = 1 - (squares * multiplier.square()).sum() / squares.sum()
+    assert answers.norm_removed[0] == pytest.approx(removed.item(), abs=tolerance)
+    torch.testing.assert_close(dampened.double(), w.double() * multiplier, rtol=tolerance, atol=1e-30)
+    assert torch.equal(dampened[~chosen], w[~chosen])
+
+
+@pytest.mark.parametrize(("dtype", "most"), [(torch.float32, 8.5), (torch.float64, 16.5)])
+def test_memory_of_the_index(dtype: torch.dtype, most: float) -> None:
+    values = torch.rand(100_000, dtype=dtype)
+    assert build_index({"w": values}, {"w": values}, {"w": values + 0.1}).nbytes <= most * 100_000
+
+
+def test_many_layers_are_sorted_on_two_threads_in_order_and_stop_when_told() -> None:
+    class Stop(Exception):
+        pass
+
+    weights = {f"layer{i}": torch.rand(300_000 + i) for i in range(5)}
+    with torch_threads(2):
+        index = build_index(weights, weights, weights)
+        assert index.query(0.5, 1).selected.tolist() == index.sizes.tolist() == [300_000 + i for i in range(5)]
+
+        def stop(share: float, note: str) -> None:
+            raise Stop
+
+        with pytest.raises(Stop):
+            build_index(weights, weights, weights, progress=stop)
 
 
 # --- histogram ------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from typing import TypeVar
 
 import numpy as np
@@ -110,30 +110,40 @@ class _Layer:
     weights: _Floats
     blocks: Float64
 
-    def tails(self, positions: npt.NDArray[np.int64]) -> Float64:
-        """Sums of the three terms from each position to the end: (3, positions)."""
-        ends = -(-positions // _BLOCK)  # blocks that are summed up
+    def tail(self, position: int) -> Float64:
+        """Sums of the three terms from a position to the end: (3,)."""
+        block = -(-position // _BLOCK)  # the first that is summed up
+        rest = slice(position, block * _BLOCK)
+        tail: Float64 = self.blocks[:, block] + _terms(self.ratios[rest], self.weights[rest]).sum(1)
+        return tail
+
+    def inverse_tails(self, positions: npt.NDArray[np.int64]) -> Float64:
+        """Sums of 1 / r from each position to the end."""
+        blocks = -(-positions // _BLOCK)
         places = positions[:, None] + np.arange(_BLOCK)
-        inside = places < np.minimum(ends * _BLOCK, len(self.ratios))[:, None]
-        rest = places[inside]
-        terms = np.zeros((3, *places.shape))
-        terms[:, inside] = _terms(self.ratios[rest], self.weights[rest])
-        tails: Float64 = self.blocks[:, ends] + terms.sum(2)
+        inside = places < np.minimum(blocks * _BLOCK, len(self.ratios))[:, None]
+        rest = np.where(inside, _inverse(self.ratios[places.clip(max=len(self.ratios) - 1)]), 0)
+        tails: Float64 = self.blocks[0, blocks] + rest.sum(1)
         return tails
 
 
+def _inverse(ratios: _Floats) -> Float64:
+    """1 / r; 0 where r is 0, which is never selected: this keeps sums finite."""
+    with np.errstate(divide="ignore", over="ignore"):
+        inverse = np.divide(1.0, ratios, dtype=np.float64)
+    if (never := ratios == 0).any():
+        inverse[never] = 0
+    return inverse
+
+
 def _terms(ratios: _Floats, weights: _Floats) -> Float64:
-    """1 / r, theta^2 and (theta / r)^2 of each weight, (3, n); a ratio of 0 counts as infinite."""
+    """1 / r, theta^2 and (theta / r)^2 of each weight, (3, n)."""
     terms = np.empty((3, len(ratios)))
-    inverse, energy, damped = terms
-    with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
-        np.divide(1.0, ratios, out=inverse, dtype=np.float64)
-        if (never := ratios == 0).any():  # never selected: keeps the sums finite
-            inverse[never] = 0
-        energy[:] = weights
-        np.multiply(energy, inverse, out=damped)
-        energy *= energy
-        damped *= damped
+    terms[0] = _inverse(ratios)
+    terms[1] = weights
+    with np.errstate(over="ignore", invalid="ignore"):
+        np.multiply(terms[0], terms[1], out=terms[2])
+        terms[1:] *= terms[1:]
     return terms
 
 
@@ -150,6 +160,11 @@ class RatioIndex:
     sizes: npt.NDArray[np.int64]
     _layers: tuple[_Layer, ...]
 
+    @property
+    def nbytes(self) -> int:
+        """Memory that the layers hold, in bytes."""
+        return sum(a.nbytes for layer in self._layers for a in (layer.ratios, layer.weights, layer.blocks))
+
     def query(self, alpha: float, lam: float) -> Answers:
         """Exact answers for all layers, in O(layers * log n).
 
@@ -165,10 +180,10 @@ class RatioIndex:
             selected[i] = len(layer.ratios) - first
             # Between alpha and lambda the multiplier is clamped to 1: selected, but unchanged.
             changed = first if lam <= alpha else _first_above(layer.ratios, lam)
-            inverse, energy, damped = layer.tails(np.array([changed]))[:, 0]
+            inverse, energy, damped = layer.tail(changed)
             multiplier[i] = 1 - (len(layer.ratios) - changed - lam * inverse) / size
             if (norm := layer.blocks[1, 0]) > 0:
-                removed[i] = (energy - lam**2 * damped) / norm
+                removed[i] = (energy - lam * (lam * damped)) / norm
         return Answers(selected, multiplier, removed.clip(0, 1))
 
     def histogram(self, low: float, high: float, bins: int) -> tuple[Float64, Float64, Float64]:
@@ -186,7 +201,7 @@ class RatioIndex:
             inner = np.searchsorted(layer.ratios, edges, side="right").clip(positive, finite)
             cuts = np.concatenate([[positive], inner, [finite]])
             counts[i] = np.diff(cuts)
-            inverse[i] = -np.diff(layer.tails(cuts)[0])
+            inverse[i] = -np.diff(layer.inverse_tails(cuts))
             infinite[i] = len(layer.ratios) - finite
         return counts, inverse, infinite
 
@@ -250,9 +265,10 @@ def _sorted_layer(arrays: tuple[_Floats, ...]) -> _Layer:
 
 def _fill_ratios(forget: _Floats, reference: _Floats, out: _Floats) -> None:
     """As `ratios`, with 0 in place of every ratio that is above nothing: the sign of -0 would spoil the order."""
-    for f, d, r in _pieces((forget, reference, out), _CHUNK):
-        if not _divide(f, d, r):
-            r[~(r > 0)] = 0
+    with np.errstate(all="ignore"):
+        for f, d, r in _pieces((forget, reference, out), _CHUNK):
+            if not _divide(f, d, r):
+                r[~(r > 0)] = 0
 
 
 def _divide(forget: _Floats, reference: _Floats, out: _Floats) -> bool:
@@ -261,19 +277,25 @@ def _divide(forget: _Floats, reference: _Floats, out: _Floats) -> bool:
     Raises:
         ValueError: as `ratios`.
     """
-    with np.errstate(all="ignore"):
-        np.divide(forget, reference, out=out)
-    # An ordinary ratio over an ordinary importance leaves nothing else for the other one.
-    if _ordinary(reference) and _ordinary(out):
-        return True
+    np.divide(forget, reference, out=out)
+    if _ordinary(reference):
+        if _ordinary(out):  # then there is nothing else that I_f can be
+            return True
+        if _ordinary(forget):
+            return False
     _check_values(torch.from_numpy(forget), torch.from_numpy(reference))
     return False
 
 
 def _ordinary(values: _Floats) -> bool:
     """Whether all are finite and without a sign. One pass: read as whole numbers, all others are at least infinity."""
-    bits = f"u{values.itemsize}"
-    return bool(values.view(bits).max() < np.array(np.inf, values.dtype).view(bits))
+    return int(values.view(f"u{values.itemsize}").max()) < _infinity(values.dtype)
+
+
+@cache
+def _infinity(kind: np.dtype[np.floating]) -> int:
+    """Infinity, read as a whole number."""
+    return int(np.array(np.inf, kind).view(f"u{kind.itemsize}"))
 
 
 def dampen(parameters: Mapping[str, Tensor], forget: Importance, reference: Importance, alpha: float,
@@ -306,14 +328,14 @@ def _dampen_into(alpha: float, lam: float, arrays: tuple[_Floats, ...]) -> None:
     buffer = torch.from_numpy(np.empty(min(len(new), _CHUNK), kind))
     with np.errstate(over="ignore"):  # in the precision of the ratios, as in `_first_above`
         threshold, numerator = float(kind(max(alpha, lam))), float(kind(lam))
-    for old, out, f, d in _pieces(arrays, _CHUNK):
-        piece = buffer[:len(out)]
-        r = piece.numpy()
-        ordinary = _divide(f, d, r) and 0 < numerator < math.inf
-        # A weight that is not selected, or has r <= lambda, gets a multiplier of lambda / lambda = 1. Writing only
-        # where a mask says so would take several times as long.
-        torch.threshold_(piece, threshold, numerator)
-        with np.errstate(all="ignore"):
+    with np.errstate(all="ignore"):
+        for old, out, f, d in _pieces(arrays, _CHUNK):
+            piece = buffer[:len(out)]
+            r = piece.numpy()
+            ordinary = _divide(f, d, r) and 0 < numerator < math.inf
+            # A weight that is not selected, or has r <= lambda, gets a multiplier of lambda / lambda = 1. Writing only
+            # where a mask says so would take several times as long.
+            torch.threshold_(piece, threshold, numerator)
             np.divide(kind(numerator), r, out=r)
             if not ordinary:
                 np.fmin(r, kind(1), out=r)  # NaN, from 0 / 0, becomes 1
