@@ -323,7 +323,7 @@ def test_pieces_join_seamlessly_and_memory_layout_does_not_matter() -> None:
     seed=st.integers(0, 99),
     unused=st.sampled_from([0.0, 0.01, 0.5]),
     alpha=st.sampled_from([0.0, 0.3, 1.0, 4.0, 1e3]),
-    lam=st.sampled_from([0.0, 1e-50, 0.3, 1.0, 7.0, 1e300]),
+    lam=st.sampled_from([0.0, 1e-50, 0.3, 1.0, 7.0, 1e30]),
     threads=st.sampled_from([1, 2]),
 )
 def test_any_size_is_answered_and_dampened_as_by_the_formula(
