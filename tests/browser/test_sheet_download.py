@@ -23,7 +23,8 @@ def test_the_sheet_the_data_and_the_weights_are_those_of_the_verdict_on_the_page
     for name in ("Sheet to print (HTML)", "Its data (JSON)", "Weights (safetensors)"):
         with page.expect_download() as download:
             page.get_by_role("button", name=name).click()
-        assert (given := download.value.suggested_filename).startswith("lacuna-")
+        given = download.value.suggested_filename
+        assert given.startswith("lacuna-")
         download.value.save_as(tmp_path / f"sheet{Path(given).suffix}")
     found = verify.load(tmp_path / "sheet.json")
     assert found["reading"]["finding"] == said and found["procedure"]["settings"]["alpha"] == 10
