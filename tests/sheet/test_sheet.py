@@ -30,12 +30,13 @@ from unlearn_core.figures import style
 from unlearn_core.methods import METHODS
 from unlearn_core.nets.images import ImageSet
 from unlearn_core.progress import silent
-from unlearn_core.serving.choice import choice
+from unlearn_core.serving.choice import Choice, choice
 from unlearn_core.serving.engine import Engine
 from unlearn_core.serving.judgement import Audit
 from unlearn_core.serving.judgement import audit as judge
 from unlearn_core.serving.scenes import Scene, Settled
 from unlearn_core.sheet import drawing, folder, keys, verify, words
+from unlearn_core.sheet import evidence as sheets
 from unlearn_core.sheet.asked import asked
 from unlearn_core.sheet.evidence import Evidence, evidence, own_engine, permalink, settings_chosen, weights_file
 from unlearn_core.sheet.render import card, data, page
@@ -343,6 +344,32 @@ def test_files_beside_the_data_are_looked_at_too(
     code, said = again(place / "evidence.json", capsys)
     assert code == 1 and [line.split(":")[0] for line in said.splitlines()] == [
         "sheet.html", "README.md", "weights.safetensors", "forget-manifest.txt"]
+
+
+def test_networks_retrained_for_a_request_are_retrained_again_to_check_it(
+        tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    class Stub:
+        """Stands in for minutes of training."""
+
+        def __init__(self, engine: Engine, chosen: Choice) -> None:
+            engine.keep_retrained(chosen.network, chosen.forget, [
+                dict(network.state_dict()) for network in subject(chosen.network).retrained(0)])
+
+        def result(self) -> int:
+            return 3
+
+    monkeypatch.setattr(sheets, "submit_reference", Stub)
+    command = ["evidence", "head_zeroing", "--forget", "0,3", "--out", str(tmp_path / "s"), "--quiet"]
+    assert main([*command, "--retrain"]) == 0
+    found = verify.load(tmp_path / "s" / "evidence.json")
+    assert found["evidence"]["n_retrained"] == 3 and found["evidence"]["reference"] == "retrained for this request"
+    assert "--forget 0,3" in found["procedure"]["rerun_command"] and "--retrain" in found["procedure"]["rerun_command"]
+    sheets.own_engine()._references.clear()
+    sheets.own_engine().pool.clear()
+    capsys.readouterr()
+    assert again(tmp_path / "s" / "evidence.json", capsys)[0] == 0
+    sheets.own_engine()._references.clear()
+    sheets.own_engine().pool.clear()
 
 
 @pytest.mark.parametrize("raw, said", [

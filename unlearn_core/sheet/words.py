@@ -73,8 +73,8 @@ LIMITS = (
 )
 
 NOT_MEASURED = (
-    "Attacks with shadow models (LiRA, U-LiRA): on the page “Could an attacker tell?”.",
-    "Whether those who stay in the training set are easier to find than before.",
+    "Attacks with shadow models (LiRA, U-LiRA)",
+    "Whether those who stay in the training set are easier to find than before",
 )
 
 REQUEST_FIELDS: Mapping[str, str] = {
