@@ -48,8 +48,7 @@ def answer(chosen: Choice) -> tuple[dict[str, float], dict[str, str]]:
     scene = engine().prepare(chosen, silent)
     settled = engine().compute(scene, chosen, silent)
     found = audit(engine(), scene, settled)
-    return (measured(scene, settled, found.readings, found),
-            words(scene, settled, found.readings, found.verdict, found))
+    return measured(scene, settled, found.readings, found), words(scene, settled, found.readings, found)
 
 
 def quick(chosen: Choice) -> bool:
