@@ -24,18 +24,18 @@ from unlearn_core.serving.scenes import Scene, Settled
 
 def story(now: Shown, step: Step, at: Place, values: dict[str, str], found: dict[str, float]) -> bool:
     """The step in words, with its guess or question; whether it is done."""
-    current = now.state == "current" and now.audit is not None
+    current = now.state == "current"
     here, told, mine = now.wanted == step.choice, st.session_state.setdefault("told", {}), guess(at)
     st.markdown(f"#### {filled(step.title, values)}")
     if step.question is not None:
         st.markdown(filled(step.ask, values | bounds(step.question)))
-        return current and answered(step, step.question, values, found)
+        return current and now.audit is not None and answered(step, step.question, values, found)
     if step.guess and mine is None and not here:
         st.markdown(filled(step.ask, values))
         st.slider(f"{GUESSES[step.guess]}: your guess", 0, 100, 50, format="%d %%", key=f"guess {at}")
         st.button("Run it", icon=":material/play_arrow:", type="primary", on_click=reveal, args=(visitor, step, at))
         return False
-    if here and current:
+    if here and current:  # first from some of the images, then from all
         told[at] = filled(step.say, values)
     st.markdown(told.get(at, filled(step.say, {})))
     if mine is not None and here and current:
@@ -111,8 +111,8 @@ with st.sidebar:
     knobs(visitor, None if scene is None else scene.ceiling)
 values: dict[str, str] = {}
 found: dict[str, float] = {}
-if scene is not None and settled is not None and now.readings is not None and now.verdict is not None:
-    values = words(scene, settled, now.readings, now.verdict, now.audit)
+if scene is not None and settled is not None and now.readings is not None:
+    values = words(scene, settled, now.readings, now.audit)
     found = measured(scene, settled, now.readings, now.audit)
 bar = st.container(horizontal=True, vertical_alignment="bottom")
 left, right = st.columns([0.45, 0.55], gap="large")

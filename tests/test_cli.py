@@ -68,7 +68,7 @@ def test_run_reads_the_gauges_and_saves_the_network(capsys: pytest.CaptureFixtur
     assert (predicted != 3).all()
     assert main(command) == 0
     table = capsys.readouterr().out
-    assert "forgetting 3 Dress" in table and "95 % interval" in table and str(found["verdict"]) in table
+    assert "forgetting Dress (3)" in table and "95 % interval" in table and str(found["verdict"]) in table
     assert found["level"] == "Hidden" and found["gauges"]["retain"]["images"] == 9_000  # type: ignore[index]
     assert found["checks"]["Relearn time"]["status"] == "not made yet"  # type: ignore[index]
 
@@ -132,15 +132,16 @@ def test_the_opening_is_used_when_asked_for_and_what_is_set_wins(capsys: pytest.
     ("run ssd --network big", 2, "network: one"),
     ("run ssd --set alpha=0", 2, "alpha: a number in [0.1, 100] expected, got 0"),
     ("run ssd --set batch_size=4", 2, "batch_size: one of 16, 32, 64, 128, 250 expected, got 4\n"),
-    ("run ssd --forget all", 2, "forget: class numbers separated by commas expected, got 'all'\n"),
-    ("sweep --methods ssd --out x --forget all", 2, "forget: class numbers separated by commas expected, got 'all'\n"),
+    ("run ssd --forget all", 2, "forget: numbers separated by commas expected, of classes, or after a kind and a "
+                                  "colon, got 'all'\n"),
+    ("sweep --methods ssd --out x --forget all", 2, "forget: numbers separated by commas expected"),
     ("run ssd --set alpha=nan", 2, "alpha: a number"), ("run ssd --set alpha", 2, "set: name=value expected"),
     ("run ssd --set alpha=1 alpha=2", 2, "alpha twice"), ("run ssd --set order=odd", 2, "order: one of class_sorted"),
     ("run ssd --seed -1", 2, "seed: a whole number"), ("run ssd --save /nowhere/w", 2, "save: a file in an existing"),
     ("run amnesiac --network small-vit", 1, "Amnesiac unlearning: No training history"),
     ("sweep --methods ssd --out x --grid alpha=9:1:5", 2, "alpha: a range from low to high"),
     ("sweep --methods ssd --out x --grid alpha=1:9", 2, "grid: values as 1,2,3 or low:high:points"),
-    ("sweep --methods ssd --out x --forget a", 2, "forget: class numbers"),
+    ("sweep --methods ssd --out x --forget a", 2, "forget: numbers"),
     ("sweep --methods ssd --out x --workers 0", 2, "workers: a whole number"),
 ])
 def test_what_cannot_be_done_is_said_in_one_line_with_a_code(

@@ -14,7 +14,6 @@ from ui.state import read_address
 from unlearn_core.assets import REPOSITORY, AssetError
 from unlearn_core.audit.evidence import ORIGINAL, UNLEARNED
 from unlearn_core.audit.gauges import KINDS
-from unlearn_core.audit.verdict import Verdict
 from unlearn_core.methods import method
 from unlearn_core.serving.choice import Choice
 from unlearn_core.serving.judgement import Audit, Readings
@@ -253,7 +252,7 @@ def measured(scene: Scene, settled: Settled, readings: Readings, audit: Audit | 
     return found
 
 
-def words(scene: Scene, settled: Settled, readings: Readings, verdict: Verdict, audit: Audit | None) -> dict[str, str]:
+def words(scene: Scene, settled: Settled, readings: Readings, audit: Audit | None) -> dict[str, str]:
     """Those of `PLACEHOLDERS` that this outcome has, and every knob, as they stand in a sentence."""
     chosen, own = settled.choice, settled.choice.subject
     found = {name: f"{value:g}" if isinstance(value, float) else str(value).replace("_", " ")
@@ -272,10 +271,11 @@ def words(scene: Scene, settled: Settled, readings: Readings, verdict: Verdict, 
         found["selected"] = f"{int(settled.answers.selected.sum()):,}"
     if scene.ceiling is not None:
         found["ceiling"] = f"{scene.ceiling:.3g}"
-    if verdict.loss is not None:
-        found["worst"] = verdict.loss.group
+    if audit is not None:
+        found["level"] = str(audit.verdict.level)
+        found |= {} if audit.verdict.loss is None else {"worst": audit.verdict.loss.group}
     return found | {
-        "weights": f"{int(scene.sizes.sum()):,}", "level": str(verdict.level), "names": chosen.words,
+        "weights": f"{int(scene.sizes.sum()):,}", "names": chosen.words,
         "network": own.title, "method": method(chosen.method).title, "classes": str(len(own.classes)),
         "images": f"{len(own.images.train):,}", "seeds": str(len(readings.band))}
 

@@ -491,7 +491,8 @@ def _span(values: Sequence[float]) -> str:
 
 
 def _print_heading(chosen: Choice) -> None:
-    print(f"{method(chosen.method).title} on {chosen.subject.title}, forgetting {chosen.words}, seed {chosen.seed}: "
+    print(f"{method(chosen.method).title} on {chosen.subject.title}, forgetting {chosen.words} ({chosen.forget}), "
+          f"seed {chosen.seed}: "
           + ", ".join(f"{name}={_short(value)}" for name, value in chosen.settings))
 
 

@@ -100,7 +100,7 @@ def test_references_are_complete_and_head_zeroing_is_the_original_but_for_its_he
             among = reference.among_retrained("forget")
             assert among.shape == (pairs, len(reference.layers)) and (among[:, -2] < 0.999).all()
             np.testing.assert_array_equal(among[0], reference.similarity["forget"][2, 3])
-    assert core.load("small-resnet", (0, 6)) is None
+    assert core.load("small-resnet", Request((0, 6))) is None
 
 
 # --- measuring them ------------------------------------------------------------------------------------

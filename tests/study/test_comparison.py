@@ -46,10 +46,11 @@ def few(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_rows_are_what_the_engine_settles(engine: Engine, few: None) -> None:
     shares: list[float] = []
-    found = compare(engine, "small-vit", (5,), 2, lambda share, note: shares.append(share), retrain_seconds=60.0)
+    found = compare(engine, "small-vit", Request((5,)), 2, lambda share, note: shares.append(share),
+                    retrain_seconds=60.0)
     assert shares == sorted(shares) and shares[-1] == 1.0
     assert list(found.entries) == ["original", *FEW] and not found.precomputed
-    chosen = choice("small-vit", (5,), "ssd", {})
+    chosen = choice("small-vit", Request((5,)), "ssd", {})
     scene = engine.scene(chosen).result()
     settled = engine.settle(scene, chosen).result()
     row = found.entries["ssd"]
@@ -67,7 +68,7 @@ def test_rows_are_what_the_engine_settles(engine: Engine, few: None) -> None:
 
 
 def test_what_cannot_run_keeps_its_row_and_says_why(engine: Engine, few: None) -> None:
-    found = compare(engine, "small-vit", (5,), 1, silent, retrain_seconds=60.0)
+    found = compare(engine, "small-vit", Request((5,)), 1, silent, retrain_seconds=60.0)
     assert "history" in found.entries["amnesiac"].obstacle and not len(found.entries["amnesiac"].measures)
     assert "diverged" in found.entries["fisher_forgetting"].obstacle
 
@@ -78,13 +79,13 @@ def test_a_comparison_can_be_cancelled(engine: Engine, few: None) -> None:
             raise Cancelled
 
     with pytest.raises(Cancelled):
-        compare(engine, "small-vit", (5,), 1, cancel, retrain_seconds=60.0)
+        compare(engine, "small-vit", Request((5,)), 1, cancel, retrain_seconds=60.0)
 
 
 def test_a_method_that_is_newer_than_the_shipped_comparison_is_run_alone_and_kept_for_everybody(
         engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    shipped = comparison.at_hand(engine, "small-vit", (5,), 2)
-    assert shipped is not None and shipped.missing == () and shipped is comparison.load("small-vit", (5,))
+    shipped = comparison.at_hand(engine, "small-vit", Request((5,)), 2)
+    assert shipped is not None and shipped.missing == () and shipped is comparison.load("small-vit", Request((5,)))
     ran: list[str] = []
 
     def work(task: Task, settings: Settings, progress: Progress) -> Outcome:
@@ -92,17 +93,17 @@ def test_a_method_that_is_newer_than_the_shipped_comparison_is_run_alone_and_kep
         return METHODS["head_zeroing"].work(task, settings, progress)
 
     monkeypatch.setitem(METHODS, "fake", replace(METHODS["head_zeroing"], name="fake", title="Fake", work=work))
-    assert shipped.missing == ("fake",) and comparison.at_hand(engine, "small-vit", (5,), 2) is shipped
+    assert shipped.missing == ("fake",) and comparison.at_hand(engine, "small-vit", Request((5,)), 2) is shipped
     found = comparison.submit_missing(engine, shipped, 2).result()
     assert ran == ["fake"] and found.missing == () and found.precomputed
     assert list(found.entries) == [*shipped.entries, "fake"]
     assert np.allclose(found.entries["fake"].accuracy, found.entries["head_zeroing"].accuracy)
-    assert comparison.at_hand(engine, "small-vit", (5,), 2) is found
+    assert comparison.at_hand(engine, "small-vit", Request((5,)), 2) is found
 
 
 def test_a_saved_comparison_comes_back(engine: Engine, few: None, tmp_path: Path,
                                        monkeypatch: pytest.MonkeyPatch) -> None:
-    found = compare(engine, "small-vit", (5,), 1, silent, retrain_seconds=60.0)
+    found = compare(engine, "small-vit", Request((5,)), 1, silent, retrain_seconds=60.0)
     folder = tmp_path / "comparisons"
     folder.mkdir()
     comparison.save(found, folder / "small-vit-5.npz")
@@ -111,8 +112,8 @@ def test_a_saved_comparison_comes_back(engine: Engine, few: None, tmp_path: Path
     comparison.load.cache_clear()
     assets.write_manifest(data, {"comparisons/small-vit-5.npz": "a comparison"})
     try:
-        again = comparison.load("small-vit", (5,))
-        assert again is not None and again.precomputed and comparison.load("small-vit", (4,)) is None
+        again = comparison.load("small-vit", Request((5,)))
+        assert again is not None and again.precomputed and comparison.load("small-vit", Request((4,))) is None
         for name, entry in found.entries.items():
             other = again.entries[name]
             assert (other.obstacle, other.warnings, dict(other.settings)) == (entry.obstacle, entry.warnings,

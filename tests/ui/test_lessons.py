@@ -11,7 +11,23 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from tests.conftest import REPOSITORY
-from ui.lessons import FOLDER, PLACEHOLDERS, Lesson, Step, bounds, filled, kept, lessons, measured, read, words
+from ui.lessons import (
+    DONE,
+    FOLDER,
+    GUESSES,
+    MEASURES,
+    PLACEHOLDERS,
+    VIEWS,
+    Lesson,
+    Step,
+    bounds,
+    filled,
+    kept,
+    lessons,
+    measured,
+    read,
+    words,
+)
 from unlearn_core.audit.verdict import Level
 from unlearn_core.methods import method
 from unlearn_core.nets.request import Request
@@ -34,8 +50,7 @@ def answer(chosen: Choice) -> tuple[dict[str, float], dict[str, str]]:
     scene = engine().prepare(chosen, silent)
     settled = engine().compute(scene, chosen, silent)
     found = audit(engine(), scene, settled)
-    return (measured(scene, settled, found.readings, found),
-            words(scene, settled, found.readings, found.verdict, found))
+    return measured(scene, settled, found.readings, found), words(scene, settled, found.readings, found)
 
 
 def quick(chosen: Choice) -> bool:
@@ -115,6 +130,20 @@ def test_a_question_that_trains_is_fulfilled_by_its_answer_and_not_before(step: 
 def test_every_placeholder_is_given_by_some_outcome() -> None:
     dampening = answer(next(lesson for lesson in KNOWN if lesson.name == "ssd").steps[0].choice)[1]
     assert set(PLACEHOLDERS) <= set(dampening)
+
+
+def test_the_guide_for_teachers_is_true(tmp_path: Path) -> None:
+    guide = (REPOSITORY / "docs" / "teaching.md").read_text("utf-8")
+    (example,) = re.findall(r"```toml\n(.*?)```", guide, re.DOTALL)
+    lesson = read(written(tmp_path, example))
+    for i in range(len(lesson.steps)):
+        sentences_are_filled(lesson, i)
+    question_is_fulfilled(lesson.steps[-1])
+    assert all(f"`{name}`" in guide for name in (*VIEWS, *GUESSES, *MEASURES, *DONE))
+    assert all(f"{{{name}}}" in guide or name.endswith(("_before", "_retrained")) for name in PLACEHOLDERS)
+    for name, step in re.findall(r"lesson=([a-z-]+)&step=(\d+)", guide):
+        assert int(step) <= len(next(lesson for lesson in KNOWN if lesson.name == name).steps)
+    assert all(f"| {lesson.title} |" in guide for lesson in KNOWN)
 
 
 # -- a broken file ----------------------------------------------------------------------------------------------------

@@ -22,6 +22,7 @@ from ui.state import State, read_address
 from unlearn_core.audit.verdict import Level, Verdict
 from unlearn_core.methods import METHODS
 from unlearn_core.methods.base import NotApplicable
+from unlearn_core.nets.request import Request
 from unlearn_core.serving.choice import Choice
 from unlearn_core.subjects.subject import bundled
 
@@ -183,7 +184,7 @@ class Visit:
                 owner, knob = key.split(".")
                 assert owner == visitor.method and self.page.session_state[key] == visitor.settings[owner][knob]
         if shown.state == "invalid":
-            assert shown.wanted is None and len(visitor.forget) in (0, 10)
+            assert shown.wanted is None and len(visitor.forget.chosen) in (0, 10)
         else:
             assert shown.wanted == visitor.choice() == address.choice() and not address.notes
         if shown.state == "current":
@@ -212,7 +213,7 @@ class Visit:
         if what == "method":
             self.visitor.method = self.rng.choice(WALKED)
         elif what == "forget":
-            self.visitor.forget = self.rng.choice(((0,), (0,), (3,), (0, 6), (), tuple(range(10))))
+            self.visitor.forget = Request(self.rng.choice(((0,), (0,), (3,), (0, 6), (), tuple(range(10)))))
         else:
             self.visitor.network = self.rng.choice(list(bundled("fashion-mnist")))
 
@@ -228,7 +229,7 @@ class Visit:
             self.page.session_state["live"] = {"point": {"alpha": self.rng.choice((0.5, 2, 1e9, float("nan"))),
                                                          "lambda": 0.5, "scene": scene.key}}
             controls.take_point(self.visitor, "live", ("alpha", "lambda"))
-            if not 1 <= len(self.visitor.forget) <= 9 or self.visitor.choice().scene != scene:
+            if not 1 <= len(self.visitor.forget.chosen) <= 9 or self.visitor.choice().scene != scene:
                 assert self.visitor.settings == before, "a scene that is no longer shown has no say"
 
     def press(self, buttons: dict[str, Callable[[], None]]) -> None:

@@ -117,7 +117,8 @@ def read(text: str, train: ImageSet) -> Request:
     kind, separator, numbers = text.rpartition(":")
     parts = numbers.split(",")
     if not all(part.strip().isdecimal() and len(part) < 10 for part in parts):
-        raise ValueError("forget: numbers separated by commas expected, of classes, or after a kind and a colon")
+        raise ValueError("forget: numbers separated by commas expected, of classes, or after a kind and a colon, "
+                         f"got {text[:40]!r}")
     return checked(Request(tuple(map(int, parts)), kind.strip() if separator else CLASS), train)
 
 

@@ -137,7 +137,8 @@ class Space:
 
     @cached_property
     def _requests(self) -> list[tuple[str, Request]]:
-        networks, forget = dict.fromkeys(self.networks), dict.fromkeys(self.forget)
+        networks, forget = dict.fromkeys(self.networks), dict.fromkeys(
+            Request(tuple(sorted(set(each.chosen))), each.kind) for each in self.forget)
         return list(itertools.product(networks, forget))
 
     def _seeds(self, name: str) -> range:

@@ -74,7 +74,8 @@ export function describe(state) {
   const { forgotten } = scene.groups;
   const kept = (/** @type {Uint8Array} */ klass) => {
     const still = forgotten.filter((i) => klass[i] === scene.arrays.truth[i]).length;
-    return `${still} of ${forgotten.length} images to be forgotten (${scene.header.words}) are predicted as what they are`;
+    return `${still} of ${forgotten.length} images to be forgotten (${scene.header.words}) are predicted ` +
+      "as what they are";
   };
   say("before", `Map of ${scene.header.n} images before unlearning: ${kept(scene.arrays.before_class)}.`);
   const after = state.outcome && hasOutcome(state) ? kept(state.outcome.arrays.klass) : "being evaluated";
