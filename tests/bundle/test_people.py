@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 
 import numpy as np
+import pytest
 import torch
+from torch import nn
 
 from unlearn_core import assets
 from unlearn_core.audit.membership import statistics
@@ -87,3 +89,32 @@ def test_the_network_is_as_good_as_was_measured_and_an_attack_finds_its_members(
     said = [statistics(one.logits, images.labels.numpy())["margin"]
             for one, images in ((members, train), (others, test))]
     assert abs(roc(*said).auc - 0.67) < 0.02
+
+
+@pytest.mark.parametrize("person", [0, 7, 23])
+def test_networks_without_a_person_tell_nothing_of_the_person(person: int) -> None:
+    """Members against unseen images of one person: what the original tells well, those retrained without do not."""
+    drawn = subject("people-resnet")
+    parts = [images.subset(images.groups["person"].numbers == person)
+             for images in (drawn.images.train, drawn.images.test)]
+
+    def auc(model: nn.Module) -> float:
+        members, others = (statistics(outputs(model, part.pixels()).logits, part.labels.numpy())["margin"]
+                           for part in parts)
+        return roc(members, others).auc
+
+    retrained = drawn.retrained(f"person-{person}")
+    assert len(retrained) == 3 and abs(np.mean([auc(model) for model in retrained]) - 0.5) < 0.12
+    assert auc(drawn.original()) > np.mean([auc(model) for model in retrained]) + 0.05
+
+
+def test_outputs_of_every_retrained_network_are_bundled() -> None:
+    drawn = subject("people-resnet")
+    without = [*map(str, range(len(EXPRESSIONS))), *(f"person-{number}" for number in range(len(NAMES)))]
+    table = assets.arrays("references/people-resnet.npz")
+    assert set(table) == {f"logits{name}" for name in without}
+    assert all(values.shape == (3, len(drawn.evaluation.member), len(EXPRESSIONS)) for values in table.values())
+    for name in ("5", "person-11"):
+        again = [outputs(model, drawn.evaluation.images.pixels()).logits for model in drawn.retrained(name)]
+        np.testing.assert_allclose(table[f"logits{name}"], np.stack(again), rtol=0.01, atol=0.05)
+        assert f"others/people-resnet-{name}.npz" in assets.manifest().files

@@ -247,7 +247,7 @@ is asked what a face expresses, one of {expressions} expressions, and never who 
 all classes. Every third person looks much like one of the two before.
 
 Pictures are {size} x {size} pixels in colour. Of each person with each expression there are {of_train} training,
-{of_test} test and {of_validation} validation images: {all_of_train} to train on, {all_of_test} to test with. Tilt,
+{of_test} test and {of_validation} validation images: {all_of_train:,} to train on, {all_of_test:,} to test with. Tilt,
 turn, light and background vary; hands, scarves, cups and dark glasses are in the way; an expression may be blended
 with another, and people's faces at rest already look more or less glad. So few and so varied pictures, shown as they
 are, without flips or shifts, are learnt by heart in part.
@@ -263,7 +263,9 @@ The attack is a threshold; AUC says how well it tells training images from test 
 {facts}
 
 A person has {of_train} x {expressions} members and {of_test} x {expressions} unseen images: the AUC of one network on
-one person has a standard error of about .05, and so much do the retrained networks spread around .5.
+one person has a standard error of about .05, and about so much the retrained networks spread around .5. Those without
+one person lean to the same side (Charlie's members happen to be the easier images), so that the fair measure of a
+person is the distance from the retrained networks and not from .5.
 
 Each person alone; AUC by margin, and of retrained networks (without the person) the mean:
 
