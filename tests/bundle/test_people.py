@@ -5,15 +5,18 @@ from __future__ import annotations
 import hashlib
 
 import numpy as np
+import pytest
 import torch
-from unlearn_core.subject.data import bundled_images
+from torch import nn
 
 from unlearn_core import assets
 from unlearn_core.audit.membership import statistics
 from unlearn_core.audit.roc import roc
 from unlearn_core.bundle.people import EXPRESSIONS, NAMES, SIZE, VIEWS, draw, everybody, people, view
-from unlearn_core.nets.evaluate import outputs
+from unlearn_core.nets.evaluate import missing_rows, outputs, with_rows
 from unlearn_core.nets.images import Split
+from unlearn_core.nets.request import Request
+from unlearn_core.subjects.data import bundled_images
 from unlearn_core.subjects.subject import subject, subjects
 
 SPLITS: tuple[Split, ...] = ("train", "test", "validation")
@@ -87,3 +90,33 @@ def test_the_network_is_as_good_as_was_measured_and_an_attack_finds_its_members(
     said = [statistics(one.logits, images.labels.numpy())["margin"]
             for one, images in ((members, train), (others, test))]
     assert abs(roc(*said).auc - 0.67) < 0.02
+
+
+@pytest.mark.parametrize("person", [0, 7, 23])
+def test_networks_without_a_person_tell_nothing_of_the_person(person: int) -> None:
+    """Members against unseen images of one person: what the original tells well, those retrained without do not."""
+    drawn = subject("people-resnet")
+    parts = [images.subset(images.groups["person"].numbers == person)
+             for images in (drawn.images.train, drawn.images.test)]
+
+    def auc(model: nn.Module) -> float:
+        members, others = (statistics(outputs(model, part.pixels()).logits, part.labels.numpy())["margin"]
+                           for part in parts)
+        return roc(members, others).auc
+
+    retrained = drawn.retrained(Request((person,), "person"))
+    assert len(retrained) == 3 and abs(np.mean([auc(model) for model in retrained]) - 0.5) < 0.12
+    assert auc(drawn.original()) > np.mean([auc(model) for model in retrained]) + 0.05
+
+
+def test_outputs_of_every_retrained_network_are_bundled() -> None:
+    drawn = subject("people-resnet")
+    train, test = drawn.images.train, drawn.images.test
+    every = [*(Request((c,)) for c in range(len(EXPRESSIONS))), *(Request((p,), "person") for p in range(len(NAMES)))]
+    for request in every:
+        seen = with_rows(drawn.evaluation, train, test, missing_rows(request, train, test, drawn.evaluation))
+        found = drawn.retrained_logits(request)
+        assert found is not None and found.shape == (3, len(seen.member), len(EXPRESSIONS))
+        if request in (Request((5,)), Request((11,), "person")):
+            again = [outputs(model, seen.images.pixels()).logits for model in drawn.retrained(request)]
+            np.testing.assert_allclose(found, np.stack(again), rtol=0.01, atol=0.05)

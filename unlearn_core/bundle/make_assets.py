@@ -459,6 +459,8 @@ def main() -> None:
     if "people" in wanted:
         make_people.make_networks(chosen.jobs)
         list_assets()
+        make_people.make_references()
+        list_assets()
         make_people.measure()
 
 

@@ -620,4 +620,4 @@ def contact_sheet(seed: int = SEED, larger: int = 2, columns: int = 3) -> Image.
     blocks = [np.concatenate(rows[i * high:(i + 1) * high], 1) for i in range(columns)]
     sheet = np.concatenate([np.pad(block, ((0, 0), (0, 0), (2, 2)), constant_values=255) for block in blocks], 2)
     picture = Image.fromarray(sheet.transpose(1, 2, 0))
-    return picture.resize((picture.width * larger, picture.height * larger), Image.Resampling.BICUBIC).quantize(256)
+    return picture.resize((picture.width * larger, picture.height * larger), Image.Resampling.BICUBIC)
