@@ -72,6 +72,7 @@ def test_entropy_lies_between_zero_and_log_of_classes(logits: list[float]) -> No
 
 
 def test_entropy_attack_agrees_with_the_official_code() -> None:
+    """The numbers of docs/methods.md, "The entropy attack"."""
     members, non_members = (
         0.05 * (1 + np.sin(np.arange(30))) + 0.02,
         0.4 + 0.3 * np.sin(1.3 * np.arange(20)),

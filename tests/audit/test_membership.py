@@ -64,7 +64,7 @@ def with_entropy(nats: np.ndarray) -> np.ndarray:
 
 
 def test_forget_set_attack_keeps_the_golden_value_in_both_forms() -> None:
-    """METHODS P20, its entropies given to two-class probabilities; no test image is of a forgotten class."""
+    """Entropies of docs/methods.md, "The entropy attack", cut to two classes; no test image is of a forgotten one."""
     groups = (
         0.05 * (1 + np.sin(np.arange(30))) + 0.02,
         np.minimum(0.4 + 0.3 * np.sin(1.3 * np.arange(20)), 0.69),

@@ -63,7 +63,7 @@ def generator(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-# --- output distances: golden values (METHODS.md section 4, P19 and P21) ------------------------------
+# --- golden values (docs/methods.md, "Output distances" and "Mean accuracy") --------------------------
 
 
 def test_golden_jensen_shannon() -> None:
@@ -511,16 +511,16 @@ def test_the_probe_does_not_depend_on_the_scale_of_a_feature_and_is_not_random()
 
 
 def test_the_probes_auc_and_its_interval() -> None:
-    from unlearn_core.audit.probe import _auc
+    from unlearn_core.audit.probe import auc
 
     high, low = np.round(noise(60) + 1, 1), np.round(noise(90, seed=1), 1)  # rounded: with ties
     truth = np.repeat([1, 0], [60, 90])
-    assert _auc(high, low).value == exactly(roc_auc_score(truth, np.concatenate([high, low])))
+    assert auc(high, low).value == exactly(roc_auc_score(truth, np.concatenate([high, low])))
     pulled = np.random.default_rng(2)
-    resampled = [_auc(pulled.choice(high, 60), pulled.choice(low, 90)).value for _ in range(500)]
-    width = np.diff(_auc(high, low).interval)[0] / (2 * 1.96)
+    resampled = [auc(pulled.choice(high, 60), pulled.choice(low, 90)).value for _ in range(500)]
+    width = np.diff(auc(high, low).interval)[0] / (2 * 1.96)
     assert width == pytest.approx(np.std(resampled), rel=0.15)
-    assert _auc(np.array([2.0]), np.array([1.0])).interval == (1, 1)
+    assert auc(np.array([2.0]), np.array([1.0])).interval == (1, 1)
 
 
 def test_the_probe_is_quick() -> None:
@@ -628,12 +628,12 @@ def test_the_course_is_seeded_and_leaves_all_it_was_given_alone() -> None:
 
 
 def test_fresh_rows_are_those_of_the_forgotten_classes_alone() -> None:
-    from unlearn_core.audit.relearn import _draw_rows
+    from unlearn_core.audit.relearn import draw_rows
 
     model = copy.deepcopy(learnt().model)
     images = learnt().example
     before = copy.deepcopy(heads.head(model, images))
-    _draw_rows(model, images, (1, 3), generator())
+    draw_rows(model, images, (1, 3), generator())
     for value, old in zip(heads.head(model, images).parameters(), before.parameters(), strict=True):
         assert (value != old).reshape(5, -1).all(1).tolist() == [False, True, False, True, False]
         assert (value == old).reshape(5, -1).all(1).tolist() == [True, False, True, False, True]
@@ -682,15 +682,15 @@ def test_every_step_is_told_and_may_cancel() -> None:
 
 
 def test_the_checked_images_are_shared_among_the_classes() -> None:
-    from unlearn_core.audit.relearn import _checked
+    from unlearn_core.audit.relearn import checked_positions
 
     train = learnt().train
     train = train.subset(torch.argsort(train.labels, stable=True))
-    chosen = _checked(train, Request((1, 3)), 21)
+    chosen = checked_positions(train, Request((1, 3)), 21)
     assert torch.bincount(train.labels[chosen], minlength=5).tolist() == [0, 11, 0, 10, 0]
-    assert len(_checked(train, Request((1, 3)), 1000)) == 100
+    assert len(checked_positions(train, Request((1, 3)), 1000)) == 100
     some = forget_images([3, 4, 9], 250)
-    assert sorted(_checked(train, some, 9).tolist()) == [3, 4, 9]
+    assert sorted(checked_positions(train, some, 9).tolist()) == [3, 4, 9]
     single = replace(learnt(), request=some)
     assert course({}, task=single).checked == 3
 

@@ -65,7 +65,7 @@ def torch_threads(count: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-# --- golden values (METHODS.md section 4) ---------------------------------------------------------
+# --- golden values (docs/methods.md, "SSD on fixture T" and "LFSSD on fixture T") -----------------
 
 
 def test_ssd_dampens_as_the_official_code() -> None:
@@ -125,7 +125,7 @@ def edges() -> tuple[Weights, Importance, Importance]:
 
 
 def test_edges_as_in_the_official_code() -> None:
-    """Strict inequality, 0/0 untouched, x/0 set to zero."""
+    """Strict inequality, 0/0 untouched, x/0 set to zero (docs/methods.md, "The edges of dampening")."""
     dampened = dampen(*edges(), 10, 1)
     assert dampened["weight"].tolist() == [[0, 2], [3, 4]]
     assert dampened["bias"].tolist() == pytest.approx([5, 0.54], abs=1e-12)

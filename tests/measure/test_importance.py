@@ -29,7 +29,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:Using padding='same' with even k
 
 
 def fixture_t() -> tuple[nn.Module, Tensor, Tensor]:
-    """Fixture T of METHODS.md section 4: a tanh MLP 3-4-3 without random numbers, 12 samples, 3 classes."""
+    """A tanh MLP 3-4-3 without random numbers, 12 samples, 3 classes (docs/methods.md, "Fixture T")."""
     model = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 3)).double()
     i, j = torch.arange(4.0, dtype=torch.float64)[:, None], torch.arange(4.0, dtype=torch.float64)[None, :]
     values = {
@@ -119,7 +119,7 @@ def one_by_one(monkeypatch: pytest.MonkeyPatch) -> set[str]:
     return names
 
 
-# --- golden values (METHODS.md section 4) ---------------------------------------------------------
+# --- golden values (docs/methods.md, "SSD on fixture T" and "LFSSD on fixture T") -----------------
 
 
 def test_ssd_reproduces_the_official_code() -> None:

@@ -1,4 +1,4 @@
-"""Tests of the recorded histories and of the two methods that subtract them (METHODS.md, P14 and P15)."""
+"""Tests of the recorded histories and of the two methods that subtract them."""
 
 from __future__ import annotations
 
@@ -64,10 +64,10 @@ def partial(task: Task, share: float, **given: Value) -> Outcome:
     return method.work(task, method.settings() | plain | given, silent)
 
 
-# --- golden values --------------------------------------------------------------------------------
+# --- golden values (docs/methods.md, "Amnesiac on fixture T" and "Partial amnesiac on fixture T") ---
 
 
-def test_p14_subtraction_of_two_steps() -> None:
+def test_subtraction_of_two_steps() -> None:
     task, before = golden()
     trained = Outcome({n: p.detach() for n, p in task.model.named_parameters()}, {}, (), None)  # type: ignore[arg-type]
     assert sum_and_norm(trained) == approx([3.849714139009941, 3.3344842188878903])
@@ -81,13 +81,13 @@ def test_p14_subtraction_of_two_steps() -> None:
         assert torch.allclose(back, before.get_parameter(name), rtol=0, atol=1e-12)
 
 
-def test_p15_half_of_each_update() -> None:
+def test_half_of_each_update() -> None:
     outcome = partial(golden()[0], 0.5, repair_epochs=0)
     assert outcome.trace["kept_entries"] == 32
     assert outcome.trace["kept_share"] == approx(16 / 31)
 
 
-def test_p15_everything_is_amnesiac_and_nothing_is_the_identity() -> None:
+def test_everything_is_amnesiac_and_nothing_is_the_identity() -> None:
     task, _ = golden()
     for repair in (0, 1):
         whole = run("amnesiac", task, epochs="all", repair_epochs=repair)
@@ -100,7 +100,7 @@ def test_p15_everything_is_amnesiac_and_nothing_is_the_identity() -> None:
         assert nothing.cost.stored_bytes == nothing.trace["removed_norm"] == nothing.trace["changed_share"] == 0
 
 
-def test_p15_storage_is_proportional_to_the_share() -> None:
+def test_storage_is_proportional_to_the_share() -> None:
     """Each kept entry takes six bytes; a layer takes two per entry where that is less, as it does when all are kept."""
     model = nn.Sequential(nn.Flatten(), nn.Linear(20, 10), nn.Linear(10, 10))
     x, y = torch.randn(8, 20, generator=generator()), torch.arange(8) % 4

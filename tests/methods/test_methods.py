@@ -46,7 +46,7 @@ def run(name: str, task: Task, progress: Progress = silent, **given: Value) -> O
     return method.run(task, method.settings({k.rstrip("_"): v for k, v in given.items()}), progress)
 
 
-# --- golden values (METHODS.md section 4) ---------------------------------------------------------
+# --- golden values (docs/methods.md, "SSD on fixture T" and the two sections after it) ------------
 
 
 @dataclass(frozen=True)

@@ -163,7 +163,7 @@ def test_threads_do_not_disturb_each_other() -> None:
             assert_same(got, expected)
 
 
-# --- golden values --------------------------------------------------------------------------------
+# --- golden values (docs/methods.md, "PGU on fixture T") ------------------------------------------
 
 
 def golden_grams() -> tuple[Gram, Gram, Gram]:
@@ -173,7 +173,7 @@ def golden_grams() -> tuple[Gram, Gram, Gram]:
                  for part in (None, forget, retain))
 
 
-def test_p16_singular_values_and_ranks() -> None:
+def test_singular_values_and_ranks() -> None:
     full, forget, retain = golden_grams()
     assert list(full) == ["0", "2"]
     ranks, singular = [], {}
@@ -187,7 +187,7 @@ def test_p16_singular_values_and_ranks() -> None:
     assert ranks == [[(1,), (2,), (2,)], [(2,), (3,), (2,)]]
 
 
-def test_p17_loss_of_the_first_steps() -> None:
+def test_loss_of_the_first_steps() -> None:
     outcome = run(golden_task(), gamma=0.95, rank_rule="at most", learning_rate=0.05, epochs=2, stop="never")
     assert outcome.trace["first_loss"] == approx(0.5538809988575352)
     assert outcome.trace["steps"] == 2 and outcome.trace["final_loss"] < outcome.trace["first_loss"]
@@ -212,7 +212,7 @@ def test_first_step_is_the_projected_gradient() -> None:
 
 
 @pytest.mark.parametrize("rule", ["at most", "at most + 1", "energy"])
-def test_p18_protected_directions_do_not_move(rule: str) -> None:
+def test_protected_directions_do_not_move(rule: str) -> None:
     task = golden_task()
     full, forget, _ = golden_grams()
     outcome = run(task, gamma=0.9, rank_rule=rule, epochs=10, stop="never")
@@ -226,7 +226,7 @@ def test_p18_protected_directions_do_not_move(rule: str) -> None:
         assert (moved @ projector[0]).norm() < 1e-12
 
 
-def test_p18_gamma_of_one_freezes_and_says_so() -> None:
+def test_gamma_of_one_freezes_and_says_so() -> None:
     for task in (golden_task(), make_task()):
         for rule in ("at most", "energy"):
             outcome = run(task, gamma=1.0, rank_rule=rule, epochs=2, stop="never")
@@ -235,7 +235,7 @@ def test_p18_gamma_of_one_freezes_and_says_so() -> None:
             assert outcome.trace["kept_dimensions"] == outcome.trace["dimensions"]
 
 
-def test_p18_a_layer_without_protection_is_named() -> None:
+def test_a_layer_without_protection_is_named() -> None:
     outcome = run(golden_task(), gamma=0.6, rank_rule="at most")  # first shares: .59 and .64
     assert "No direction is protected in 2: raise γ or choose another rank rule." in outcome.warnings
     assert outcome.trace["kept_dimensions"] == 1

@@ -49,7 +49,7 @@ def golden_linear() -> nn.Module:
 
 
 def test_golden_noise() -> None:
-    """P11: the listed value of step k is the loss before the k-th update, counted from one."""
+    """The loss of step k is the one before the k-th update (docs/methods.md, "UNSIR's noise")."""
     model = golden_linear()
     start = torch.cos(0.2 * torch.arange(24, dtype=torch.float64)).view(2, 3, 2, 2)
     given = start.clone()
@@ -63,7 +63,7 @@ def test_golden_noise() -> None:
 
 
 def test_noise_has_the_scale_of_the_notebook() -> None:
-    """P12: the norm decides the first epochs of 8 steps (191.5 and 40.9 in the notebook), whatever the network."""
+    """The norm alone decides the first two epochs of 8 steps (docs/methods.md, "The scale of UNSIR's noise")."""
     model = models.build("small-resnet", channels=3, classes=10, size=32,
                          generator=torch.Generator().manual_seed(0)).eval()
     start = torch.randn(64, 3, 32, 32, generator=torch.Generator().manual_seed(1))
@@ -153,7 +153,7 @@ def watched(task: Task, monkeypatch: pytest.MonkeyPatch) -> Seen:
 def test_impair_sees_the_noise_of_its_form(
     form: str, per_class: int, distinct: int, labelled: dict[int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """P13: number, variety and labels of the noise images."""
+    """Number, variety and labels of the noise (docs/methods.md, "What UNSIR's impair stage sees")."""
     task = cluster_task(0, 2)
     seen = watched(task, monkeypatch)
     outcome = run(task, **{**OFFICIAL, "form": form, "noise_steps": 5, "retain_images": 50, "repair_epochs": 0})

@@ -147,7 +147,7 @@ def test_a_running_search_is_left_alone_by_everybody_else(tmp_path: Path, engine
     monkeypatch.setattr(searches, "judge", meddled_with)
     monkeypatch.setattr(searches, "PATIENCE", 0.0)
     assert run(engine, wanted, silent, tmp_path) == 6 == len(results(wanted, tmp_path).trials)
-    study = searches._loaded(tmp_path / f"{wanted.key}.journal")
+    study = searches.loaded(tmp_path / f"{wanted.key}.journal")
     assert study is not None and len(study.trials) == 6 and not running(wanted, tmp_path)
     discard(wanted, tmp_path)
     assert not results(wanted, tmp_path).trials
@@ -158,7 +158,7 @@ def test_a_search_that_is_about_to_pause_is_waited_for(tmp_path: Path, engine: E
     wanted, held = search(SSD, PAPER, trials=5), threading.Event()
 
     def hold() -> None:
-        with searches._alone(wanted, tmp_path):
+        with searches.alone(wanted, tmp_path):
             held.set()
             time.sleep(0.2)
 
@@ -263,7 +263,7 @@ def test_the_page_says_what_is_in_the_way_of_a_search(tmp_path: Path, engine: En
         test.run()
     assert "The search cannot go on: not a directory" in test.error[0].value and not test.exception
     folder(tmp_path)
-    with searches._alone(wanted, tmp_path):  # another visitor's
+    with searches.alone(wanted, tmp_path):  # another visitor's
         test.run()
         labels = {button.label for button in test.button}
         assert not {"Throw away", "Resume", "Pause"} & labels

@@ -191,7 +191,7 @@ def test_a_damaged_file_is_set_aside_and_only_its_runs_are_repeated(
     for part in (runs[:12], runs[12:]):
         results.append(tmp_path, [run.failure(chosen, "done", "") for chosen in part])
     first = min(tmp_path.glob("part-*"))
-    inside = set(results._read(first, print, False)["key"].to_pylist())
+    inside = set(results.read_file(first, print, False)["key"].to_pylist())
     first.write_bytes(damage(first.read_bytes()))
     said: list[str] = []
     read = results.load(tmp_path, said.append)
@@ -205,11 +205,11 @@ def test_a_damaged_file_is_set_aside_and_only_its_runs_are_repeated(
 def test_no_flipped_bit_changes_a_result_unnoticed(tmp_path: Path) -> None:
     results.append(tmp_path, [run.failure(chosen, "done", "") for chosen in SPACE])
     (file,) = tmp_path.glob("part-*")
-    whole, raw = results._read(file, print, False), file.read_bytes()
+    whole, raw = results.read_file(file, print, False), file.read_bytes()
     damaged = 0
     for place in range(40, 400):  # the column of keys
         file.write_bytes(raw[:place] + bytes([raw[place] ^ 4]) + raw[place + 1:])
-        found = results._read(file, lambda said: None, True)
+        found = results.read_file(file, lambda said: None, True)
         damaged += found is None
         assert found is None or found.equals(whole), place
     assert damaged > 250

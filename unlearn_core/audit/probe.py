@@ -85,7 +85,7 @@ def linear_probe(features: npt.NDArray[np.floating], labels: npt.NDArray[np.int6
     known, truth, hidden = probe.classes_, target[~member], forgotten[~member]
     right = known[shares.argmax(1)] == truth
     score = shares[:, np.isin(known, own if whole else [1])].sum(1)
-    return Probe(_reading(right[hidden]), _reading(right[~hidden]), _auc(score[hidden], score[~hidden]),
+    return Probe(_reading(right[hidden]), _reading(right[~hidden]), auc(score[hidden], score[~hidden]),
                  int(member.sum()), len(truth))
 
 
@@ -93,7 +93,7 @@ def _reading(hits: npt.NDArray[np.bool_]) -> Reading:
     return Reading(float(hits.mean()), wilson(int(hits.sum()), len(hits)))
 
 
-def _auc(high: npt.NDArray[np.float64], low: npt.NDArray[np.float64]) -> Reading:
+def auc(high: npt.NDArray[np.float64], low: npt.NDArray[np.float64]) -> Reading:
     """The share of pairs that are in order, ties by half, and its interval from each image's share of its pairs."""
     def below(values: npt.NDArray[np.float64], others: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         ordered = np.sort(others)

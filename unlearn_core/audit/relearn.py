@@ -114,14 +114,14 @@ def relearn(original: nn.Module, weights: Mapping[str, Tensor], train: ImageSet,
         Diverged: if a loss is not finite.
     """
     recipe = recipe or RelearnRecipe()
-    positions = _checked(train, request, recipe.checked)
+    positions = checked_positions(train, request, recipe.checked)
     pixels, labels = heads.as_taken(original, train.pixels(positions)), train.labels[positions]
     target = recipe.share * _accuracy(models.private_copy(original), pixels, labels)
     if not target:
         raise ValueError("original: a network that recognises the forget set expected, got an accuracy of 0")
     model = _started(original, weights)
     if recipe.fresh_rows:
-        _draw_rows(model, pixels, request.classes, generator)
+        draw_rows(model, pixels, request.classes, generator)
     optimiser = torch.optim.Adam(model.parameters(), recipe.lr)  # which skips what is frozen
     drops = any(getattr(module, "p", 0) or getattr(module, "dropout", 0) for module in model.modules())
     cap = math.ceil(recipe.epochs * len(batches(torch.arange(len(train)), recipe.batch_size, torch.Generator())))
@@ -176,7 +176,7 @@ def anamnesis(unlearned: Relearning, retrained: Relearning) -> Anamnesis:
     return Anamnesis(unlearned.taken / theirs, "exactly" if mine is not None else "at least")
 
 
-def _checked(train: ImageSet, request: Request, count: int) -> Tensor:
+def checked_positions(train: ImageSet, request: Request, count: int) -> Tensor:
     """The first forgotten images of each class, in turn, so that a small number is fairly shared."""
     forget, _ = request.split(train)
     if not len(forget):
@@ -210,7 +210,12 @@ def _started(original: nn.Module, weights: Mapping[str, Tensor]) -> nn.Module:
     return model
 
 
-def _draw_rows(model: nn.Module, images: Tensor, rows: tuple[int, ...], generator: torch.Generator) -> None:
+def draw_rows(model: nn.Module, images: Tensor, rows: tuple[int, ...], generator: torch.Generator) -> None:
+    """Draw these rows of the head anew, weights and biases, as its module draws them; changes the model.
+
+    Raises:
+        ValueError: if there are none.
+    """
     if not rows:
         raise ValueError("fresh_rows: a request that forgets whole classes expected, got single images")
     head = heads.head(model, images)

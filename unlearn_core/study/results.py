@@ -63,7 +63,7 @@ def load(folder: Path, tell: Callable[[str], None] = lambda said: None, rename: 
 
     while True:  # a sweep may put its parts together while somebody reads
         try:
-            tables = [_read(file, tell, rename) for file in _files(folder)]
+            tables = [read_file(file, tell, rename) for file in _files(folder)]
             break
         except FileNotFoundError:
             continue
@@ -135,7 +135,13 @@ def _files(folder: Path) -> list[Path]:
     return [*sorted(folder.glob(PARTS)), *folder.glob(WHOLE)]
 
 
-def _read(file: Path, tell: Callable[[str], None], rename: bool) -> pa.Table | None:
+def read_file(file: Path, tell: Callable[[str], None], rename: bool) -> pa.Table | None:
+    """One file of results; None if it is damaged, which is told, and with `rename` it is set aside.
+
+    Raises:
+        FileNotFoundError: if there is none.
+        SweepError: if it cannot be read now, or is sound and no result of a sweep.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 

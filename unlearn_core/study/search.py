@@ -169,7 +169,7 @@ def run(engine: Engine, wanted: Search, progress: Progress, folder: Path = FOLDE
         RuntimeError: if somebody else runs this search.
         OSError: if trials cannot be kept; those that were stay.
     """
-    with _alone(wanted, folder):
+    with alone(wanted, folder):
         return _run(engine, wanted, progress, folder, give_way)
 
 
@@ -216,7 +216,7 @@ def running(wanted: Search, folder: Path = FOLDER) -> bool:
 
 
 @contextmanager
-def _alone(wanted: Search, folder: Path) -> Iterator[None]:
+def alone(wanted: Search, folder: Path) -> Iterator[None]:
     """Keep everybody else from running the search and throwing it away; the lock ends with the process.
 
     Raises:
@@ -254,7 +254,7 @@ def _storage(file: Path) -> optuna.storages.JournalStorage:
     return optuna.storages.JournalStorage(JournalFileBackend(str(file)))
 
 
-def _loaded(file: Path) -> optuna.Study | None:
+def loaded(file: Path) -> optuna.Study | None:
     """The kept study; None if it cannot be replayed (Optuna then raises whatever comes to its mind).
 
     Raises:
@@ -281,7 +281,7 @@ def _study(wanted: Search, folder: Path) -> optuna.Study:
         text = file.read_bytes()
         if not text.endswith(b"\n"):
             os.truncate(file, text.rfind(b"\n") + 1)
-        if (kept := _loaded(file)) is not None:
+        if (kept := loaded(file)) is not None:
             return kept
         file.replace(file.with_suffix(f".damaged-{time.time_ns()}"))
     return optuna.create_study(storage=_storage(file), study_name="search",
@@ -329,7 +329,7 @@ def results(wanted: Search, folder: Path = FOLDER) -> Results:
         return Results()
     import optuna
 
-    study = _loaded(file)
+    study = loaded(file)
     if study is None:
         return Results(damaged=True)
     trials = tuple(Trial(dict(trial.params), *trial.user_attrs["gaps"]) for trial in _complete(study))
@@ -346,7 +346,7 @@ def discard(wanted: Search, folder: Path = FOLDER) -> None:
         RuntimeError: if somebody runs it.
         OSError: if it cannot be removed.
     """
-    with _alone(wanted, folder):
+    with alone(wanted, folder):
         _file(wanted, folder).unlink(missing_ok=True)
 
 
