@@ -374,6 +374,13 @@ def test_many_layers_are_sorted_on_two_threads_in_order_and_stop_when_told() -> 
             build_index(weights, weights, weights, progress=stop)
 
 
+def test_strides_stay_even_where_they_make_no_difference() -> None:
+    """A convolution over one channel counts as channels-last by its strides, and rounds otherwise."""
+    plain_weights, ones = torch.rand(16, 1, 3, 3), {"w": torch.ones(16, 1, 3, 3)}
+    for weights in (plain_weights, plain_weights.to(memory_format=torch.channels_last)):
+        assert dampen({"w": weights}, ones, ones, 2, 1)["w"].stride() == weights.stride()
+
+
 # --- histogram ------------------------------------------------------------------------------------
 
 

@@ -311,12 +311,13 @@ def dampen(parameters: Mapping[str, Tensor], forget: Importance, reference: Impo
     """
     check_alpha_lambda(alpha, lam)
     check_shapes(parameters, forget, reference)
-    result = {name: torch.empty_like(weights, memory_format=torch.contiguous_format, requires_grad=False)
-              for name, weights in parameters.items()}
-    wholes = (tuple(map(_flat, (weights, result[name], forget[name], reference[name])))
-              for name, weights in parameters.items())
+    sources = {name: weights.detach().contiguous() for name, weights in parameters.items()}
+    # Strides and all: a convolution rounds by them, even where they make no difference to the layout.
+    result = {name: torch.empty_like(source) for name, source in sources.items()}
+    wholes = (tuple(map(_flat, (source, result[name], forget[name], reference[name])))
+              for name, source in sources.items())
     jobs = (job for whole in wholes for job in _pieces(whole, _JOB))
-    for _ in _in_threads(partial(_dampen_into, alpha, lam), jobs, sum(p.numel() for p in result.values())):
+    for _ in _in_threads(partial(_dampen_into, alpha, lam), jobs, sum(w.numel() for w in result.values())):
         pass
     return result
 
