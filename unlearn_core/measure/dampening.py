@@ -28,8 +28,10 @@ _Floats = npt.NDArray[np.floating]
 _Job = TypeVar("_Job")
 _Result = TypeVar("_Result")
 
-# Elements handled at once: small enough to stay in a core's cache and, for PyTorch, to stay on the calling thread.
-_CHUNK = 1 << 15
+# Elements handled at once: small enough to stay in a core's cache.
+_CHUNK = 1 << 17
+# Elements that PyTorch handles on the calling thread, without threads of its own.
+_SERIAL = 1 << 15
 # Elements handed to a thread at once: below this, starting a thread costs more than it saves.
 _JOB = 1 << 19
 # Ratios summed up in advance; a query sums the remainder.
@@ -336,7 +338,8 @@ def _dampen_into(alpha: float, lam: float, arrays: tuple[_Floats, ...]) -> None:
             ordinary = _divide(f, d, r) and 0 < numerator < math.inf
             # A weight that is not selected, or has r <= lambda, gets a multiplier of lambda / lambda = 1. Writing only
             # where a mask says so would take several times as long.
-            torch.threshold_(piece, threshold, numerator)
+            for part in piece.split(_SERIAL):
+                torch.threshold_(part, threshold, numerator)
             np.divide(kind(numerator), r, out=r)
             if not ordinary:
                 np.fmin(r, kind(1), out=r)  # NaN, from 0 / 0, becomes 1
