@@ -304,7 +304,7 @@ def test_a_huge_threshold_changes_no_bit(dtype: torch.dtype) -> None:
 def test_pieces_join_seamlessly_and_memory_layout_does_not_matter() -> None:
     generator = torch.Generator().manual_seed(0)
     weights, forget, reference = (
-        {"w": torch.rand(2, 300, 12, 12, generator=generator)}
+        {"w": torch.rand(2, 300, 16, 16, generator=generator)}
         for _ in range(3)  # more than one piece
     )
     r = forget["w"] / reference["w"]
@@ -318,7 +318,7 @@ def test_pieces_join_seamlessly_and_memory_layout_does_not_matter() -> None:
 
 @settings(deadline=None, max_examples=60)
 @given(
-    size=st.sampled_from([63, 64, 65, 200, (1 << 15) + 70]),
+    size=st.sampled_from([63, 64, 65, 200, (1 << 17) + 70]),
     dtype=st.sampled_from([torch.float32, torch.float64]),
     seed=st.integers(0, 99),
     unused=st.sampled_from([0.0, 0.01, 0.5]),
@@ -372,6 +372,13 @@ def test_many_layers_are_sorted_on_two_threads_in_order_and_stop_when_told() -> 
 
         with pytest.raises(Stop):
             build_index(weights, weights, weights, progress=stop)
+
+
+def test_strides_stay_even_where_they_make_no_difference() -> None:
+    """A convolution over one channel counts as channels-last by its strides, and rounds otherwise."""
+    plain_weights, ones = torch.rand(16, 1, 3, 3), {"w": torch.ones(16, 1, 3, 3)}
+    for weights in (plain_weights, plain_weights.to(memory_format=torch.channels_last)):
+        assert dampen({"w": weights}, ones, ones, 2, 1)["w"].stride() == weights.stride()
 
 
 # --- histogram ------------------------------------------------------------------------------------

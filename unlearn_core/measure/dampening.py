@@ -28,8 +28,10 @@ _Floats = npt.NDArray[np.floating]
 _Job = TypeVar("_Job")
 _Result = TypeVar("_Result")
 
-# Elements handled at once: small enough to stay in a core's cache and, for PyTorch, to stay on the calling thread.
-_CHUNK = 1 << 15
+# Elements handled at once: small enough to stay in a core's cache.
+_CHUNK = 1 << 17
+# Elements that PyTorch handles on the calling thread, without threads of its own.
+_SERIAL = 1 << 15
 # Elements handed to a thread at once: below this, starting a thread costs more than it saves.
 _JOB = 1 << 19
 # Ratios summed up in advance; a query sums the remainder.
@@ -311,12 +313,13 @@ def dampen(parameters: Mapping[str, Tensor], forget: Importance, reference: Impo
     """
     check_alpha_lambda(alpha, lam)
     check_shapes(parameters, forget, reference)
-    result = {name: torch.empty_like(weights, memory_format=torch.contiguous_format, requires_grad=False)
-              for name, weights in parameters.items()}
-    wholes = (tuple(map(_flat, (weights, result[name], forget[name], reference[name])))
-              for name, weights in parameters.items())
+    sources = {name: weights.detach().contiguous() for name, weights in parameters.items()}
+    # Strides and all: a convolution rounds by them, even where they make no difference to the layout.
+    result = {name: torch.empty_like(source) for name, source in sources.items()}
+    wholes = (tuple(map(_flat, (source, result[name], forget[name], reference[name])))
+              for name, source in sources.items())
     jobs = (job for whole in wholes for job in _pieces(whole, _JOB))
-    for _ in _in_threads(partial(_dampen_into, alpha, lam), jobs, sum(p.numel() for p in result.values())):
+    for _ in _in_threads(partial(_dampen_into, alpha, lam), jobs, sum(w.numel() for w in result.values())):
         pass
     return result
 
@@ -335,7 +338,8 @@ def _dampen_into(alpha: float, lam: float, arrays: tuple[_Floats, ...]) -> None:
             ordinary = _divide(f, d, r) and 0 < numerator < math.inf
             # A weight that is not selected, or has r <= lambda, gets a multiplier of lambda / lambda = 1. Writing only
             # where a mask says so would take several times as long.
-            torch.threshold_(piece, threshold, numerator)
+            for part in piece.split(_SERIAL):
+                torch.threshold_(part, threshold, numerator)
             np.divide(kind(numerator), r, out=r)
             if not ordinary:
                 np.fmin(r, kind(1), out=r)  # NaN, from 0 / 0, becomes 1
