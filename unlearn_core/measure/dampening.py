@@ -338,7 +338,7 @@ def _dampen_into(alpha: float, lam: float, arrays: tuple[_Floats, ...]) -> None:
             ordinary = _divide(f, d, r) and 0 < numerator < math.inf
             # A weight that is not selected, or has r <= lambda, gets a multiplier of lambda / lambda = 1. Writing only
             # where a mask says so would take several times as long.
-            for part in piece.split(_SERIAL):
+            for part in torch.split(piece, _SERIAL):
                 torch.threshold_(part, threshold, numerator)
             np.divide(kind(numerator), r, out=r)
             if not ordinary:
