@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from unlearn_core.audit.distances import jensen_shannon
-from unlearn_core.audit.distinguish import Placement, distinguish
+from unlearn_core.audit.distinguish import Placement, distinguish, further, pooled
 from unlearn_core.audit.evidence import (
     FORGET_ACCURACY,
     HEAD_ZEROING,
@@ -332,3 +332,54 @@ def test_several_classes_have_no_reference_until_somebody_retrains(monkeypatch: 
     assert scene.retrained_logits is not None and len(scene.retrained) == 3
     found = judgement.audit(own, scene, own.compute(scene, outcome.choice, silent))
     assert found.verdict.level is not Level.UNKNOWN and len(found.verdict.marks) == 9
+
+
+# -- where recognition cannot tell, and what other requests know ----------------------------------------------------
+
+
+def test_what_cannot_tell_is_not_said_to_be_forgotten() -> None:
+    """The original within reach of one more retrained network: then 89 % recognised is no "answers are forgotten"."""
+    null = np.array([0.47, 0.61, 0.54])
+    band = (0.0, 1.0)
+    unable = Check(FORGET_ACCURACY, "", "playground", False, "high", (),
+                   {ORIGINAL: Placement(1.0, null, band), UNLEARNED: Placement(0.89, null, band)})
+    able = Check("Threshold attacks", "", "privacy", False, "high", (),
+                 {ORIGINAL: Placement(0.9, null, (0.4, 0.7)), UNLEARNED: Placement(0.6, null, (0.4, 0.7))})
+    dull = Check("Linear probe", "", "embeddings", True, "high", (),
+                 {ORIGINAL: Placement(0.5, null, band), UNLEARNED: Placement(0.5, null, band)})
+    found = judge([unable, able, dull], None, "Noor", 0.89)
+    assert found.level is Level.UNKNOWN
+    assert found.sentence == ("Unknown: what is recognised cannot tell here: 89% of the images, by retrained networks "
+                              "47% to 61%, by the original 100%.")
+    told = replace(able, judged={**able.judged, UNLEARNED: Placement(0.8, null, (0.4, 0.7))})
+    found = judge([unable, told, dull], None, "Noor", 0.89)
+    assert found.level is Level.TOLD and "threshold attacks" in found.sentence
+
+
+def test_the_spread_of_many_requests_tells_what_three_networks_cannot() -> None:
+    generator = np.random.default_rng(0)
+    nulls = [0.3 + 0.02 * i + 0.05 * generator.standard_normal(3) for i in range(24)]
+    known = pooled(nulls)
+    assert known is not None and known.freedom == 48 and known.value == pytest.approx(0.05, rel=0.2)
+    alone, among = further(nulls[0]), further(nulls[0], known=known)
+    assert among[1] - among[0] == pytest.approx(2 * 2.68 * known.value * (4 / 3)**0.5, rel=0.01)
+    assert pooled([np.array([0.5])]) is None and alone != among
+    inside = [low <= 0.3 + 0.02 * i + 0.05 * generator.standard_normal() <= high for i, null in enumerate(nulls)
+              for low, high in [further(null, known=known)] for _ in range(100)]
+    assert np.mean(inside) == pytest.approx(0.99, abs=0.01)
+
+
+def test_forgetting_a_person_is_judged_by_networks_that_never_saw_them() -> None:
+    here = Engine()
+    request = Request((13,), "person")
+    assert {found.freedom for found in judgement.spreads(here, "people-resnet", request).values()} == {48}
+    assert judgement.spreads(here, "people-resnet", Request((2,))) == {}
+    chosen = choice("people-resnet", request, "ssd", {"alpha": 100.0})  # above the ceiling: the original
+    scene = here.prepare(chosen, silent)
+    outcome = here.compute(scene, chosen, silent)
+    assert scene.retrained_logits is not None and scene.retrained_logits.shape[:2] == (3, len(outcome.logits))
+    assert judgement.first_verdict(here, scene, outcome).level is Level.NOT_FORGOTTEN
+    found = judgement.audit(here, scene, outcome)
+    assert found.verdict.sentence == "Not forgotten: Noor is still recognised 100% of the time."
+    for check in found.checks:
+        assert check.passing == len(check.held_out), check.title

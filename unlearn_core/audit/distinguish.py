@@ -9,7 +9,7 @@ but for its luck, one of the null.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -68,8 +68,26 @@ class Placement:
         return float((1 + (self.null <= self.value).sum()) / (1 + len(self.null)))
 
 
-def further(null: Float64, wrong: Side | None = None, of_pairs: bool = False, least: float = 0.0
-            ) -> tuple[float, float]:
+@dataclass(frozen=True)
+class Spread:
+    """A standard deviation of retrained networks that is known from many requests, and its degrees of freedom."""
+
+    value: float
+    freedom: int
+
+
+def pooled(nulls: Sequence[Float64]) -> Spread | None:
+    """The spread of a number among networks retrained for the same request, from several requests; None without two
+    networks of any.
+    """
+    freedom = sum(len(null) - 1 for null in nulls if len(null) > 1)
+    if not freedom:
+        return None
+    return Spread(math.sqrt(sum(float(((null - null.mean())**2).sum()) for null in nulls) / freedom), freedom)
+
+
+def further(null: Float64, wrong: Side | None = None, of_pairs: bool = False, least: float = 0.0,
+            known: Spread | None = None) -> tuple[float, float]:
     """Student's prediction interval, at `LEVEL`, for the value of one more retrained network.
 
     If a pair's value is a + b_i + b_j + noise, a seed's mean over the R - 1 others differs from the next seed's by
@@ -81,10 +99,12 @@ def further(null: Float64, wrong: Side | None = None, of_pairs: bool = False, le
         wrong: the side on which a value tells that something is left; the other end becomes infinite.
         of_pairs: whether each value is a mean over the other seeds.
         least: a standard deviation of seeds that is known from elsewhere, for a null that has too little by chance.
+        known: the standard deviation of seeds, if it is better known from other requests than from these few.
     """
     n = len(null)
-    spread = max(float(null.std(ddof=1)), least) * ((n - 1) / (n - 2) if of_pairs else 1) * math.sqrt(1 + 1 / n)
-    half = float(stdtrit(n - 1, LEVEL if wrong else (1 + LEVEL) / 2)) * spread
+    own = Spread(max(float(null.std(ddof=1)), least), n - 1) if known is None else known
+    spread = own.value * ((n - 1) / (n - 2) if of_pairs else 1) * math.sqrt(1 + 1 / n)
+    half = float(stdtrit(own.freedom, LEVEL if wrong else (1 + LEVEL) / 2)) * spread
     centre = float(null.mean())
     return -math.inf if wrong == "high" else centre - half, math.inf if wrong == "low" else centre + half
 

@@ -20,6 +20,7 @@ from unlearn_core.audit.distinguish import (
     LEAST_SEEDS,
     LEVEL,
     Placement,
+    Spread,
     comparator_statistics,
     distinguish,
     further,
@@ -37,9 +38,11 @@ Status = Literal["passes", "fails", "cannot tell here", "not made yet"]
 Sign = Literal["remembers", "too much", "other"]
 Page = Literal["playground", "privacy", "embeddings"]
 Models = Mapping[str, "Model"]
+Labels = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
 
 ORIGINAL, HEAD_ZEROING, UNLEARNED = "original", "head zeroing", "unlearned"
-FORGET_ACCURACY = "Forget accuracy"
+FORGET_ACCURACY, SURENESS, ATTACKS = "Forget accuracy", "Sureness of the old answer", "Threshold attacks"
 STEPS_SPREAD = 0.1
 """Relative spread of relearning steps over seeds: the median over the bundled requests where all came back in time.
 Where all are stopped at one limit, their own says nothing."""
@@ -136,9 +139,34 @@ def read(check: Check, placement: Placement) -> str:
     return f"{placement.value:.3g}, retrained {low:.3g} to {high:.3g}"
 
 
+def recognition(logits: Float32, labels: Labels, member: Bools, forgotten: Bools) -> float:
+    """Share of the training images to be forgotten that are recognised."""
+    seen = member & forgotten
+    return float((logits[seen].argmax(1) == labels[seen]).mean())
+
+
+def sureness(logits: Float32, labels: Labels, member: Bools, forgotten: Bools) -> float:
+    """Mean logit margin of the true class on the training images to be forgotten."""
+    seen = member & forgotten
+    return float(margins(logits[seen])[np.arange(int(seen.sum())), labels[seen]].mean())
+
+
+def exposure(logits: Float32, labels: Labels, member: Bools, forgotten: Bools) -> float:
+    """Highest AUC of the threshold attacks, on the training images to be forgotten against unseen ones like them."""
+    attacked = member & forgotten | compared(labels, member, forgotten)
+    found, known = statistics(logits[attacked], labels[attacked]), member[attacked]
+    return max(roc(found[name][known], found[name][~known]).auc for name in _ATTACKS)
+
+
+ANSWERS: dict[str, Callable[[Float32, Labels, Bools, Bools], float]] = {
+    FORGET_ACCURACY: recognition, SURENESS: sureness, ATTACKS: exposure}
+"""What single checks read off a network's answers, by the check's title; arguments as for `gather`."""
+
+
 def gather(networks: Models, retrained: Sequence[Model], labels: npt.NDArray[np.int64],
            member: npt.NDArray[np.bool_], forgotten: npt.NDArray[np.bool_],
-           only: Sequence[str] | None = None, hold_out: bool = True) -> list[Check]:
+           only: Sequence[str] | None = None, hold_out: bool = True,
+           spreads: Mapping[str, Spread] | None = None) -> list[Check]:
     """Every check on every network: retrained ones, each held out in turn, and the named others among all of them.
 
     Args:
@@ -149,9 +177,10 @@ def gather(networks: Models, retrained: Sequence[Model], labels: npt.NDArray[np.
         forgotten: (N,) whether the image belongs to what was to be forgotten.
         only: titles of the checks to be made; the others are in the list as not made.
         hold_out: whether to try the checks on held-out retrained networks, which takes most of the time.
+        spreads: of the numbers of `ANSWERS` among networks retrained for the same request, where they are known from
+            many requests; else these networks alone must say it.
     """
-    seen = member & forgotten
-    attacked = seen | compared(labels, member, forgotten)
+    seen, spread = member & forgotten, spreads or {}
     rest = [[*retrained[:i], *retrained[i + 1:]] for i in range(len(retrained))] if hold_out else []
 
     def single(value: Callable[[Model], float | None], expected: Callable[[Float64], tuple[float, float]]
@@ -180,21 +209,17 @@ def gather(networks: Models, retrained: Sequence[Model], labels: npt.NDArray[np.
         """Where the share of one more network may lie, were only the images drawn anew: seeds may all have none."""
         n, hits = int(seen.sum()), float(null.sum() * seen.sum())
         by_images = betabinom.ppf([(1 - LEVEL) / 2, (1 + LEVEL) / 2], n, 0.5 + hits, 0.5 + n * len(null) - hits) / n
-        low, high = further(null)
+        low, high = further(null, known=spread.get(FORGET_ACCURACY))
         return min(low, float(by_images[0])), max(high, float(by_images[1]))
 
     def fine_tuned(null: Float64) -> tuple[float, float]:
         return further(null, least=STEPS_SPREAD * float(null.mean()))
 
-    def recognition(model: Model) -> float:
-        return float((model.logits[seen].argmax(1) == labels[seen]).mean())
+    def of_answers(title: str) -> Callable[[Model], float]:
+        return lambda model: ANSWERS[title](model.logits, labels, member, forgotten)
 
-    def sureness(model: Model) -> float:
-        return float(margins(model.logits[seen])[np.arange(int(seen.sum())), labels[seen]].mean())
-
-    def attack(model: Model) -> float:
-        found = statistics(model.logits[attacked], labels[attacked])
-        return max(roc(found[name][member[attacked]], found[name][~member[attacked]]).auc for name in _ATTACKS)
+    def elsewhere(title: str) -> Callable[[Float64], tuple[float, float]]:
+        return lambda null: further(null, known=spread.get(title))
 
     def apart(model: Model, others: Sequence[Model]) -> Placement:
         return distinguish(softmax(model.logits[seen]), softmax(np.stack([o.logits[seen] for o in others]))).placement
@@ -217,21 +242,21 @@ def gather(networks: Models, retrained: Sequence[Model], labels: npt.NDArray[np.
         made = len(retrained) > 1 and (only is None or title in only)
         return Check(title, about, page, inside, remembers, *(tried() if made else ((), {})))
 
-    answers = partial(check, inside=False)
+    outside = partial(check, inside=False)
     behind = partial(check, page="embeddings", inside=True)
     return [
-        answers(FORGET_ACCURACY, "accuracy on the training images to be forgotten", "playground", remembers="high",
-                tried=partial(single, recognition, recognised)),
-        answers("Sureness of the old answer", "mean logit margin of the true class on the images to be forgotten",
-                "privacy", remembers="high", tried=partial(single, sureness, further)),
-        answers("Threshold attacks", "highest AUC of margin, entropy and modified entropy, training against unseen "
+        outside(FORGET_ACCURACY, "accuracy on the training images to be forgotten", "playground", remembers="high",
+                tried=partial(single, of_answers(FORGET_ACCURACY), recognised)),
+        outside(SURENESS, "mean logit margin of the true class on the images to be forgotten",
+                "privacy", remembers="high", tried=partial(single, of_answers(SURENESS), elsewhere(SURENESS))),
+        outside(ATTACKS, "highest AUC of margin, entropy and modified entropy, training against unseen "
                 "images of what was to be forgotten", "privacy", remembers="high",
-                tried=partial(single, attack, further)),
-        answers("Distance of outputs", "mean Euclidean distance of the probabilities to retrained networks'",
+                tried=partial(single, of_answers(ATTACKS), elsewhere(ATTACKS))),
+        outside("Distance of outputs", "mean Euclidean distance of the probabilities to retrained networks'",
                 "privacy", remembers=None, tried=partial(paired, apart)),
-        answers("Worst-case privacy score", "1 less the score of the strongest threshold that tells it from retrained "
-                "networks", "privacy", remembers=None, tried=partial(paired, private)),
-        answers("Jensen–Shannon divergence", "mean divergence of the outputs from retrained networks'", "embeddings",
+        outside("Worst-case privacy score", "1 less the score of the strongest threshold that tells it from "
+                "retrained networks", "privacy", remembers=None, tried=partial(paired, private)),
+        outside("Jensen–Shannon divergence", "mean divergence of the outputs from retrained networks'", "embeddings",
                 remembers=None, tried=partial(paired, diverging)),
         behind("Linear probe", "AUC of a fresh linear head on the features, on unseen images", remembers="high",
                tried=partial(single, lambda m: m.auc, further)),

@@ -171,11 +171,17 @@ def judge(checks: Sequence[Check], loss: Loss | None, forgotten: str, accuracy: 
                                   f"{seeds.max():.1%}{also}")
         if damage:
             return Level.DAMAGED, f"{damage} that retraining does not cost"
-        if not any(check.inside for check in able):
-            tried = any(check.inside and check.status() != "not made yet" for check in checks)
+        recognised = known[FORGET_ACCURACY]
+        tried = any(check.inside and check.status() != "not made yet" for check in checks)
+        if not any(check.inside for check in able) and not (tried and failed):
+            if recognised not in able:
+                seeds, before = recognised.judged[UNLEARNED].null, recognised.judged[ORIGINAL].value
+                return Level.UNKNOWN, (f"what is recognised cannot tell here: {accuracy:.0%} of the images, by "
+                                       f"retrained networks {seeds.min():.0%} to {seeds.max():.0%}, by the original "
+                                       f"{before:.0%}")
             return Level.ANSWERS, ("what is inside cannot be told from retraining or from the original here" if tried
                                    else "what is inside has not been looked at yet")
-        if inside:
+        if inside and recognised in able:
             return Level.HIDDEN, (f"the answers are gone, what is inside is not; {listed(inside)} still "
                                   f"find{'s' if len(inside) == 1 else ''} {forgotten}")
         if signs["too much"]:

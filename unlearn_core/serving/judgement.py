@@ -15,18 +15,28 @@ import torch
 from torch import Tensor, nn
 
 from unlearn_core.audit.accuracy import per_class
-from unlearn_core.audit.distinguish import LEAST_SEEDS
-from unlearn_core.audit.evidence import FORGET_ACCURACY, HEAD_ZEROING, ORIGINAL, UNLEARNED, Check, Model, gather, joined
+from unlearn_core.audit.distinguish import LEAST_SEEDS, Spread, pooled
+from unlearn_core.audit.evidence import (
+    ANSWERS,
+    FORGET_ACCURACY,
+    HEAD_ZEROING,
+    ORIGINAL,
+    UNLEARNED,
+    Check,
+    Model,
+    gather,
+    joined,
+)
 from unlearn_core.audit.gauges import GaugeName, Reading, read_gauges
 from unlearn_core.audit.probe import linear_probe
 from unlearn_core.audit.relearn import Relearning
 from unlearn_core.audit.similarity import cka
 from unlearn_core.audit.verdict import Verdict, judge, worst_loss
 from unlearn_core.methods import METHODS
-from unlearn_core.nets.evaluate import Outputs, Rows, kept_groups, other_images
+from unlearn_core.nets.evaluate import Outputs, Rows, kept_groups, missing_rows, other_images
 from unlearn_core.nets.heads import head
 from unlearn_core.nets.images import ImageSet
-from unlearn_core.nets.request import Request
+from unlearn_core.nets.request import CLASS, IMAGE, Request
 from unlearn_core.progress import Progress, silent, stage
 from unlearn_core.serving import remains
 from unlearn_core.serving.choice import SEEDS, Choice, choice
@@ -58,6 +68,7 @@ class Yardstick:
         accuracy_before: (classes,) test accuracy of the original.
         accuracy_retrained: (seeds, classes) of the retrained networks, or None.
         kept: masks of the unseen images of each class, and each group of another kind, that stays; by name.
+        spreads: see `spreads`.
         checks: on these networks; none is made without two retrained ones.
     """
 
@@ -72,6 +83,7 @@ class Yardstick:
     accuracy_before: Float64
     accuracy_retrained: Float64 | None
     kept: Mapping[str, Bools]
+    spreads: Mapping[str, Spread]
     checks: tuple[Check, ...]
 
 
@@ -125,7 +137,8 @@ def first_verdict(engine: Engine, scene: Scene, settled: Settled) -> Verdict:
     labels, before = seen.evaluation.labels, seen.before
     retrained = [] if scene.retrained_logits is None else [Model(logits) for logits in scene.retrained_logits]
     checks = gather({ORIGINAL: Model(before.logits), UNLEARNED: Model(settled.logits)}, retrained, labels,
-                    seen.evaluation.member, seen.forgotten, only=[FORGET_ACCURACY])
+                    seen.evaluation.member, seen.forgotten, only=[FORGET_ACCURACY],
+                    spreads=spreads(engine, scene.choice.network, scene.request))
     return _conclude(scene.choice, checks, before.logits, settled.logits, [seed.logits for seed in retrained], labels,
                      seen.kept, settled.gauges["forget"].value)
 
@@ -179,7 +192,7 @@ def judged(measure: Yardstick, chosen: Choice, mine: Model) -> Audit:
     labels, member, forgotten = measure.labels, measure.member, measure.forgotten
     gauges = read_gauges(Outputs(mine.logits, mine.logits), labels, member, forgotten)
     checks = joined(measure.checks, gather({UNLEARNED: mine}, measure.retrained, labels, member, forgotten,
-                                           hold_out=False))
+                                           hold_out=False, spreads=measure.spreads))
     accuracy = per_class(mine.logits[~member].argmax(1), labels[~member], len(measure.classes))
     return Audit(
         Readings(len(labels), gauges, measure.original, measure.band, accuracy, measure.accuracy_before,
@@ -240,6 +253,36 @@ def yardstick(engine: Engine, network: str, request: Request, progress: Progress
     return cast(Yardstick, kept)
 
 
+def spreads(engine: Engine, network: str, request: Request) -> Mapping[str, Spread]:
+    """How much the numbers of `evidence.ANSWERS` differ among networks retrained for one and the same group.
+
+    Of a group there may be few retrained networks, but of many groups of its kind some. What they have in common is
+    known far better than what three networks say. Empty for whole classes, single images, and where no other group has
+    retrained networks.
+    """
+    if request.kind in (CLASS, IMAGE):
+        return {}
+    key = ("spreads", network, request.kind)
+    if (kept := engine.pool.known(key)) is None:
+        own = subject(network)
+        train, test, shown = own.images.train, own.images.test, own.evaluation
+        nulls: dict[str, list[Float64]] = {}
+        for group in range(len(train.groups[request.kind].names)):
+            one = Request((group,), request.kind)
+            if (logits := own.retrained_logits(one)) is None:
+                continue
+            added = missing_rows(one, train, test, shown)
+            labels = np.concatenate([shown.labels, *((train if part == "train" else test).labels.numpy()[rows]
+                                                     for part, rows in added)])
+            member = np.concatenate([shown.member, *(np.full(len(rows), part == "train") for part, rows in added)])
+            forgotten = np.concatenate([shown.forgotten(one), *(np.ones(len(rows), np.bool_) for _, rows in added)])
+            for title, read in ANSWERS.items():
+                nulls.setdefault(title, []).append(np.array([read(seed, labels, member, forgotten)
+                                                             for seed in logits]))
+        kept = engine.pool.keep(key, {title: found for title, each in nulls.items() if (found := pooled(each))})
+    return cast("Mapping[str, Spread]", kept)
+
+
 def _yardstick(engine: Engine, network: str, request: Request, progress: Progress) -> Yardstick:
     base, images, seen = engine.base(network), subject(network).images, engine.seen(network, request)
     evaluation, train, test = seen.evaluation, images.train, images.test
@@ -249,6 +292,7 @@ def _yardstick(engine: Engine, network: str, request: Request, progress: Progres
     member = np.concatenate([evaluation.member, *(np.full(len(rows), part == "train") for part, rows in rest)])
     inner = {"train": request.mask(train).numpy(), "test": request.mask(test, torch.full((len(test),), -1)).numpy()}
     forgotten = np.concatenate([seen.forgotten, *(inner[part][rows] for part, rows in rest)])
+    known = spreads(engine, network, request)
     before = everything(engine, network, request, {}, progress)
     retrained = _retrained(engine, network, request)
     models = {ORIGINAL: inside(engine, network, request, before)}
@@ -270,7 +314,7 @@ def _yardstick(engine: Engine, network: str, request: Request, progress: Progres
         tuple(map(gauges, retrained)), accuracy(models[ORIGINAL]),
         np.stack(list(map(accuracy, retrained))) if retrained else None,
         kept_groups(request, evaluation, rest, train, test),
-        tuple(gather(models, retrained, labels, member, forgotten)))
+        known, tuple(gather(models, retrained, labels, member, forgotten, spreads=known)))
 
 
 def _shut(model: nn.Module, train: ImageSet, request: Request, logits: Float32) -> Float32:
