@@ -415,6 +415,14 @@ def test_a_class_without_images_is_forgotten_by_methods_that_need_none(method: M
 
 
 @EVERY_METHOD
+def test_a_network_that_is_frozen_entirely_is_refused_in_a_sentence(method: Method) -> None:
+    task = make_task()
+    task.model.requires_grad_(False)
+    with pytest.raises(NotApplicable, match=r"^Every weight of this network is frozen, .*\.$"):
+        method.run(task, quick(method), silent)
+
+
+@EVERY_METHOD
 def test_single_images_are_forgotten_or_refused_in_a_sentence(method: Method) -> None:
     task = replace(make_task(), request=forget_images([3, 17, 40], 60))
     reason = method.obstacle(task, quick(method))

@@ -32,6 +32,8 @@ CHOSEN = "not from the paper: chosen by this project"
 AUTHOR = "chosen by the method's author"
 """The source of a default of which nothing else is said."""
 
+FROZEN = "Every weight of this network is frozen, so there is nothing to train."
+
 
 class NotApplicable(ValueError):
     """The method cannot serve this request; the message is the reason, in a sentence."""
@@ -244,6 +246,8 @@ class Method:
             raise ValueError(f"request: at least one image to forget and one to keep expected, got {len(forget)} "
                              f"and {len(retain)}")
         task.check()
+        if not any(value.requires_grad for value in task.model.parameters()):
+            raise NotApplicable(FROZEN)
         if reason := self.obstacle(task, settings):
             raise NotApplicable(reason)
         # The clock must count this run and nothing else. Wall time counts everybody's load (twice the processor's on a

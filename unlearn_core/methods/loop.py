@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from unlearn_core.exhibits import Curves
 from unlearn_core.measure.task import Task
-from unlearn_core.methods.base import AUTHOR, Hyperparameter, Settings, Value
+from unlearn_core.methods.base import AUTHOR, FROZEN, Hyperparameter, Settings, Value
 from unlearn_core.methods.training import finite
 from unlearn_core.nets import heads, models
 from unlearn_core.progress import Progress
@@ -117,7 +117,7 @@ def loss_curves(caption: str, loss: str, /, **series: Sequence[float]) -> Curves
 def frozen_entirely(task: Task, settings: Settings) -> str:
     """The obstacle of every method that trains: there is nothing to train."""
     learns = any(value.requires_grad for value in task.model.parameters())
-    return "" if learns else "Every weight of this network is frozen, so there is nothing to train."
+    return "" if learns else FROZEN
 
 
 def training_norms(model: nn.Module) -> nn.Module:
