@@ -231,7 +231,7 @@ def page(chosen: State) -> None:
         with st.expander("The exact numbers of every layer", icon=":material/table:", expanded=chosen.plain):
             layer_table(scene, settled)
         st.caption(f"Computed now: {method(settled.choice.method).title} on {subject(settled.choice.network).title}, "
-                   f"forgetting {', '.join(settled.choice.names)}; no evaluation image is read "
+                   f"forgetting {settled.choice.words}; no evaluation image is read "
                    "here." + (" Per-sample importances are precomputed for each class, batch means are measured when "
                               "asked for." if settled.answers is not None else ""))
         by_group(stages, kinds, settled.answers is not None, ink)

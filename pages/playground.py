@@ -7,7 +7,7 @@ import pandas as pd
 import streamlit as st
 
 from ui import outcome, pictures
-from ui.asking import forget_these
+from ui.asking import forget_these, instead
 from ui.controls import knobs, presets, take_point
 from ui.present import headline, present, whose
 from ui.server.runtime import engine
@@ -137,6 +137,7 @@ def story(chosen: State) -> None:
         pictures.strip(own, numbers.tolist(), f"Images of {named}", 44)
         st.markdown(f"This network was trained to recognise **{own.about}**. It is asked to forget **{named}**, as if "
                     "it had never seen them. People ask for this when images were theirs, wrong or unsafe. Did it?")
+    instead(chosen, wanted)
 
 
 @st.fragment

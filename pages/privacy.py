@@ -346,7 +346,7 @@ with summary:
                     " The comparison with retraining, further down, does tell the original." if also else ""),
                 icon=":material/info:")
     st.caption(f"The playground's present choice: {method(wanted.method).title} on {subject(wanted.network).title}, "
-               f"forgetting {', '.join(wanted.names)}; its knobs are on the first page. Computed "
+               f"forgetting {wanted.words}; its knobs are on the first page. Computed "
                f"now on {judged.attacks['margin'].unlearned.members:,} training and "
                f"{judged.attacks['margin'].unlearned.others:,} unseen images of what was to be forgotten (LiRA, and "
                "the dots in the picture: 100 and 100 of each class). Retrained reference: "

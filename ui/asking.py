@@ -4,28 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import streamlit as st
 
 from ui import pictures
 from ui.server.runtime import engine
 from ui.state import State
 from unlearn_core.nets.request import CLASS, IMAGE, Request
+from unlearn_core.serving.choice import Choice
 from unlearn_core.serving.picking import MOST_PICKED, WAYS, Way, pick
+from unlearn_core.subjects.subject import bundled
 
 SHOWN = 7
 
 
 def ask(visitor: State) -> None:
     """The kind of request, and its classes, groups or images."""
-    train = visitor.subject.images.train
-    kinds = (CLASS, *train.groups, IMAGE)
+    own = visitor.subject
+    kinds = (CLASS, *own.groups, IMAGE)
     st.session_state["kind"] = visitor.forget.kind
     st.segmented_control("Forget", kinds, format_func=_title, key="kind", required=True, width="stretch",
                          on_change=_turn, args=(visitor,))
     if visitor.forget.kind == IMAGE:
         _images(visitor)
     else:
-        names = train.classes if visitor.forget.kind == CLASS else train.groups[visitor.forget.kind].names
+        names = own.classes if visitor.forget.kind == CLASS else own.groups[visitor.forget.kind].names
         _numbers(visitor, names)
 
 
@@ -74,3 +77,28 @@ def forget_these(visitor: State, numbers: Sequence[int]) -> None:
         if st.button(f"Forget {many}", icon=":material/delete_sweep:", key="forget these"):
             visitor.forget = Request(rows, IMAGE)
             st.rerun()
+
+
+def instead(visitor: State, wanted: Choice) -> None:
+    """One press from a request to its neighbours: the class, the groups, or the one picture of its first image."""
+    seen, train = engine().seen(wanted.network, wanted.forget), wanted.subject.images.train
+    row = int(seen.evaluation.row[np.flatnonzero(seen.forgotten & seen.evaluation.member)[0]])
+    label = int(train.labels[row])
+    offers = {f"All of {train.classes[label]}": (wanted.network, Request((label,)))}
+    for kind, known in train.groups.items():
+        if (number := int(known.numbers[row])) >= 0:
+            offers[f"The {kind} {known.names[number]}"] = wanted.network, Request((number,), kind)
+    offers["This one picture"] = wanted.network, Request((row,), IMAGE)
+    for name, other in bundled().items():
+        if name != wanted.network and not train.groups:
+            offers |= {f"A {kind}": (name, Request((0,), kind)) for kind in other.groups}
+    with st.container(horizontal=True, gap="small", vertical_alignment="center", key="instead"):
+        st.caption("Forget instead:", width="content")
+        for said, (network, request) in offers.items():
+            if (network, request) != (wanted.network, wanted.forget):
+                st.button(said, type="tertiary", on_click=_turn_to, args=(visitor, network, request))
+
+
+def _turn_to(visitor: State, network: str, request: Request) -> None:
+    visitor.network, visitor.forget = network, request
+    st.session_state["undone"] = True  # the sidebar lives outside the fragment

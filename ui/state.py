@@ -11,7 +11,7 @@ import streamlit as st
 from unlearn_core.assets import AssetError
 from unlearn_core.methods import METHODS, method
 from unlearn_core.methods.base import Hyperparameter, Settings, Value
-from unlearn_core.nets.request import MOST_IMAGES, Request, read
+from unlearn_core.nets.request import CLASS, MOST_IMAGES, Request, parsed
 from unlearn_core.serving.choice import SEEDS, Choice, choice
 from unlearn_core.subjects import openings
 from unlearn_core.subjects.subject import Subject, subject, subjects
@@ -86,7 +86,9 @@ class State:
 
     def take_network(self, name: str) -> None:
         """Turn to another subject; where its images are others, its first class is asked to be forgotten."""
-        if subject(name).images is not self.subject.images:
+        before, after = self.subject, subject(name)
+        if before.classes != after.classes or (
+                self.forget.kind != CLASS and before.images is not after.images):
             self.forget = DEFAULT.forget
         self.network = name
 
@@ -207,10 +209,10 @@ def read_address(params: Mapping[str, str]) -> State:
             found.notes.append(f"method: there is no method {_short(given)}; the default is shown.")
     if (given := params.get("forget")) is not None:
         try:
-            found.forget = read(given, found.subject.images.train)
-        except (AssetError, ValueError):
+            found.forget = choice(found.network, parsed(given), found.method, {}).forget
+        except ValueError:
             last = len(subject(found.network).classes) - 1
-            kinds = [f"or {kind}: and numbers of such groups, " for kind in found.subject.images.train.groups]
+            kinds = [f"or {kind}: and numbers of such groups, " for kind in found.subject.groups]
             found.notes.append(f"forget: one to {last} class numbers in 0..{last}, separated by commas, "
                                f"{''.join(kinds)}or image: and at most {MOST_IMAGES} numbers of training images, "
                                f"expected, got {_short(given)}; the default is shown.")

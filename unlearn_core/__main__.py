@@ -38,7 +38,7 @@ from unlearn_core.study.results import WHOLE, SweepError, load
 from unlearn_core.study.run import Run, engine, run
 from unlearn_core.study.sweep import Range, Space, Tally, connect, sweep
 from unlearn_core.subjects import openings, own
-from unlearn_core.subjects.subject import subject, subjects
+from unlearn_core.subjects.subject import bundled, subject, subjects
 
 LOG_SECONDS = 10.0
 """Between two lines of progress where there is no terminal to draw a bar on."""
@@ -88,7 +88,7 @@ def _parser() -> argparse.ArgumentParser:
                                   ("evidence", make_sheet, "unlearn once and write the evidence sheet")):
         one = command(name, function, about)
         one.add_argument("method")
-        one.add_argument("--network", default="small-resnet")
+        one.add_argument("--network", default=next(iter(bundled())))
         one.add_argument("--forget", default="0", metavar="0,3", help=FORGET)
         one.add_argument("--seed", type=int, default=0)
         one.add_argument("--opening", action="store_true", help="start from what the app opens this request with "
@@ -116,7 +116,7 @@ def _parser() -> argparse.ArgumentParser:
         mine.add_argument("--quiet", action="store_true", help="no progress bar")
     many = command("sweep", sweep_many, "run every combination, here or on a Dask cluster; start again to resume")
     many.add_argument("--methods", nargs="+", required=True, metavar="METHOD", help="names, or: all")
-    many.add_argument("--networks", nargs="+", default=["small-resnet"], metavar="NETWORK")
+    many.add_argument("--networks", nargs="+", default=[next(iter(bundled()))], metavar="NETWORK")
     many.add_argument("--forget", nargs="+", default=["0"], metavar="0,3",
                       help=f"requests, each {FORGET}; or: each, for every class alone")
     many.add_argument("--seeds", type=int, default=1, help="runs of each setting of a method that has any randomness")

@@ -280,7 +280,7 @@ def test_switching_methods_keeps_each_ones_settings(no_exception: list[AppTest])
     test = app(alpha="2")
     no_exception.append(test)
     choose(test, method="lfssd")
-    assert test.select_slider(key="lfssd.alpha").value == start("small-resnet", Request((0,)), "lfssd")["alpha"]
+    assert test.select_slider(key="lfssd.alpha").value == start("small-resnet", Forget((0,)), "lfssd")["alpha"]
     choose(test, method="ssd")
     assert test.select_slider(key="ssd.alpha").value == 2.0
 

@@ -29,6 +29,7 @@ from unlearn_core.audit.verdict import Level, Verdict
 from unlearn_core.figures import style
 from unlearn_core.methods import METHODS
 from unlearn_core.nets.images import ImageSet
+from unlearn_core.nets.request import Request
 from unlearn_core.progress import silent
 from unlearn_core.serving.choice import Choice, choice
 from unlearn_core.serving.engine import Engine
@@ -119,10 +120,10 @@ def test_where_settings_come_from_is_said() -> None:
     def said(settings: dict[str, Any], forget: tuple[int, ...] = (0,)) -> tuple[str, str]:
         return settings_chosen(choice("small-resnet", forget, "ssd", settings))
 
-    assert said(openings.start("small-resnet", (0,), "ssd"))[0].startswith("the opening of this request")
-    assert "300 of the training images" in said(openings.start("small-resnet", (0,), "ssd"))[1]
+    assert said(openings.start("small-resnet", Request((0,)), "ssd"))[0].startswith("the opening of this request")
+    assert "300 of the training images" in said(openings.start("small-resnet", Request((0,)), "ssd"))[1]
     assert said({}, (0, 3))[0] == "the general defaults of the method"
-    named = next(one for one in openings.presets("small-resnet", (0,), "ssd") if one.name == "official")
+    named = next(one for one in openings.presets("small-resnet", Request((0,)), "ssd") if one.name == "official")
     assert said(named.settings)[0] == "the preset “official”" and "300" not in said(named.settings)[1]
     assert said({"alpha": 0.5})[0] == "set by hand" and "not known" in said({"alpha": 0.5})[1]
 
@@ -353,7 +354,7 @@ def test_networks_retrained_for_a_request_are_retrained_again_to_check_it(
 
         def __init__(self, engine: Engine, chosen: Choice) -> None:
             engine.keep_retrained(chosen.network, chosen.forget, [
-                dict(network.state_dict()) for network in subject(chosen.network).retrained(0)])
+                dict(network.state_dict()) for network in subject(chosen.network).retrained(Request((0,)))])
 
         def result(self) -> int:
             return 3
@@ -385,7 +386,7 @@ def test_a_foreign_file_is_refused_in_a_sentence(
 
 
 @pytest.mark.parametrize("place, value, said", [
-    ("artefacts/network", "other", "network: one of"), ("request/forget", "0;1", "forget: class numbers"),
+    ("artefacts/network", "other", "network: one of"), ("request/forget", "0;1", "forget: numbers"),
     ("procedure/method", "magic", "method: one of"), ("procedure/settings", {"depth": -1}, "depth: a number"),
     ("procedure/seed", 10**9, "seed: a whole number"), ("evidence/n_images", "many", "evidence.n_images is not as")])
 def test_a_sheet_of_what_cannot_be_run_here_is_refused_in_a_sentence(
@@ -412,7 +413,7 @@ def every_sheet(hides: Made) -> Iterator[Evidence]:
         one["procedure"] |= {"title": method.title, "about": method.about, "reference": method.paper,
                              "data_needed": sorted(method.needs), "settings": method.settings()}
         yield one
-        for named in openings.presets("small-resnet", (0,), method.name):
+        for named in openings.presets("small-resnet", Request((0,)), method.name):
             how, when = settings_chosen(choice("small-resnet", (0,), method.name, named.settings))
             yield one | {"procedure": one["procedure"] | {"settings_chosen": how, "settings_chosen_when": when}}
     none = copy.deepcopy(found)

@@ -283,11 +283,13 @@ IMAGES = 4
 
 def served(alphas: bool, change: list[float]) -> dict[str, str]:
     """The blobs of a scene and its outcome, in base64, by the end of their address."""
-    header: dict[str, Any] = {"layers": LAYERS, "classes": ["cat", "dog"], "forget": [1], "n": IMAGES}
+    header: dict[str, Any] = {"layers": LAYERS, "classes": ["cat", "dog"], "forget": [1], "n": IMAGES,
+                              "words": "dog"}
     klass = np.array([0, 0, 1, 1], np.uint8)
     arrays: dict[str, npt.NDArray[Any]] = {
         "before_xy": np.full((IMAGES, 2), 30_000, np.uint16), "before_class": klass, "truth": klass,
-        "member": klass, "before_probability": np.full((IMAGES, 2), 127, np.uint8)}
+        "member": klass, "forgotten": klass, "picture": np.arange(IMAGES, dtype=np.int32),
+        "before_probability": np.full((IMAGES, 2), 127, np.uint8)}
     point = {"alpha": 10.0, "lambda": 1.0} if alphas else {"alpha": None, "lambda": None}
     if alphas:
         header |= {"alphas": ALPHAS.tolist(), "lambdas": LAMBDAS.tolist(), "ceiling": 10.0, "log_ratio": [-2, 3]}

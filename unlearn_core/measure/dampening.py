@@ -313,7 +313,8 @@ def dampen(parameters: Mapping[str, Tensor], forget: Importance, reference: Impo
     """
     check_alpha_lambda(alpha, lam)
     check_shapes(parameters, forget, reference)
-    sources = {name: weights.detach().contiguous() for name, weights in parameters.items()}
+    sources = {name: (weights.detach().float() if weights.dtype == torch.bfloat16 else weights.detach()).contiguous()
+               for name, weights in parameters.items()}  # as in `_flat`
     # Strides and all: a convolution rounds by them, even where they make no difference to the layout.
     result = {name: torch.empty_like(source) for name, source in sources.items()}
     wholes = (tuple(map(_flat, (source, result[name], forget[name], reference[name])))
@@ -321,7 +322,7 @@ def dampen(parameters: Mapping[str, Tensor], forget: Importance, reference: Impo
     jobs = (job for whole in wholes for job in _pieces(whole, _JOB))
     for _ in _in_threads(partial(_dampen_into, alpha, lam), jobs, sum(w.numel() for w in result.values())):
         pass
-    return result
+    return {name: new.to(parameters[name].dtype) for name, new in result.items()}
 
 
 def _dampen_into(alpha: float, lam: float, arrays: tuple[_Floats, ...]) -> None:
@@ -347,8 +348,9 @@ def _dampen_into(alpha: float, lam: float, arrays: tuple[_Floats, ...]) -> None:
 
 
 def _flat(values: Tensor) -> _Floats:
-    """The values in one row, without a copy where they lie so."""
-    row: _Floats = values.detach().contiguous().view(-1).numpy()
+    """The values in one row, without a copy where they lie so; bfloat16, which NumPy lacks, as float32."""
+    values = values.detach().float() if values.dtype == torch.bfloat16 else values.detach()
+    row: _Floats = values.contiguous().view(-1).numpy()
     return row
 
 

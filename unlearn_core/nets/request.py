@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from unlearn_core.nets.images import ImageSet
+from unlearn_core.nets.images import Groups, ImageSet
 
 CLASS, IMAGE = "class", "image"
 MOST_IMAGES = 200
 """Of single images in one request: an address holds no more, and a page shows all of them."""
+
+
+class Named(Protocol):
+    """What knows the names of classes and groups: an image set, or a subject."""
+
+    @property
+    def classes(self) -> tuple[str, ...]: ...
+
+    @property
+    def groups(self) -> Mapping[str, Groups]: ...
 
 
 @dataclass(frozen=True)
@@ -50,18 +61,12 @@ class Request:
         forgotten = self.mask(train)
         return torch.nonzero(forgotten).flatten(), torch.nonzero(~forgotten).flatten()
 
-    def names(self, train: ImageSet) -> tuple[str, ...]:
-        """For people: of each class or group, or how many images there are."""
-        if self.kind == IMAGE:
-            return (f"{len(self.chosen)} image" + "s" * (len(self.chosen) > 1),)
-        known = train.classes if self.kind == CLASS else train.groups[self.kind].names
-        return tuple(known[number] for number in self.chosen)
-
-    def words(self, train: ImageSet) -> str:
-        """For people, within a sentence."""
+    def words(self, known: Named) -> str:
+        """For people, within a sentence; the images, or their subject, know the names."""
         if self.kind == IMAGE:
             return "this image" if len(self.chosen) == 1 else f"these {len(self.chosen)} images"
-        *first, last = self.names(train)
+        names = known.classes if self.kind == CLASS else known.groups[self.kind].names
+        *first, last = (names[number] for number in self.chosen)
         return " and ".join(filter(None, (", ".join(first), last)))
 
     @property
@@ -108,18 +113,27 @@ def _in_order(chosen: Sequence[int], known: int, what: str, one: str) -> tuple[i
     return found
 
 
-def read(text: str, train: ImageSet) -> Request:
-    """A request as `str` writes it: numbers of classes, or a kind and its numbers, as in ``person:3,4``.
+def parsed(text: str) -> Request:
+    """A request as `str` writes it: numbers of classes, or a kind and its numbers, as in ``person:3,4``; unchecked.
 
     Raises:
-        ValueError: if the text is none, or as `checked`.
+        ValueError: if the text is none.
     """
     kind, separator, numbers = text.rpartition(":")
     parts = numbers.split(",")
     if not all(part.strip().isdecimal() and len(part) < 10 for part in parts):
         raise ValueError("forget: numbers separated by commas expected, of classes, or after a kind and a colon, "
                          f"got {text[:40]!r}")
-    return checked(Request(tuple(map(int, parts)), kind.strip() if separator else CLASS), train)
+    return Request(tuple(map(int, parts)), kind.strip() if separator else CLASS)
+
+
+def read(text: str, train: ImageSet) -> Request:
+    """A request as `str` writes it, in order and without repeats.
+
+    Raises:
+        ValueError: as `parsed` and `checked`.
+    """
+    return checked(parsed(text), train)
 
 
 def forget_classes(classes: Sequence[int], number_of_classes: int) -> Request:

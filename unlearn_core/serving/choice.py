@@ -38,14 +38,9 @@ class Choice:
         return subject(self.network)
 
     @property
-    def names(self) -> tuple[str, ...]:
-        """Of what is to be forgotten."""
-        return self.forget.names(self.subject.images.train)
-
-    @property
     def words(self) -> str:
         """What is to be forgotten, within a sentence."""
-        return self.forget.words(self.subject.images.train)
+        return self.forget.words(self.subject)
 
     @property
     def scene(self) -> Choice:

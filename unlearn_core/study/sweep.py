@@ -31,6 +31,7 @@ from unlearn_core.serving.choice import SEEDS, VERSION, Choice, choice
 from unlearn_core.study import results
 from unlearn_core.study.results import SweepError
 from unlearn_core.study.run import Row, Status, failure, record
+from unlearn_core.subjects.subject import bundled
 
 if TYPE_CHECKING:
     from distributed import Client, Future
@@ -101,7 +102,7 @@ class Space:
     """
 
     methods: tuple[str, ...]
-    networks: tuple[str, ...] = ("small-resnet",)
+    networks: tuple[str, ...] = field(default_factory=lambda: (next(iter(bundled())),))
     forget: tuple[Request, ...] = (Request((0,)),)
     seeds: int = 1
     grid: Mapping[str, Range | tuple[Value, ...]] = field(default_factory=dict)

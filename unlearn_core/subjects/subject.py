@@ -30,7 +30,7 @@ from unlearn_core.measure.history import ClassHistory, History
 from unlearn_core.measure.task import Measurement, measure
 from unlearn_core.nets import models
 from unlearn_core.nets.evaluate import EvaluationSet, evaluation_set
-from unlearn_core.nets.images import ImageSet
+from unlearn_core.nets.images import Groups, ImageSet
 from unlearn_core.nets.request import IMAGE, Request
 from unlearn_core.nets.train import RECIPES, Recipe
 from unlearn_core.packing import ClassNumbers, class_numbers
@@ -117,6 +117,14 @@ class Subject:
     def evaluation(self) -> EvaluationSet:
         """The images that gauges and maps show."""
         return self.images.evaluation
+
+    @property
+    def groups(self) -> Mapping[str, Groups]:
+        """Further ways to group the training images, by kind; none where the images cannot be read."""
+        try:
+            return self.images.train.groups
+        except (assets.AssetError, OSError):
+            return {}
 
     @cached_property
     def layers(self) -> dict[str, str]:
