@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
 import streamlit as st
 
 from ui import pictures
@@ -80,9 +79,14 @@ def forget_these(visitor: State, numbers: Sequence[int]) -> None:
 
 
 def instead(visitor: State, wanted: Choice) -> None:
-    """One press from a request to its neighbours: the class, the groups, or the one picture of its first image."""
+    """One press from a request to its neighbours: the class, the groups, or the one picture of one of its images.
+
+    The image stays the same as long as it is among what is to be forgotten, so that the way back is as short.
+    """
     seen, train = engine().seen(wanted.network, wanted.forget), wanted.subject.images.train
-    row = int(seen.evaluation.row[np.flatnonzero(seen.forgotten & seen.evaluation.member)[0]])
+    rows = seen.evaluation.row[seen.forgotten & seen.evaluation.member].tolist()
+    row = kept if (kept := st.session_state.get("instead row")) in rows else rows[0]
+    st.session_state["instead row"] = row
     label = int(train.labels[row])
     offers = {f"All of {train.classes[label]}": (wanted.network, Request((label,)))}
     for kind, known in train.groups.items():
