@@ -11,6 +11,8 @@ PAGES = {"compare": ".js-plotly-plot .main-svg", "layers": "[data-testid=layers]
          "embeddings?forget=1": "[data-testid=map-unlearned]"}
 """The other pages that are shown, and what must be drawn."""
 
+PERSON = "?network=people-resnet&forget=person:0&alpha=2&lambda=0.3"
+
 if __name__ == "__main__":
     process, address = start_server({})
     try:
@@ -21,6 +23,10 @@ if __name__ == "__main__":
             one.page.wait_for_selector("text=images at hand")  # the first verdict is not the last
             one.page.wait_for_timeout(1500)
             one.page.screenshot(path=REPOSITORY / "assets" / "screenshot.png")
+            one.page.goto(f"{address}/{PERSON}")
+            one.page.wait_for_selector("text=images at hand")
+            one.page.wait_for_timeout(4000)
+            one.page.screenshot(path=REPOSITORY / "assets" / "person.png")
             for path, drawn in PAGES.items():
                 one.page.goto(f"{address}/{path}")
                 one.page.wait_for_selector(drawn)
