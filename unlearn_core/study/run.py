@@ -96,12 +96,12 @@ def run(chosen: Choice, progress: Progress = silent) -> Run:
 
     def importances(model: nn.Module, train: ImageSet, request: Request, wanted: Measurement,
                     progress: Progress) -> Importance:
-        return once(("importance", chosen.network, request, wanted),
+        return once(("timed importance", chosen.network, request, wanted),
                     lambda: base.subject.importances(model, train, request, wanted, progress))
 
     def grams(model: nn.Module, train: ImageSet, positions: Tensor | None, patches: Patches,
               progress: Progress) -> Gram:
-        return once(("gram", chosen.network, None if positions is None else positions.numpy().tobytes(), patches),
+        return once(("timed gram", chosen.network, None if positions is None else positions.numpy().tobytes(), patches),
                     lambda: base.subject.grams(model, train, positions, patches, progress))
 
     task = Task(base.model, base.subject.images.train, request, importances, grams, base.subject.history,
