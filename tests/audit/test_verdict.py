@@ -383,3 +383,31 @@ def test_forgetting_a_person_is_judged_by_networks_that_never_saw_them() -> None
     assert found.verdict.sentence == "Not forgotten: Noor is still recognised 100% of the time."
     for check in found.checks:
         assert check.passing == len(check.held_out), check.title
+
+
+def test_of_many_small_groups_none_is_damaged_by_chance() -> None:
+    """Networks as good as the original, on 24 groups of 60 images: one in twenty may lose so much, not most of them."""
+    generator = np.random.default_rng(0)
+    groups = {str(i): np.repeat(np.arange(24), 60) == i for i in range(24)}
+    damaged = {among: 0 for among in (1, 24)}
+    for _ in range(200):
+        before, after = generator.random((2, 1440)) < 0.77
+        for among in damaged:
+            found = worst_loss(before, after, groups, among=among)
+            assert found is not None
+            damaged[among] += found.damage
+    assert damaged[1] > 40 and damaged[24] < 14
+    hurt = after.copy()
+    hurt[groups["7"]] = False
+    found = worst_loss(before, hurt, groups, among=24)
+    assert found is not None and found.group == "7" and found.damage
+
+
+def test_a_surely_damaged_group_is_named_before_one_that_lost_more_by_chance() -> None:
+    before = np.ones(1040, np.bool_)
+    after = before.copy()
+    after[:3], after[40:140] = False, False
+    groups = {"small": np.arange(1040) < 40, "large": np.arange(1040) >= 40}
+    after[3:5] = False  # the small one: 5 of 40, 12.5 points, hardly sure; the large one: 10 points of 1,000
+    found = worst_loss(before, after, groups)
+    assert found is not None and (found.group, found.damage) == ("large", True)

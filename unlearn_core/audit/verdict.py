@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from statistics import NormalDist
 
 import numpy as np
 import numpy.typing as npt
@@ -73,8 +74,8 @@ def _points(share: float) -> str:
 
 
 def worst_loss(before: Bools, after: Bools, groups: Mapping[str, Bools],
-               retrained: Mapping[str, npt.NDArray[np.float64]] | None = None) -> Loss | None:
-    """The retained group that lost most; None if there is none.
+               retrained: Mapping[str, npt.NDArray[np.float64]] | None = None, among: int = 1) -> Loss | None:
+    """The retained group that lost most, a damaged one before any other; None if there is none.
 
     A loss counts from the original's accuracy or, where that is lower, from the mean of the retrained networks: what
     retraining costs as well is no damage. The interval is that of a difference of paired shares.
@@ -84,16 +85,17 @@ def worst_loss(before: Bools, after: Bools, groups: Mapping[str, Bools],
         after: (N,) whether the unlearned network is.
         groups: (N,) masks of unseen images by name: retained classes, or any other retained groups.
         retrained: accuracy of each retrained network by group; None if there are none.
+        among: so many intervals hold together with 95 % (Bonferroni): of many small groups, some lose by chance.
     """
-    found = []
+    found, reach = [], round(NormalDist().inv_cdf(1 - 0.025 / among), 2)  # 1.96 for one
     for name, rows in groups.items():
         lost, n = before[rows].astype(float) - after[rows], int(rows.sum())
         if not n:
             continue
         spared = max(float(before[rows].mean()) - float(retrained[name].mean()), 0.0) if retrained else 0.0
-        value, half = float(lost.mean()), 1.96 * float(lost.std()) / n**0.5
+        value, half = float(lost.mean()), reach * float(lost.std()) / n**0.5
         found.append(Loss(name, value - spared, (value - spared - half, value - spared + half), n))
-    return max(found, key=lambda loss: loss.value, default=None)
+    return max(found, key=lambda loss: (loss.damage, loss.value), default=None)
 
 
 @dataclass(frozen=True)

@@ -147,7 +147,12 @@ def _conclude(chosen: Choice, checks: Sequence[Check], before: Float32, after: F
               labels: npt.NDArray[np.int64], kept: Mapping[str, Bools], accuracy: float) -> Verdict:
     right, *references = (logits.argmax(1) == labels for logits in (before, *retrained))
     among = {name: np.array([seed[rows].mean() for seed in references]) for name, rows in kept.items() if rows.any()}
-    loss = worst_loss(right, after.argmax(1) == labels, kept, among if references else None)
+    losses = []
+    whole = set(chosen.subject.classes)
+    for part in ({n: m for n, m in kept.items() if n in whole}, {n: m for n, m in kept.items() if n not in whole}):
+        many = 1 if part.keys() <= whole else len(part)  # classes are few and large
+        losses.append(worst_loss(right, after.argmax(1) == labels, part, among if references else None, many))
+    loss = max(filter(None, losses), key=lambda one: (one.damage, one.value), default=None)
     several = len(chosen.forget.chosen) > 1
     return judge(checks, loss, chosen.words, accuracy, several)
 
