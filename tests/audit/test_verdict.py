@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from unlearn_core.audit.distances import jensen_shannon
 from unlearn_core.audit.distinguish import Placement, distinguish, further, pooled
 from unlearn_core.audit.evidence import (
+    ANSWERS,
     FORGET_ACCURACY,
     HEAD_ZEROING,
     ORIGINAL,
@@ -372,7 +373,8 @@ def test_the_spread_of_many_requests_tells_what_three_networks_cannot() -> None:
 def test_forgetting_a_person_is_judged_by_networks_that_never_saw_them() -> None:
     here = Engine()
     request = Request((13,), "person")
-    assert {found.freedom for found in judgement.spreads(here, "people-resnet", request).values()} == {48}
+    known = judgement.spreads(here, "people-resnet", request)
+    assert {known[title].freedom for title in ANSWERS} == {48} and 0.02 < known["accuracy on calm"].value < 0.08
     assert judgement.spreads(here, "people-resnet", Request((2,))) == {}
     chosen = choice("people-resnet", request, "ssd", {"alpha": 100.0})  # above the ceiling: the original
     scene = here.prepare(chosen, silent)
@@ -411,3 +413,14 @@ def test_a_surely_damaged_group_is_named_before_one_that_lost_more_by_chance() -
     after[3:5] = False  # the small one: 5 of 40, 12.5 points, hardly sure; the large one: 10 points of 1,000
     found = worst_loss(before, after, groups)
     assert found is not None and (found.group, found.damage) == ("large", True)
+
+
+def test_what_one_more_retrained_network_would_differ_by_is_no_damage() -> None:
+    generator = np.random.default_rng(0)
+    before = generator.random(230) < 0.8
+    after = before & (generator.random(230) > 0.12)
+    alone = worst_loss(before, after, {"calm": np.ones(230, np.bool_)}, {"calm": np.array([0.8, 0.8])})
+    among = worst_loss(before, after, {"calm": np.ones(230, np.bool_)}, {"calm": np.array([0.8, 0.8])},
+                       spreads={"calm": 0.05})
+    assert alone is not None and among is not None
+    assert alone.damage and not among.damage and alone.value == among.value

@@ -74,7 +74,8 @@ def _points(share: float) -> str:
 
 
 def worst_loss(before: Bools, after: Bools, groups: Mapping[str, Bools],
-               retrained: Mapping[str, npt.NDArray[np.float64]] | None = None, among: int = 1) -> Loss | None:
+               retrained: Mapping[str, npt.NDArray[np.float64]] | None = None, among: int = 1,
+               spreads: Mapping[str, float] | None = None) -> Loss | None:
     """The retained group that lost most, a damaged one before any other; None if there is none.
 
     A loss counts from the original's accuracy or, where that is lower, from the mean of the retrained networks: what
@@ -86,6 +87,8 @@ def worst_loss(before: Bools, after: Bools, groups: Mapping[str, Bools],
         groups: (N,) masks of unseen images by name: retained classes, or any other retained groups.
         retrained: accuracy of each retrained network by group; None if there are none.
         among: so many intervals hold together with 95 % (Bonferroni): of many small groups, some lose by chance.
+        spreads: standard deviation of retrained networks' accuracy by group, where it is known: by about so much one
+            more retrained network would differ, which is no damage either.
     """
     found, reach = [], round(NormalDist().inv_cdf(1 - 0.025 / among), 2)  # 1.96 for one
     for name, rows in groups.items():
@@ -93,7 +96,8 @@ def worst_loss(before: Bools, after: Bools, groups: Mapping[str, Bools],
         if not n:
             continue
         spared = max(float(before[rows].mean()) - float(retrained[name].mean()), 0.0) if retrained else 0.0
-        value, half = float(lost.mean()), reach * float(lost.std()) / n**0.5
+        seeds = spreads.get(name, 0.0) * (1 + 1 / len(retrained[name]))**0.5 if spreads and retrained else 0.0
+        value, half = float(lost.mean()), reach * float(np.hypot(lost.std() / n**0.5, seeds))
         found.append(Loss(name, value - spared, (value - spared - half, value - spared + half), n))
     return max(found, key=lambda loss: (loss.damage, loss.value), default=None)
 

@@ -140,18 +140,20 @@ def first_verdict(engine: Engine, scene: Scene, settled: Settled) -> Verdict:
                     seen.evaluation.member, seen.forgotten, only=[FORGET_ACCURACY],
                     spreads=spreads(engine, scene.choice.network, scene.request))
     return _conclude(scene.choice, checks, before.logits, settled.logits, [seed.logits for seed in retrained], labels,
-                     seen.kept, settled.gauges["forget"].value)
+                     seen.kept, settled.gauges["forget"].value, spreads(engine, scene.choice.network, scene.request))
 
 
 def _conclude(chosen: Choice, checks: Sequence[Check], before: Float32, after: Float32, retrained: Sequence[Float32],
-              labels: npt.NDArray[np.int64], kept: Mapping[str, Bools], accuracy: float) -> Verdict:
+              labels: npt.NDArray[np.int64], kept: Mapping[str, Bools], accuracy: float,
+              spreads: Mapping[str, Spread]) -> Verdict:
     right, *references = (logits.argmax(1) == labels for logits in (before, *retrained))
     among = {name: np.array([seed[rows].mean() for seed in references]) for name, rows in kept.items() if rows.any()}
     losses = []
     whole = set(chosen.subject.classes)
     for part in ({n: m for n, m in kept.items() if n in whole}, {n: m for n, m in kept.items() if n not in whole}):
         many = 1 if part.keys() <= whole else len(part)  # classes are few and large
-        losses.append(worst_loss(right, after.argmax(1) == labels, part, among if references else None, many))
+        known = {name: spreads[_accuracy(name)].value for name in part if _accuracy(name) in spreads}
+        losses.append(worst_loss(right, after.argmax(1) == labels, part, among if references else None, many, known))
     loss = max(filter(None, losses), key=lambda one: (one.damage, one.value), default=None)
     several = len(chosen.forget.chosen) > 1
     return judge(checks, loss, chosen.words, accuracy, several)
@@ -203,7 +205,8 @@ def judged(measure: Yardstick, chosen: Choice, mine: Model) -> Audit:
         Readings(len(labels), gauges, measure.original, measure.band, accuracy, measure.accuracy_before,
                  measure.accuracy_retrained), tuple(checks),
         _conclude(chosen, checks, measure.models[ORIGINAL].logits, mine.logits,
-                  [seed.logits for seed in measure.retrained], labels, measure.kept, gauges["forget"].value))
+                  [seed.logits for seed in measure.retrained], labels, measure.kept, gauges["forget"].value,
+                  measure.spreads))
 
 
 def submit_outputs(engine: Engine, scene: Scene, settled: Settled) -> Ticket[Float32]:
@@ -258,8 +261,13 @@ def yardstick(engine: Engine, network: str, request: Request, progress: Progress
     return cast(Yardstick, kept)
 
 
+def _accuracy(name: str) -> str:
+    return f"accuracy on {name}"
+
+
 def spreads(engine: Engine, network: str, request: Request) -> Mapping[str, Spread]:
-    """How much the numbers of `evidence.ANSWERS` differ among networks retrained for one and the same group.
+    """How much the numbers of `evidence.ANSWERS`, and the accuracy on whatever stays, differ among networks retrained
+    for one and the same group.
 
     Of a group there may be few retrained networks, but of many groups of its kind some. What they have in common is
     known far better than what three networks say. Empty for whole classes, single images, and where no other group has
@@ -284,6 +292,10 @@ def spreads(engine: Engine, network: str, request: Request) -> Mapping[str, Spre
             for title, read in ANSWERS.items():
                 nulls.setdefault(title, []).append(np.array([read(seed, labels, member, forgotten)
                                                              for seed in logits]))
+            right = logits.argmax(2) == labels
+            for name, rows in kept_groups(one, shown, added, train, test).items():
+                if rows.any():
+                    nulls.setdefault(_accuracy(name), []).append(right[:, rows].mean(1))
         kept = engine.pool.keep(key, {title: found for title, each in nulls.items() if (found := pooled(each))})
     return cast("Mapping[str, Spread]", kept)
 
