@@ -135,9 +135,9 @@ def story(chosen: State) -> None:
         return
     with st.container(horizontal=True, vertical_alignment="center", key="story"):
         pictures.strip(own, numbers.tolist(), f"Images of {named}", 44)
+        instead(chosen, wanted)
         st.markdown(f"This network was trained to recognise **{own.about}**. It is asked to forget **{named}**, as if "
                     "it had never seen them. People ask for this when images were theirs, wrong or unsafe. Did it?")
-    instead(chosen, wanted)
 
 
 @st.fragment

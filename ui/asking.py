@@ -96,7 +96,7 @@ def instead(visitor: State, wanted: Choice) -> None:
     for name, other in bundled().items():
         if name != wanted.network and not train.groups:
             offers |= {f"A {kind}": (name, Request((0,), kind)) for kind in other.groups}
-    with st.container(horizontal=True, gap="small", vertical_alignment="center", key="instead"):
+    with st.container(horizontal=True, gap="small", vertical_alignment="center", width="content", key="instead"):
         st.caption("Forget instead:", width="content")
         for said, (network, request) in offers.items():
             if (network, request) != (wanted.network, wanted.forget):
