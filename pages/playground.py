@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pandas as pd
 import streamlit as st
 
@@ -10,7 +9,6 @@ from ui import outcome, pictures
 from ui.asking import forget_these, instead
 from ui.controls import knobs, presets, take_point
 from ui.present import headline, present, whose
-from ui.server.runtime import engine
 from ui.state import State, state, tell_notes
 from ui.views.live import live_view
 from unlearn_core.assets import AssetError
@@ -129,12 +127,11 @@ def story(chosen: State) -> None:
     try:
         wanted = chosen.choice()
         named, own = wanted.words, wanted.subject
-        seen = engine().seen(wanted.network, wanted.forget)
-        numbers = seen.evaluation.pictures[np.flatnonzero(seen.forgotten & seen.evaluation.member)[:6]]
+        numbers = [2 * row for row in wanted.forget.split(own.images.train)[0][:6].tolist()]
     except (AssetError, ValueError):  # told below
         return
     with st.container(horizontal=True, vertical_alignment="center", key="story"):
-        pictures.strip(own, numbers.tolist(), f"Images of {named}", 44)
+        pictures.strip(own, numbers, f"Images of {named}", 44)
         instead(chosen, wanted)
         st.markdown(f"This network was trained to recognise **{own.about}**. It is asked to forget **{named}**, as if "
                     "it had never seen them. People ask for this when images were theirs, wrong or unsafe. Did it?")

@@ -83,8 +83,8 @@ def instead(visitor: State, wanted: Choice) -> None:
 
     The image stays the same as long as it is among what is to be forgotten, so that the way back is as short.
     """
-    seen, train = engine().seen(wanted.network, wanted.forget), wanted.subject.images.train
-    rows = seen.evaluation.row[seen.forgotten & seen.evaluation.member].tolist()
+    train = wanted.subject.images.train
+    rows = wanted.forget.split(train)[0].tolist()
     row = kept if (kept := st.session_state.get("instead row")) in rows else rows[0]
     st.session_state["instead row"] = row
     label = int(train.labels[row])

@@ -28,7 +28,7 @@ def strip(scene: Scene, settled: Settled, verdict: Verdict, audit: Audit | None,
     """Level and sentence, what a person should know with it, and every check; `final` if no audit will come."""
     st.markdown(f"#### {verdict.sentence}")
     left, right = st.columns([0.8, 0.2], vertical_alignment="center")
-    left.caption(f"{verdict.detail} {basis(audit)}")
+    left.caption(f"{verdict.detail} {basis(audit, len(settled.logits))}")
     with right:
         sheet(scene, settled, audit)
     pressed = _mount(key="marks", data={"marks": [asdict(mark) for mark in verdict.marks]},
@@ -41,10 +41,10 @@ def strip(scene: Scene, settled: Settled, verdict: Verdict, audit: Audit | None,
         reference(settled.choice)
 
 
-def basis(audit: Audit | None) -> str:
+def basis(audit: Audit | None, first: int) -> str:
     """What the verdict rests on so far."""
     if audit is None:
-        return "A first answer from 2,000 images; all test images and the inside follow in a moment."
+        return f"A first answer from {first:,} images; all test images and the inside follow in a moment."
     beside = f"beside {seeds} retrained networks; " if (seeds := len(audit.readings.band)) else ""
     return (f"From all {audit.readings.images:,} images at hand, {beside}each mark leads to the page that explains it.")
 

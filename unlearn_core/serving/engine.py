@@ -119,9 +119,11 @@ class Engine:
     def retrained(self, network: str, forget: Request) -> tuple[Mapping[str, Tensor], ...]:
         """Weights of the networks retrained for a request: here, or those that are bundled."""
         if (network, forget) not in self._references:
-            self._references[network, forget] = tuple(dict(model.state_dict())
-                                                      for model in subject(network).retrained(forget))
-        return self._references.get((network, forget), ())
+            found = tuple(dict(model.state_dict()) for model in subject(network).retrained(forget))
+            if not found:  # kept would be one entry for every request that anybody thinks of
+                return ()
+            self._references[network, forget] = found
+        return self._references[network, forget]
 
     def keep_retrained(self, network: str, forget: Request,
                        networks: Sequence[Mapping[str, Tensor]]) -> None:

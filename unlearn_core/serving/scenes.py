@@ -76,6 +76,13 @@ class Seen:
         """(N, C, H, W) as a network takes them."""
         return self.evaluation.images.pixels()
 
+    @property
+    def weight(self) -> int:
+        """Bytes of its own: without added images all but the masks is the subject's, held once for everybody."""
+        masks = self.forgotten.nbytes * (1 + len(self.kept))
+        own = self.evaluation.images.images.nbytes + self.before.logits.nbytes + self.before.features.nbytes
+        return masks + own * bool(self.added)
+
 
 @dataclass(frozen=True, eq=False)
 class Scene:

@@ -192,8 +192,7 @@ def _entry(engine: Engine, scene: Scene, runs: list[Settled], reference: Float32
 
 def _bundled_retraining(engine: Engine, scene: Scene, reference: Float32, seconds: float) -> Entry:
     network, base = scene.choice.network, engine.base(scene.choice.network)
-    here = engine.retrained(network, scene.request)
-    weights = here[0] if here else dict(subject(network).retrained(scene.request)[0].state_dict())
+    weights = engine.retrained(network, scene.request)[0]
     first = engine.answers(network, scene.request, weights)
     assert scene.accuracy_retrained is not None
     return Entry(
