@@ -103,6 +103,21 @@ def with_rows(evaluation: EvaluationSet, train: ImageSet, test: ImageSet, more: 
     return EvaluationSet(images, np.concatenate(member), np.concatenate(row))
 
 
+def masked(request: Request, evaluation: EvaluationSet, more: Sequence[Rows], train: ImageSet,
+           test: ImageSet) -> npt.NDArray[np.bool_]:
+    """Whether each image, of the evaluation set and then of `more`, is of what is to be forgotten."""
+    parts = {"train": request.mask(train).numpy(), "test": request.mask(test, torch.full((len(test),), -1)).numpy()}
+    return np.concatenate([evaluation.forgotten(request), *(parts[part][rows] for part, rows in more)])
+
+
+def labelled(evaluation: EvaluationSet, more: Sequence[Rows], train: ImageSet,
+             test: ImageSet) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
+    """True classes, and whether each was trained on, of the same images."""
+    labels = {"train": train.labels.numpy(), "test": test.labels.numpy()}
+    return (np.concatenate([evaluation.labels, *(labels[part][rows] for part, rows in more)]),
+            np.concatenate([evaluation.member, *(np.full(len(rows), part == "train") for part, rows in more)]))
+
+
 def kept_groups(request: Request, evaluation: EvaluationSet, more: Sequence[Rows], train: ImageSet,
                 test: ImageSet) -> dict[str, npt.NDArray[np.bool_]]:
     """Masks, by name, of the unseen images of each class and of each group of another kind that is to stay.
@@ -114,17 +129,14 @@ def kept_groups(request: Request, evaluation: EvaluationSet, more: Sequence[Rows
         train: the training images.
         test: the test images.
     """
-    def mask(wanted: Request) -> npt.NDArray[np.bool_]:
-        parts = {"train": wanted.mask(train).numpy(), "test": wanted.mask(test, torch.full((len(test),), -1)).numpy()}
-        return np.concatenate([evaluation.forgotten(wanted), *(parts[part][rows] for part, rows in more)])
-
-    unseen = np.concatenate([~evaluation.member, *(np.full(len(rows), part == "test") for part, rows in more)])
-    free = unseen & ~mask(request)
+    _, member = labelled(evaluation, more, train, test)
+    free = ~member & ~masked(request, evaluation, more, train, test)
     found = {}
-    for kind, names in ((CLASS, train.classes), *((kind, known.names) for kind, known in train.groups.items())):
+    for kind, names in ((CLASS, train.classes), *((kind, groups.names) for kind, groups in train.groups.items())):
         for number, name in enumerate(names):
             if kind != request.kind or number not in request.chosen:
-                found[name if kind == CLASS else f"{kind} {name}"] = free & mask(Request((number,), kind))
+                found[name if kind == CLASS else f"{kind} {name}"] = free & masked(
+                    Request((number,), kind), evaluation, more, train, test)
     return found
 
 

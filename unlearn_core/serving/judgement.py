@@ -11,7 +11,6 @@ from typing import cast
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from torch import Tensor, nn
 
 from unlearn_core.audit.accuracy import per_class
@@ -33,7 +32,7 @@ from unlearn_core.audit.relearn import Relearning
 from unlearn_core.audit.similarity import cka
 from unlearn_core.audit.verdict import Verdict, judge, worst_loss
 from unlearn_core.methods import METHODS
-from unlearn_core.nets.evaluate import Outputs, Rows, kept_groups, missing_rows, other_images
+from unlearn_core.nets.evaluate import Outputs, Rows, kept_groups, labelled, masked, missing_rows, other_images
 from unlearn_core.nets.heads import head
 from unlearn_core.nets.images import ImageSet
 from unlearn_core.nets.request import CLASS, IMAGE, Request
@@ -285,10 +284,8 @@ def spreads(engine: Engine, network: str, request: Request) -> Mapping[str, Spre
             if (logits := own.retrained_logits(one)) is None:
                 continue
             added = missing_rows(one, train, test, shown)
-            labels = np.concatenate([shown.labels, *((train if part == "train" else test).labels.numpy()[rows]
-                                                     for part, rows in added)])
-            member = np.concatenate([shown.member, *(np.full(len(rows), part == "train") for part, rows in added)])
-            forgotten = np.concatenate([shown.forgotten(one), *(np.ones(len(rows), np.bool_) for _, rows in added)])
+            labels, member = labelled(shown, added, train, test)
+            forgotten = masked(one, shown, added, train, test)
             for title, read in ANSWERS.items():
                 nulls.setdefault(title, []).append(np.array([read(seed, labels, member, forgotten)
                                                              for seed in logits]))
@@ -304,11 +301,8 @@ def _yardstick(engine: Engine, network: str, request: Request, progress: Progres
     base, images, seen = engine.base(network), subject(network).images, engine.seen(network, request)
     evaluation, train, test = seen.evaluation, images.train, images.test
     rest = list(others(engine, network, request))
-    labels = np.concatenate([evaluation.labels, *((test if part == "test" else train).labels.numpy()[rows]
-                                                  for part, rows in rest)])
-    member = np.concatenate([evaluation.member, *(np.full(len(rows), part == "train") for part, rows in rest)])
-    inner = {"train": request.mask(train).numpy(), "test": request.mask(test, torch.full((len(test),), -1)).numpy()}
-    forgotten = np.concatenate([seen.forgotten, *(inner[part][rows] for part, rows in rest)])
+    labels, member = labelled(evaluation, rest, train, test)
+    forgotten = masked(request, evaluation, rest, train, test)
     known = spreads(engine, network, request)
     before = everything(engine, network, request, {}, progress)
     retrained = _retrained(engine, network, request)
