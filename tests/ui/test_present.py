@@ -88,7 +88,7 @@ class StubEngine:
         index = object() if chosen.method in SCENES else None
         self.jobs[key].finish(
             SimpleNamespace(choice=chosen, index=index, ceiling=10.0) if kind == "scene" else
-            SimpleNamespace(choice=chosen, alpha=4.0, lam=1.0), error)
+            SimpleNamespace(choice=chosen, alpha=4.0, lam=1.0, logits=range(300)), error)
 
 
 def stub(monkeypatch: pytest.MonkeyPatch, engine: StubEngine) -> None:
