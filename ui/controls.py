@@ -7,7 +7,8 @@ from functools import partial
 
 import streamlit as st
 
-from ui.state import State, positions, snap, start
+from ui.sliders import positions, snap
+from ui.state import State, start
 from unlearn_core.assets import AssetError
 from unlearn_core.methods import method
 from unlearn_core.methods.base import Hyperparameter, Value
