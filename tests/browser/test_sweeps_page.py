@@ -14,7 +14,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from tests.conftest import REPOSITORY
-from ui.studies import process, sweeps
+from ui.studies import sweeps
 from unlearn_core.methods import METHODS
 from unlearn_core.nets.request import Request
 from unlearn_core.study import results
@@ -32,8 +32,8 @@ sweeps(state())
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(sweeps, "FOLDER", tmp_path)
-    monkeypatch.setattr(process, "_last", None)
-    monkeypatch.setattr(process, "WORKERS", 1)
+    monkeypatch.setattr(sweeps, "_last", None)
+    monkeypatch.setattr(sweeps, "WORKERS", 1)
     return tmp_path
 
 
@@ -97,10 +97,10 @@ def test_servers_that_share_a_folder_have_logs_of_their_own(folder: Path, monkey
     monkeypatch.setattr(subprocess, "Popen", lambda _, **options: begin(command, **options))
     started = []
     for about in ("one", "another"):
-        monkeypatch.setattr(process, "_last", None)
-        process.start(Space(("head_zeroing",)), folder, about)
-        assert process._last is not None and process._last.process.wait() == 0
-        started.append(process._last)
+        monkeypatch.setattr(sweeps, "_last", None)
+        sweeps.start(Space(("head_zeroing",)), folder, about)
+        assert sweeps._last is not None and sweeps._last.process.wait() == 0
+        started.append(sweeps._last)
     assert [one.lines for one in started] == [[{"share": 0.5}]] * 2 and not list(folder.iterdir())
 
 
@@ -108,7 +108,7 @@ def test_a_torn_log_is_read_as_far_as_it_makes_sense() -> None:
     with tempfile.TemporaryFile() as log, tempfile.TemporaryFile() as errors:
         log.write(b'{"share": 0.1}\n\0\0\0{"share"\n7\n\xff\n{"said": "so"}\n{"share": 0.')
         log.flush()
-        found = process.Started(Path(), "", None, log, errors)  # type: ignore[arg-type]
+        found = sweeps.Started(Path(), "", None, log, errors)  # type: ignore[arg-type]
         assert found.lines == [{"share": 0.1}, {"said": "so"}] and found.reason == ""
 
 

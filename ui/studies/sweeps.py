@@ -1,18 +1,29 @@
-"""The form for sweeps on a page: a grid for the present method, how far its runs are, and what they found."""
+"""A sweep from a page: in a process of its own, so that nobody's slider waits for it, and one at a time for all.
+
+Where it runs and writes is the operator's to say, not the visitor's, because a Dask scheduler is trusted with code:
+LACUNA_SCHEDULER is the address of a running one (else this machine), LACUNA_SWEEPS the folder of the results.
+"""
 
 from __future__ import annotations
 
+import atexit
 import hashlib
 import json
 import os
+import subprocess
+import sys
+import tempfile
+import threading
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
+from typing import IO, Any
 
 import pandas as pd
 import streamlit as st
 
 from ui.sliders import positions
 from ui.state import State
-from ui.studies import process
 from unlearn_core.assets import REPOSITORY
 from unlearn_core.methods import method
 from unlearn_core.methods.base import Hyperparameter, Value
@@ -24,9 +35,82 @@ from unlearn_core.study.sweep import Range, Space
 from unlearn_core.subjects.subject import subject
 
 FOLDER = Path(os.environ.get("LACUNA_SWEEPS", REPOSITORY / "build" / "sweeps"))
-"""Where results are kept: the operator's to say, not the visitor's."""
+SCHEDULER = os.environ.get("LACUNA_SCHEDULER", "")
+WORKERS = 2
 MOST = 2000
 """Runs of one sweep from a page; the command line has no such limit."""
+
+
+# -- the process ----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Started:
+    """The sweep of this server, running or ended. Its two logs have no name: nobody else can write there."""
+
+    folder: Path
+    about: str
+    process: subprocess.Popen[bytes]
+    log: IO[bytes]
+    errors: IO[bytes]
+
+    @property
+    def running(self) -> bool:
+        return self.process.poll() is None
+
+    @property
+    def lines(self) -> list[dict[str, Any]]:
+        """What it has said so far, less what is being written or was cut by a full disk."""
+        found = []
+        for line in _text(self.log).splitlines():
+            with suppress(ValueError):
+                found.append(json.loads(line))
+        return [line for line in found if isinstance(line, dict)]
+
+    @property
+    def reason(self) -> str:
+        """The last line of what it has complained about, or nothing."""
+        return (_text(self.errors).strip().splitlines() or [""])[-1]
+
+
+def _text(file: IO[bytes]) -> str:
+    # The process shares the place in the file, which seeking would move.
+    return os.pread(file.fileno(), os.fstat(file.fileno()).st_size, 0).decode("utf-8", "replace")
+
+
+_lock = threading.Lock()
+_last: Started | None = None
+
+
+def start(space: Space, folder: Path, about: str) -> None:
+    """Start a sweep unless one is running.
+
+    Raises:
+        OSError: if the folder cannot be made, or there is no room for temporary files.
+    """
+    global _last
+    command = ["nice", "-n", "10", sys.executable, "-m", "unlearn_core", "sweep", "--json", "--out", str(folder),
+               "--methods", *space.methods, "--networks", *space.networks, "--seeds", str(space.seeds),
+               "--forget", *map(str, space.forget),
+               "--workers", str(WORKERS), "--scheduler", SCHEDULER,
+               *(f"--grid={name}={','.join(map(str, values))}" for name, values in space.grid.items())]
+    with _lock:
+        if _last is not None and _last.running:
+            return
+        folder.mkdir(parents=True, exist_ok=True)
+        log, errors = tempfile.TemporaryFile(), tempfile.TemporaryFile()  # noqa: SIM115 - gone with the last of them
+        process = subprocess.Popen(command, cwd=REPOSITORY, stdout=log, stderr=errors, stdin=subprocess.DEVNULL,
+                                   env={**os.environ, "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"})
+        _last = Started(folder, about, process, log, errors)
+
+
+def stop() -> None:
+    """Interrupt the sweep; what has finished is kept."""
+    if _last is not None and _last.running:
+        _last.process.terminate()
+
+
+atexit.register(stop)
 
 
 # -- the form -------------------------------------------------------------------------------------------------
@@ -119,7 +203,7 @@ def _values(name: str, knob: Hyperparameter) -> tuple[Value, ...]:
 
 
 def _control(space: Space, total: int, answered: int, folder: Path, about: str, table: pd.DataFrame) -> None:
-    current = process.last()
+    current = _last
     if current is not None and current.running:
         if current.folder != folder:
             st.info(f"Another sweep is running ({current.about}); one runs at a time. Yours can start when it is done.",
@@ -128,14 +212,13 @@ def _control(space: Space, total: int, answered: int, folder: Path, about: str, 
         return
     if current is not None and current.folder == folder and current.process.returncode not in (0, 1, 130, -15):
         st.error(current.reason or "The sweep was killed; it goes on from what had finished.", icon=":material/error:")
-    where = f"the cluster at {process.SCHEDULER}" if process.SCHEDULER else \
-        f"{process.WORKERS} processes of this machine"
+    where = f"the cluster at {SCHEDULER}" if SCHEDULER else f"{WORKERS} processes of this machine"
     with st.container(horizontal=True, vertical_alignment="center"):
         label = "Start" if not answered else "Go on" if answered < total else "All runs are there"
         if st.button(label, icon=":material/play_arrow:", type="primary", disabled=answered >= total,
                      key="sweep.start"):
             try:
-                process.start(space, folder, about)
+                start(space, folder, about)
             except OSError as problem:
                 st.error(f"folder: one that can be written to expected, got {folder} ({problem.strerror}).",
                          icon=":material/error:")
@@ -152,14 +235,14 @@ def _duration(space: Space, missing: int, table: pd.DataFrame) -> str:
     if seconds != seconds and (shipped := comparison.load(space.networks[0], space.forget[0])):
         entry = shipped.entries.get(space.methods[0])  # none of a method that is newer than what is shipped
         seconds = entry.values("seconds").mean() if entry and len(entry.measures) else float("nan")
-    if process.SCHEDULER or not missing or seconds != seconds:
+    if SCHEDULER or not missing or seconds != seconds:
         return ""
-    left = missing * seconds / process.WORKERS
+    left = missing * seconds / WORKERS
     return f", about {left / 60:.0f} minutes" if left > 90 else f", about {max(left, 1):.0f} s and a few to begin"
 
 
 @st.fragment(run_every=1.0)
-def _progress(current: process.Started) -> None:
+def _progress(current: Started) -> None:
     if not current.running:
         st.rerun()
     lines = current.lines
@@ -170,7 +253,7 @@ def _progress(current: process.Started) -> None:
             st.warning(line["said"], icon=":material/info:")
     if st.button("Stop the sweep", key="sweep.stop", icon=":material/stop:",
                  help="What has finished is kept, and the same sweep goes on from there."):
-        process.stop()
+        stop()
         current.process.wait()
         st.rerun()
 
