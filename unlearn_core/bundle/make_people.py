@@ -25,7 +25,9 @@ from tqdm import tqdm
 from unlearn_core import assets
 from unlearn_core.audit.membership import statistics
 from unlearn_core.audit.roc import roc
-from unlearn_core.bundle.people import EXPRESSIONS, NAMES, SIZE, VIEWS, contact_sheet, people
+from unlearn_core.bundle.people import VIEWS, contact_sheet, people
+from unlearn_core.bundle.persons import EXPRESSIONS, NAMES
+from unlearn_core.bundle.portraits import SIZE
 from unlearn_core.nets.evaluate import missing_rows, outputs, with_rows
 from unlearn_core.nets.images import ImageSet
 from unlearn_core.nets.request import CLASS, Request
