@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -12,6 +11,7 @@ from pathlib import Path
 from unlearn_core.audit.gauges import KINDS
 from unlearn_core.cli.output import bar, concluded, described, print_heading, print_json, print_table
 from unlearn_core.cli.typed import Declare, add_choice, choice_of
+from unlearn_core.files import replacing
 from unlearn_core.study.run import engine, run
 
 
@@ -66,16 +66,12 @@ def _unfinished(file: Path) -> Iterator[Path]:
     named, wanted = file.resolve(), "save: a file in an existing folder, both open to writing, expected, got"
     if named.exists() and not (named.is_file() and os.access(named, os.W_OK)):  # a device must not be replaced either
         raise ValueError(f"{wanted} {file}")
-    made = named.with_name(f".{uuid.uuid4().hex}.tmp")
-    try:
-        made.touch()
-    except OSError as error:
-        raise ValueError(f"{wanted} {file} ({(error.strerror or str(error)).lower()})") from error
-    try:
-        yield made
-        made.replace(named)
-    finally:
-        made.unlink(missing_ok=True)
+    with replacing(named) as unfinished:
+        try:
+            unfinished.touch()
+        except OSError as error:
+            raise ValueError(f"{wanted} {file} ({(error.strerror or str(error)).lower()})") from error
+        yield unfinished
 
 
 def _span(values: Sequence[float]) -> str:

@@ -17,8 +17,10 @@ from unlearn_core.methods import METHODS
 from unlearn_core.methods.base import Value
 from unlearn_core.nets.request import read
 from unlearn_core.progress import Progress
+from unlearn_core.study.cluster import connect
 from unlearn_core.study.results import WHOLE, load
-from unlearn_core.study.sweep import Range, Space, Tally, connect, sweep
+from unlearn_core.study.space import Range, Space
+from unlearn_core.study.sweep import Tally, sweep
 from unlearn_core.subjects.subject import bundled, subject
 
 LOG_SECONDS = 10.0
