@@ -30,9 +30,10 @@ from torch.nn import functional as F
 
 from tools.growth import AXES, EXPECTED, peak
 from unlearn_core.audit.gauges import read_gauges
-from unlearn_core.measure.dampening import build_index, dampen
+from unlearn_core.measure.dampening import dampen
 from unlearn_core.measure.estimator import Estimator
 from unlearn_core.measure.importance import batch_indices, importance
+from unlearn_core.measure.ratio_index import build_index
 from unlearn_core.measure.task import Task, measure
 from unlearn_core.methods import METHODS, method
 from unlearn_core.methods.base import one_thread

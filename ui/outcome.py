@@ -26,8 +26,9 @@ from unlearn_core.figures.bullets import Bullet, bullets
 from unlearn_core.figures.embedding import embedding
 from unlearn_core.figures.exhibits import exhibit_figure, picture_arrays
 from unlearn_core.figures.privacy import Curve, roc_curves
-from unlearn_core.serving.judgement import Readings, Yardstick, submit_outputs, yardstick
+from unlearn_core.serving.judgement import Readings, submit_outputs
 from unlearn_core.serving.scenes import Scene, Settled
+from unlearn_core.serving.yardstick import Yardstick, yardstick
 
 NO_BAR = {"displayModeBar": False}
 

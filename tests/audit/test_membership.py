@@ -15,15 +15,7 @@ from scipy.special import log_softmax, softmax
 from scipy.stats import norm
 from sklearn.metrics import roc_auc_score
 
-from unlearn_core.audit.distinguish import (
-    Placement,
-    attack_curve,
-    attack_score,
-    comparator_statistics,
-    distinguish,
-    privacy_score,
-    strongest_attack,
-)
+from unlearn_core.audit.distinguish import Placement, distinguish
 from unlearn_core.audit.lira import lira
 from unlearn_core.audit.membership import (
     STATISTICS,
@@ -32,6 +24,13 @@ from unlearn_core.audit.membership import (
     forget_set_attack,
     margins,
     statistics,
+)
+from unlearn_core.audit.privacy_score import (
+    attack_curve,
+    attack_score,
+    comparator_statistics,
+    privacy_score,
+    strongest_attack,
 )
 from unlearn_core.audit.roc import bootstrap, null_band, roc
 

@@ -22,9 +22,11 @@ from tests.measure.test_importance import (
     fixture_t,
     sorted_batches,
 )
-from unlearn_core.measure.dampening import build_index, check_alpha_lambda, dampen, ratios
+from unlearn_core.measure.dampening import dampen
 from unlearn_core.measure.estimator import Estimator, Importance
 from unlearn_core.measure.importance import batch_indices, importance
+from unlearn_core.measure.ratio_index import build_index
+from unlearn_core.measure.ratios import check_alpha_lambda, ratios
 
 Weights = dict[str, Tensor]
 

@@ -19,7 +19,7 @@ from torch.nn import functional as F
 from tests.measure.test_importance import fixture_t
 from tests.methods.test_methods import Vectors, make_task
 from unlearn_core.exhibits import Curves, LayerMap
-from unlearn_core.measure.history import share_size
+from unlearn_core.measure.pruning import share_size
 from unlearn_core.measure.task import Task
 from unlearn_core.methods import METHODS
 from unlearn_core.methods.base import Diverged, NotApplicable, Outcome, Value

@@ -30,8 +30,9 @@ from unlearn_core.nets.request import Request
 from unlearn_core.progress import silent
 from unlearn_core.serving.choice import Choice, choice
 from unlearn_core.serving.engine import Engine
-from unlearn_core.serving.judgement import everything, inside, judged, yardstick
+from unlearn_core.serving.judgement import judged
 from unlearn_core.serving.scenes import unlearn
+from unlearn_core.serving.yardstick import everything, inside, yardstick
 from unlearn_core.study.verdicts import CONTROL, DEFAULT, HELD_OUT, OPENING, REFERENCES, Row, load
 from unlearn_core.subjects import openings
 from unlearn_core.subjects.subject import bundled, subject

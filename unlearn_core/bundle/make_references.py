@@ -22,7 +22,7 @@ from unlearn_core.files import replacing
 from unlearn_core.maps.projection import fit_map
 from unlearn_core.measure.estimator import Estimator, Loss
 from unlearn_core.measure.gram import measure_grams
-from unlearn_core.measure.history import ClassRecorder
+from unlearn_core.measure.recording import ClassRecorder
 from unlearn_core.measure.task import Measurement, measure
 from unlearn_core.methods import METHODS
 from unlearn_core.nets.evaluate import evaluation_set, other_images, outputs
