@@ -170,7 +170,7 @@ def test_a_sweep_into_a_log_says_how_far_it_is_and_refuses_what_is_not_its_own(
         for chosen in todo:
             yield [failure(chosen, "done", "")], False
 
-    monkeypatch.setattr("unlearn_core.study.sweep._batches", batches)
+    monkeypatch.setattr("unlearn_core.study.sweep.batches", batches)
     command = ["sweep", "--methods", "head_zeroing", "--forget", "0", "1", "--out", str(tmp_path)]
     assert main(command) == 0
     assert capsys.readouterr().err.splitlines() == [" 50%, 1 of 2 runs", "100%, 2 of 2 runs"]

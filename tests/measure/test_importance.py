@@ -107,7 +107,7 @@ def data(*shape: int, classes: int = 3, seed: int = 1) -> tuple[Tensor, Tensor]:
 def one_by_one(monkeypatch: pytest.MonkeyPatch) -> set[str]:
     """The names of the parameters that took the slow path."""
     names: set[str] = set()
-    slow = module_under_test.PerSample._one_by_one
+    slow = module_under_test.PerSample.one_by_one
 
     def spy(
         self: module_under_test.PerSample, images: Tensor, labels: Tensor, wanted: dict[str, nn.Parameter]
@@ -115,7 +115,7 @@ def one_by_one(monkeypatch: pytest.MonkeyPatch) -> set[str]:
         names.update(wanted)
         return slow(self, images, labels, wanted)
 
-    monkeypatch.setattr(module_under_test.PerSample, "_one_by_one", spy)
+    monkeypatch.setattr(module_under_test.PerSample, "one_by_one", spy)
     return names
 
 

@@ -277,7 +277,7 @@ def test_what_came_before_a_lost_connection_is_kept(tmp_path: Path) -> None:
 
 
 def test_a_full_disk_is_waited_for(client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write, refused = results._write, []
+    write, refused = results.write, []
 
     def full(table: object, file: Path) -> None:
         if len(refused) < 2:
@@ -285,7 +285,7 @@ def test_a_full_disk_is_waited_for(client: Client, tmp_path: Path, monkeypatch: 
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         write(table, file)
 
-    monkeypatch.setattr(results, "_write", full)
+    monkeypatch.setattr(results, "write", full)
     monkeypatch.setattr(sweep, "SECONDS", 0.3)
     said: list[str] = []
     tally = sweep.sweep(SPACE, tmp_path, client, tell=said.append, work=pretended(tmp_path / "log", 0.03))
@@ -296,14 +296,14 @@ def test_a_full_disk_is_waited_for(client: Client, tmp_path: Path, monkeypatch: 
 
 def test_what_a_full_disk_never_took_is_kept_elsewhere(
         client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write = results._write
+    write = results.write
 
     def full(table: object, file: Path) -> None:
         if file.parent == tmp_path / "out":
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         write(table, file)
 
-    monkeypatch.setattr(results, "_write", full)
+    monkeypatch.setattr(results, "write", full)
     monkeypatch.setattr(sweep.tempfile, "mkdtemp", lambda prefix: str(tmp_path))
     said: list[str] = []
     with pytest.raises(SweepError, match=r"No space left.*free some space"):

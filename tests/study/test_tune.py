@@ -12,7 +12,7 @@ import pytest
 from unlearn_core import assets
 from unlearn_core.bundle import make_fashion
 from unlearn_core.methods import METHODS, loop
-from unlearn_core.study.tune import GRIDS, LIMIT_SECONDS, _row
+from unlearn_core.study.tune import GRIDS, LIMIT_SECONDS, summary
 
 NAN = float("nan")
 
@@ -41,10 +41,10 @@ def test_the_knobs_of_a_stranger_claim_nothing_of_this_project() -> None:
 
 
 def test_a_diverged_run_counts_fully_and_one_that_cannot_run_does_not() -> None:
-    row = _row({"lr": 1.0}, [("small-resnet", 0.02, -0.01, 3.0), ("small-resnet", 1.0, -1.0, NAN),
+    row = summary({"lr": 1.0}, [("small-resnet", 0.02, -0.01, 3.0), ("small-resnet", 1.0, -1.0, NAN),
                              ("small-vit", NAN, NAN, NAN)])
     assert row == {"settings": {"lr": 1.0}, "cost": pytest.approx((3 + 200) / 2), "worst": 200.0, "seconds": 3.0}
-    assert _row({}, [("small-vit", NAN, NAN, NAN)])["cost"] == float("inf")
+    assert summary({}, [("small-vit", NAN, NAN, NAN)])["cost"] == float("inf")
 
 
 def test_validation_images_are_those_after_the_training_images(tmp_path: Path,

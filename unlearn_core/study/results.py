@@ -85,7 +85,7 @@ def append(folder: Path, rows: Sequence[Row], tell: Callable[[str], None] = lamb
     """
     import pyarrow as pa
 
-    _write(pa.Table.from_pylist(list(rows), _schema()), folder / PARTS.replace("*", uuid.uuid4().hex))
+    write(pa.Table.from_pylist(list(rows), _schema()), folder / PARTS.replace("*", uuid.uuid4().hex))
     if len(list(folder.glob(PARTS))) >= MANY:
         compact(folder, tell)
 
@@ -102,7 +102,7 @@ def compact(folder: Path, tell: Callable[[str], None] = lambda said: None) -> No
     parts = list(folder.glob(PARTS))
     if parts:
         with suppress(OSError, SweepError):
-            _write(pa.Table.from_pandas(load(folder, tell, rename=True), _schema(), preserve_index=False),
+            write(pa.Table.from_pandas(load(folder, tell, rename=True), _schema(), preserve_index=False),
                    folder / WHOLE)
             for part in parts:
                 part.unlink(missing_ok=True)
@@ -170,7 +170,7 @@ def read_file(file: Path, tell: Callable[[str], None], rename: bool) -> pa.Table
     return None
 
 
-def _write(table: pa.Table, file: Path) -> None:
+def write(table: pa.Table, file: Path) -> None:
     """Write under another name first; the name is given when every byte is on the disk."""
     import pyarrow.parquet as pq
 

@@ -91,8 +91,8 @@ def sweep(space: Space, folder: Path, client: Client, progress: Progress = silen
                     yield chosen
 
         try:
-            with closing(_batches(todo(), client, work, writer)) as batches:
-                for rows, last in batches:
+            with closing(batches(todo(), client, work, writer)) as coming:
+                for rows, last in coming:
                     ended.update(cast(Status, row["status"]) for row in rows)
                     writer.write_if_due(last)
                     done = kept + ended.total()
@@ -104,7 +104,7 @@ def sweep(space: Space, folder: Path, client: Client, progress: Progress = silen
     return Tally(len(space), kept, ended)
 
 
-def _batches(todo: Iterator[Choice], client: Client, work: Callable[[Choice], Row],
+def batches(todo: Iterator[Choice], client: Client, work: Callable[[Choice], Row],
              writer: _Writer) -> Generator[tuple[list[Row], bool], None, None]:
     """Rows as the writer gets them, a few times a second even if there are none, and whether they are the last."""
     # Keys of one name are one group to the scheduler, which then keeps the queue itself and not on the workers.

@@ -215,7 +215,7 @@ def main() -> None:
             for run in tqdm(as_completed(runs), total=len(runs), desc=name):
                 i, network = runs[run]
                 found[i].append((network, *run.result()))
-            rows = sorted((_row(settings[i], found[i]) for i in found), key=lambda row: float(row["cost"]))  # type: ignore[arg-type]
+            rows = sorted((summary(settings[i], found[i]) for i in found), key=lambda row: float(row["cost"]))  # type: ignore[arg-type]
             (chosen.output / f"{name}.json").write_text(json.dumps(rows, indent=1) + "\n", "utf-8")
             print(f"\n{name}")
             for row in rows:
@@ -223,7 +223,7 @@ def main() -> None:
                       f"{row['settings']}", flush=True)
 
 
-def _row(settings: dict[str, Value], runs: list[tuple[str, float, float, float]]) -> dict[str, object]:
+def summary(settings: dict[str, Value], runs: list[tuple[str, float, float, float]]) -> dict[str, object]:
     """A diverged run counts as if everything were wrong; one that does not apply is left out."""
     gaps = np.array([[f, r] for _, f, r, _ in runs])
     usable: npt.NDArray[np.bool_] = np.isfinite(gaps).all(1)
