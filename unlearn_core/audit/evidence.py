@@ -13,7 +13,7 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import betabinom  # type: ignore[import-untyped]
+from scipy.stats import betabinom
 
 from unlearn_core.audit.distances import jensen_shannon
 from unlearn_core.audit.distinguish import LEAST_SEEDS, LEVEL, Placement, Spread, distinguish, further
