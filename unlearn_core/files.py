@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 
@@ -23,4 +23,5 @@ def replacing(file: Path) -> Iterator[Path]:
         yield unfinished
         unfinished.replace(file)
     finally:
-        unfinished.unlink(missing_ok=True)
+        with suppress(OSError):  # it has its name by now, or was never made
+            unfinished.unlink()

@@ -24,7 +24,7 @@ from sklearn.metrics import roc_auc_score
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tests.methods.test_baselines import learnt
+from tests.toys import generator, learnt
 from unlearn_core.audit.accuracy import wilson
 from unlearn_core.audit.distances import (
     Accuracies,
@@ -56,10 +56,6 @@ Q = softmax(np.array([[3, 1, 1], [1, 0, -1], [2, -1, 0], [0, 1, 0]], float), axi
 
 def exactly(value: float) -> object:
     return pytest.approx(value, abs=1e-9)
-
-
-def generator(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
 
 
 # --- golden values (docs/methods.md, "Output distances" and "Mean accuracy") --------------------------

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from tests.measure.test_importance import (
+from tests.toys import (
     LFSSD,
     SSD,
     SSD_PER_SAMPLE,
