@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import cache
 from typing import Any
 
 import numpy as np
@@ -14,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ui.server.runtime import engine
 from unlearn_core.audit.distances import jensen_shannon
 from unlearn_core.audit.distinguish import Placement, distinguish, further, pooled
 from unlearn_core.audit.evidence import (
@@ -280,11 +280,6 @@ def test_the_worst_loss_is_paired_and_spares_what_retraining_costs_too() -> None
 
 
 # --- the bundled networks ------------------------------------------------------------------------------------
-
-
-@cache
-def engine() -> Engine:
-    return Engine()
 
 
 @pytest.mark.parametrize(("network", "label"), [("small-resnet", 0), ("small-resnet", 7), ("small-vit", 5)])

@@ -35,11 +35,6 @@ from unlearn_core.subjects.fashion import fashion_mnist
 from unlearn_core.subjects.subject import Images, Subject, bundled, subject
 
 
-@pytest.fixture(scope="module")
-def engine() -> Engine:
-    return Engine()
-
-
 def test_one_choice_has_one_key_and_every_difference_another() -> None:
     plain = choice("small-resnet", (0,), "ssd", {})
     assert plain.key == choice("small-resnet", (0, 0), "ssd", {"alpha": 4.0}).key
@@ -95,8 +90,9 @@ def test_shipped_importances_are_what_is_measured_and_add_up(engine: Engine, net
     assert subject(network).shipped_importance(two, batches) is None
 
 
-def test_another_class_measures_nothing(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_class_measures_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("unlearn_core.serving.engine.measure", lambda *_: pytest.fail("measured"))
+    engine = Engine()  # which has measured nothing before either
     for name in ("ssd", "lfssd", "assd"):
         engine.prepare(choice("small-vit", (8,), name, {}), silent)
         engine.prepare(choice("small-vit", (1, 8), name, {"reference": "retain"}), silent)

@@ -33,11 +33,6 @@ SSD = choice("small-resnet", (0,), "ssd", {})
 NEGGRAD = choice("small-resnet", (0,), "neggrad", {})
 
 
-@pytest.fixture(scope="module")
-def engine() -> Engine:
-    return Engine()
-
-
 @pytest.mark.parametrize("name", METHODS)
 def test_every_point_of_every_axis_is_a_slider_position(name: str) -> None:
     for knob in numeric(name).values():
