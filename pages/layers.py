@@ -18,7 +18,7 @@ from unlearn_core.figures.layers import filter_tiles, group_bars, selected_by_la
 from unlearn_core.figures.style import RETRAINED, RETRAINED_ON_DARK, UNLEARNED
 from unlearn_core.measure.anatomy import Group, Units, groups, stage_of
 from unlearn_core.methods import method
-from unlearn_core.methods.estimators import OFFICIAL, SHUFFLED, WAYS
+from unlearn_core.methods.ways import OFFICIAL, SHUFFLED, WAYS
 from unlearn_core.serving.scenes import Scene, Settled
 from unlearn_core.subjects.subject import subject
 

@@ -47,28 +47,29 @@ def main() -> None:
     parser.add_argument("--huge", action="store_true", help="also 1e8 weights (8 GB of memory)")
     parser.add_argument("--output", type=Path, default=ROOT / "build" / "bench.json")
     parser.add_argument("--child", help=argparse.SUPPRESS)
-    given = parser.parse_args()
+    arguments = parser.parse_args()
     torch.set_num_threads(2)
-    if given.child:
-        print(json.dumps(large_child(given.child, given.repeats)))
+    if arguments.child:
+        print(json.dumps(large_child(arguments.child, arguments.repeats)))
         return
     known: dict[str, Callable[[int], None]] = {
-        "core": core, "methods": methods, "large": partial(large, huge=given.huge),
-        "growth": partial(growth, huge=given.huge), "browser": browser}
-    if unknown := set(given.sections) - set(known):
+        "core": core, "methods": methods, "large": partial(large, huge=arguments.huge),
+        "growth": partial(growth, huge=arguments.huge), "browser": browser}
+    if unknown := set(arguments.sections) - set(known):
         parser.error(f"sections are {', '.join(known)}, got {', '.join(sorted(unknown))}")
     describe_machine()
-    for section in given.sections or known:
+    for section in arguments.sections or known:
         print(section, flush=True)
-        known[section](given.repeats)
+        known[section](arguments.repeats)
     machine["load_at_end"] = os.getloadavg()
     table = [("what", "median", "target", "", "n", "ratio, remark"), *(one.cells() for one in rows)]
     widths = [max(len(line[i]) for line in table) for i in range(len(table[0]))]
     for line in table:
         print("  ".join(cell.ljust(w) for cell, w in zip(line, widths, strict=True)).rstrip())
     print("\n" + "\n".join(f"{key}: {value}" for key, value in machine.items()))
-    given.output.parent.mkdir(parents=True, exist_ok=True)
-    given.output.write_text(json.dumps({"machine": machine, "rows": [asdict(one) for one in rows]}, indent=1) + "\n")
+    arguments.output.parent.mkdir(parents=True, exist_ok=True)
+    written = {"machine": machine, "rows": [asdict(one) for one in rows]}
+    arguments.output.write_text(json.dumps(written, indent=1) + "\n")
 
 
 if __name__ == "__main__":

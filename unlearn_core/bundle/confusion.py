@@ -232,9 +232,9 @@ def main() -> None:
     parser.add_argument("--no-presets", action="store_true", help="defaults and openings alone: minutes, not hours")
     parser.add_argument("--only-new", action="store_true", help="judge only outcomes that have no row yet")
     parser.add_argument("--from-rows", action="store_true", help="write the document from the rows at hand")
-    chosen = parser.parse_args()
+    arguments = parser.parse_args()
     rows: dict[str, list[Row]] = {network: list(load(network)) for network in bundled("fashion-mnist")}
-    if chosen.from_rows:
+    if arguments.from_rows:
         return write(rows)
     KEPT.mkdir(parents=True, exist_ok=True)
 
@@ -243,11 +243,11 @@ def main() -> None:
         rows[network] = [*(row for row in rows[network] if row.forget != label), *judged]
         write(rows)
 
-    in_processes(judge_request, [(network, label, not chosen.no_presets,
+    in_processes(judge_request, [(network, label, not arguments.no_presets,
                                   {row.key: row for row in rows[network] if row.key and row.forget == label}
-                                  if chosen.only_new else {})
-                                 for network in chosen.networks for label in chosen.classes],
-                 chosen.jobs, "requests", keep)
+                                  if arguments.only_new else {})
+                                 for network in arguments.networks for label in arguments.classes],
+                 arguments.jobs, "requests", keep)
     return None
 
 

@@ -25,16 +25,16 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=2, help="trainings at once, one thread each")
     parser.add_argument("--fashion-mnist", type=Path, default=make_fashion.FASHION_MNIST_FOLDER,
                         help="folder of the four original idx files")
-    chosen = parser.parse_args()
-    wanted = stages if chosen.stage == "all" else [chosen.stage]
+    arguments = parser.parse_args()
+    wanted = stages if arguments.stage == "all" else [arguments.stage]
     if "data" in wanted:
-        make_fashion.make_data(chosen.fashion_mnist)
+        make_fashion.make_data(arguments.fashion_mnist)
         make_people.make_data()
         list_assets()
     if "networks" in wanted:
-        make_fashion.make_networks(chosen.architectures, chosen.jobs)
+        make_fashion.make_networks(arguments.architectures, arguments.jobs)
     if "shadows" in wanted:
-        make_shadows.make_shadows(chosen.jobs)
+        make_shadows.make_shadows(arguments.jobs)
         make_shadows.pack_shadows()
         list_assets()
     for stage, make in (("networks", make_fashion.pack_networks), ("references", make_references.make_references),
@@ -42,15 +42,15 @@ def main() -> None:
                         ("maps", make_references.make_maps), ("landscapes", make_references.make_landscapes),
                         ("estimators", make_references.make_estimators), ("grams", make_references.make_grams),
                         ("histories", make_references.make_histories),
-                        ("comparisons", partial(make_references.make_comparisons, jobs=chosen.jobs)),
-                        ("remains", partial(make_references.make_remains, jobs=chosen.jobs)),
+                        ("comparisons", partial(make_references.make_comparisons, jobs=arguments.jobs)),
+                        ("remains", partial(make_references.make_remains, jobs=arguments.jobs)),
                         ("openings", make_references.make_openings)):
         if stage in wanted:
-            for architecture in chosen.architectures:
+            for architecture in arguments.architectures:
                 make(architecture)
             list_assets()
     if "people" in wanted:
-        make_people.make_networks(chosen.jobs)
+        make_people.make_networks(arguments.jobs)
         list_assets()
         make_people.make_references()
         list_assets()

@@ -27,8 +27,8 @@ from unlearn_core.measure.ratios import ratios
 from unlearn_core.measure.task import Measurement, Task, measure
 from unlearn_core.methods import method
 from unlearn_core.methods.base import Value
-from unlearn_core.methods.estimators import measure_ways
 from unlearn_core.methods.selective import ceiling, importance_pair
+from unlearn_core.methods.ways import measure_ways
 from unlearn_core.nets.evaluate import (
     Outputs,
     Rows,
