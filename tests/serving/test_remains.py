@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from streamlit.testing.v1 import AppTest
 
-from tests.methods.test_baselines import learnt
+from tests.toys import learnt
 from ui.server.runtime import engine
 from unlearn_core import assets
 from unlearn_core.audit.distances import activation_distance, mean_jensen_shannon, zrf

@@ -28,20 +28,15 @@ from ui.lessons import (
     read,
     words,
 )
+from ui.server.runtime import engine
 from unlearn_core.audit.verdict import Level
 from unlearn_core.methods import method
 from unlearn_core.nets.request import Request
 from unlearn_core.progress import silent
 from unlearn_core.serving.choice import Choice
-from unlearn_core.serving.engine import Engine
 from unlearn_core.serving.judgement import audit
 
 KNOWN, FAULTS = lessons()
-
-
-@cache
-def engine() -> Engine:
-    return Engine()
 
 
 @cache

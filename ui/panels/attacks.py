@@ -20,8 +20,8 @@ from unlearn_core.methods import method
 from unlearn_core.methods.base import NotApplicable
 from unlearn_core.serving import shadows
 from unlearn_core.serving.choice import Choice
-from unlearn_core.serving.judgement import yardstick
 from unlearn_core.serving.scenes import Scene, Settled
+from unlearn_core.serving.yardstick import yardstick
 from unlearn_core.subjects.subject import subject
 
 

@@ -17,8 +17,9 @@ from unlearn_core.audit.report import DISTINCT, TITLES, AttackName
 from unlearn_core.audit.roc import bootstrap, null_band, roc
 from unlearn_core.audit.unseen import compared
 from unlearn_core.figures.privacy import Curve, roc_curves
-from unlearn_core.serving.judgement import Yardstick, submit_outputs, yardstick
+from unlearn_core.serving.judgement import submit_outputs
 from unlearn_core.serving.scenes import Scene, Settled
+from unlearn_core.serving.yardstick import Yardstick, yardstick
 
 
 def attacked(scene: Scene, settled: Settled, ink: str) -> None:

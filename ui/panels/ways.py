@@ -8,7 +8,7 @@ from ui.server.runtime import engine
 from ui.theme import NO_BAR
 from ui.waiting import give_up, ready
 from unlearn_core.figures.layers import selected_by_layer
-from unlearn_core.methods.estimators import OFFICIAL, SHUFFLED, WAYS
+from unlearn_core.methods.ways import OFFICIAL, SHUFFLED, WAYS
 from unlearn_core.serving.scenes import Scene, Settled
 
 

@@ -31,7 +31,7 @@ from unlearn_core.nets.request import Request
 from unlearn_core.serving.choice import VERSION
 from unlearn_core.study import comparison, results
 from unlearn_core.study.results import SweepError
-from unlearn_core.study.sweep import Range, Space
+from unlearn_core.study.space import Range, Space
 from unlearn_core.subjects.subject import subject
 
 FOLDER = Path(os.environ.get("LACUNA_SWEEPS", REPOSITORY / "build" / "sweeps"))
