@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
 
 import streamlit as st
 
 from unlearn_core.assets import AssetError
-from unlearn_core.methods import METHODS, method
+from unlearn_core.methods import METHODS, method, positions
 from unlearn_core.methods.base import Hyperparameter, Settings, Value
 from unlearn_core.nets.request import CLASS, MOST_IMAGES, Request, parsed
 from unlearn_core.serving.choice import SEEDS, Choice, choice
@@ -279,14 +278,6 @@ def snap(knob: Hyperparameter, value: float) -> float:
     if knob.scale == "log":
         return min(ticks, key=lambda tick: abs(tick / value - 1) if tick > value else abs(value / tick - 1))
     return min(ticks, key=lambda tick: abs(tick - value))
-
-
-@cache
-def positions(knob: Hyperparameter) -> tuple[float, ...]:
-    """The slider's positions, every preset's value among them."""
-    presets = [preset.settings[knob.name] for found in METHODS.values() for preset in found.presets.values()
-               if knob.name in preset.settings]
-    return knob.ticks(tuple(float(v) for v in presets if not isinstance(v, str)))
 
 
 def _short(text: str) -> str:
