@@ -7,6 +7,7 @@ from functools import partial
 import streamlit as st
 
 from ui.server.runtime import engine
+from unlearn_core.picture.file import picture
 from unlearn_core.serving.judgement import Audit
 from unlearn_core.serving.scenes import Scene, Settled
 from unlearn_core.sheet import keys
@@ -15,13 +16,14 @@ from unlearn_core.sheet.render import data, page
 
 
 def sheet(scene: Scene, settled: Settled, audit: Audit | None) -> None:
-    """Three files to download; they wait for the audit, since a first answer is no evidence."""
+    """Files to download, made when pressed; they wait for the audit, since a first answer is no evidence."""
     with st.popover("Evidence sheet", icon=":material/description:", disabled=audit is None, width="stretch",
                     help="What was asked, what was done, what was found, and what that does not show."):
         if audit is None:
             return
         st.caption("Two to four pages to print, for who has to decide. Everything on them is in the data too, which "
-                   "anybody with this project can check: `python -m unlearn_core verify FILE`.")
+                   "anybody with this project can check: `python -m unlearn_core verify FILE`. The live picture is one "
+                   "file to drag without a network.")
         try:
             key = keys.server_key()
         except (ValueError, OSError) as problem:
@@ -33,6 +35,8 @@ def sheet(scene: Scene, settled: Settled, audit: Audit | None) -> None:
                 ("Sheet to print (HTML)", lambda: page(made()), f"{name}-sheet.html", "text/html", "print"),
                 ("Its data (JSON)", lambda: data(made()), f"{name}-evidence.json", "application/json", "data_object"),
                 ("Weights (safetensors)", lambda: weights_file(engine(), scene, settled), f"{name}.safetensors",
-                 "application/octet-stream", "download")):
+                 "application/octet-stream", "download"),
+                ("Live picture, one file (HTML)", lambda: picture(engine(), scene, settled, audit),
+                 f"{name}-picture.html", "text/html", "swipe")):
             st.download_button(title, work, file, mime, on_click="ignore", icon=f":material/{icon}:", width="stretch",
-                               key=f"sheet.{mime}")
+                               key=f"sheet.{icon}")

@@ -1,5 +1,5 @@
 """The command line, over the declarations the app is made from:
-`python -m unlearn_core list | run | audit | evidence | verify | sweep | check | prepare`.
+`python -m unlearn_core list | run | audit | evidence | verify | picture | gallery | sweep | check | prepare`.
 
 Exit codes: 0 all went well; 1 a run failed, the method cannot serve the request, a checked folder has faults, or a
 sheet is not what running it again gives; 2 bad input, or something is missing that a sentence names; 130 interrupted.
@@ -85,7 +85,8 @@ def _parser() -> argparse.ArgumentParser:
     command("list", list_all, "networks, methods and their hyper-parameters")
     for name, function, about in (("run", run_one, "unlearn once and read the gauges"),
                                   ("audit", audit, "unlearn once and try to tell the result from retraining"),
-                                  ("evidence", make_sheet, "unlearn once and write the evidence sheet")):
+                                  ("evidence", make_sheet, "unlearn once and write the evidence sheet"),
+                                  ("picture", make_picture, "unlearn once and write one file of the live picture")):
         one = command(name, function, about)
         one.add_argument("method")
         one.add_argument("--network", default=next(iter(bundled())))
@@ -97,6 +98,9 @@ def _parser() -> argparse.ArgumentParser:
         one.add_argument("--quiet", action="store_true", help="no progress bar")
         if name == "run":
             one.add_argument("--save", type=Path, metavar="FILE", help="write the new weights as safetensors")
+        if name == "picture":
+            one.add_argument("--out", type=Path, required=True, metavar="FILE", help="of the picture, such as "
+                             "picture.html; opens in any browser, without a network")
         if name == "evidence":
             one.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="of the sheet, new or empty")
             one.add_argument("--key", type=Path, metavar="FILE", help="key of the image hashes, made if it is not "
@@ -108,6 +112,8 @@ def _parser() -> argparse.ArgumentParser:
     again.add_argument("--key", type=Path, metavar="FILE", help="key of the image hashes (default: FOLDER.key beside "
                        "the file's folder, if it is there)")
     again.add_argument("--quiet", action="store_true", help="no progress bar")
+    several = command("gallery", make_gallery, "write index.html beside files of the command picture")
+    several.add_argument("folder", type=Path, help="with the pictures")
     for name, function, about in (
             ("check", check_folder, "say everything that is wrong with a subject of your own"),
             ("prepare", prepare_folder, "make a subject of your own ready; start again to resume")):
@@ -235,13 +241,13 @@ def run_one(arguments: argparse.Namespace) -> int:
 
 
 @contextmanager
-def _unfinished(file: Path) -> Iterator[Path]:
+def _unfinished(file: Path, option: str = "save") -> Iterator[Path]:
     """A file to write, which gets that name when all went well; made at once, so that no work is done in vain.
 
     Raises:
         ValueError: if nothing can be written there.
     """
-    named, wanted = file.resolve(), "save: a file in an existing folder, both open to writing, expected, got"
+    named, wanted = file.resolve(), f"{option}: a file in an existing folder, both open to writing, expected, got"
     if named.exists() and not (named.is_file() and os.access(named, os.W_OK)):  # a device must not be replaced either
         raise ValueError(f"{wanted} {file}")
     made = named.with_name(f".{uuid.uuid4().hex}.tmp")
@@ -315,6 +321,33 @@ def make_sheet(arguments: argparse.Namespace) -> int:
     print(verdict)
     print("Written: " + ", ".join(map(str, written)))
     print(f"Key of the image hashes: {file}. It stays with you; do not hand it on with the folder.")
+    return 0
+
+
+def make_picture(arguments: argparse.Namespace) -> int:
+    """One run as one file of the live picture."""
+    from unlearn_core.picture.file import produce
+
+    chosen = _choice(arguments)
+    with _unfinished(arguments.out, "out") as file, _bar(arguments) as progress:
+        file.write_text(produce(chosen, progress), "utf-8")
+    if arguments.json:
+        _print_json(_described(chosen) | {"file": str(arguments.out), "bytes": arguments.out.stat().st_size})
+        return 0
+    _print_heading(chosen)
+    print(f"Written: {arguments.out}, {arguments.out.stat().st_size / 1e6:.1f} MB. Opens without a network.")
+    return 0
+
+
+def make_gallery(arguments: argparse.Namespace) -> int:
+    """A page that lists the pictures of a folder."""
+    from unlearn_core.picture import gallery
+
+    listed = list(map(str, gallery.write(arguments.folder)))
+    if arguments.json:
+        _print_json({"file": str(arguments.folder / gallery.INDEX), "pictures": listed})
+    else:
+        print(f"Written: {arguments.folder / gallery.INDEX}, with {len(listed)} picture{'s' * (len(listed) > 1)}.")
     return 0
 
 

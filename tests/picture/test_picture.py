@@ -83,18 +83,20 @@ def test_from_the_disk_without_a_network_it_is_dragged_and_comes_back(
     page.mouse.move(box["x"] + 0.3 * box["width"], box["y"] + 40, steps=3)
     page.mouse.up()
     page.wait_for_selector('[data-testid="gauge-forget"][data-exact="false"]')
+    assert page.get_attribute("body", "class") == "away", "the verdict is not said of this point"
     assert page.inner_text('[data-testid="status"]') == "≈ interpolated between evaluated points"
     assert page.inner_text('[data-testid="gauge-forget"] output').startswith("≈")
     assert page.get_attribute('[data-testid="gauge-retain"]', "data-value") != value["retain"]
     assert page.get_attribute('[data-testid="heat"]', "data-value") != heat
     page.locator('[data-testid="alpha"]').focus()
-    before = page.inner_text('[data-testid="alpha-number"]')
+    was = page.inner_text('[data-testid="alpha-number"]')
     page.keyboard.press("ArrowRight")
-    page.wait_for_function("(was) => document.querySelector('[data-testid=alpha-number]').innerText !== was", arg=before)
+    page.wait_for_function("was => document.querySelector('[data-testid=alpha-number]').innerText !== was", arg=was)
 
     page.get_by_role("button", name="Back to the evaluated point").click()
     one.exact()
     assert page.get_attribute('[data-testid="gauge-retain"]', "data-value") == value["retain"]
+    assert page.get_attribute("body", "class") == ""
     spot = page.locator('[data-testid="before"]')
     size = spot.bounding_box()
     assert size is not None

@@ -86,8 +86,8 @@ def about(scene: Scene, settled: Settled, audit: Audit) -> dict[str, Any]:
     source = assets.manifest().data.get(scene.task.train.name)
     return {
         "schema": SCHEMA, "network": own.title, "images": own.about, "words": chosen.words,
-        "credit": source and f"{source.title}: {source.licence}", "forget": str(chosen.forget), "method": method(chosen.method).title,
-        "settings": dict(chosen.settings),
+        "credit": source and f"{source.title}: {source.licence}", "forget": str(chosen.forget),
+        "method": method(chosen.method).title, "settings": dict(chosen.settings),
         "seed": chosen.seed if method(chosen.method).seeded else None, "key": chosen.key,
         "permalink": permalink(chosen), "computed_on": datetime.now(UTC).date().isoformat(),
         "level": str(audit.verdict.level), "verdict": audit.verdict.sentence, "detail": audit.verdict.detail,

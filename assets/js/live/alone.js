@@ -26,6 +26,7 @@ const back = /** @type {HTMLButtonElement} */ (document.getElementById("back"));
 function show(point) {
   now = point;
   back.disabled = point.alpha === evaluated.alpha && point.lambda === evaluated.lambda;
+  document.body.classList.toggle("away", !back.disabled); // what is said above is said of the evaluated point
   const { alpha, lambda } = told;
   view({
     parentElement: document,

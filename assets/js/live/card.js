@@ -50,6 +50,9 @@ export function showCard(state, scene) {
   card.style.top = `${canvas.offsetTop - card.offsetHeight - 4}px`; // above the map: neither mark is hidden
 }
 
+/** @param {Live} state */
+const waiting = ({ dragging }) => (dragging ? "release to see" : "settling…");
+
 /** @param {Live} state @param {Scene} scene @param {number} i */
 function cardOf(state, scene, i) {
   const { classes } = scene.header;
@@ -58,7 +61,7 @@ function cardOf(state, scene, i) {
     barsOf(classes, probabilities.subarray(i * classes.length, (i + 1) * classes.length));
   const after = hasOutcome(state) && state.outcome
     ? bars(state.outcome.arrays.probability)
-    : `<p>${state.data.alone ? "known at the evaluated point" : state.dragging ? "release to see" : "settling…"}</p>`;
+    : `<p>${state.data.alone ? "known at the evaluated point only" : waiting(state)}</p>`;
   const address = addressOf(`${state.data.image}${picture[i]}.png`);
   const missing = state.data.alone && address.protocol !== "data:"; // a file may have no room for all
   return `${missing ? "<i>not in this file</i>" : `<img alt="" width="84" height="84" src="${address}">`}
