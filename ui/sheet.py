@@ -7,7 +7,9 @@ from functools import partial
 import streamlit as st
 
 from ui.server.runtime import engine
+from ui.state import beyond, state
 from unlearn_core.picture.file import picture
+from unlearn_core.serving.fields import state_file
 from unlearn_core.serving.judgement import Audit
 from unlearn_core.serving.scenes import Scene, Settled
 from unlearn_core.sheet import keys
@@ -37,6 +39,8 @@ def sheet(scene: Scene, settled: Settled, audit: Audit | None) -> None:
                 ("Weights (safetensors)", lambda: weights_file(engine(), scene, settled), f"{name}.safetensors",
                  "application/octet-stream", "download"),
                 ("Live picture, one file (HTML)", lambda: picture(engine(), scene, settled, audit),
-                 f"{name}-picture.html", "text/html", "swipe")):
+                 f"{name}-picture.html", "text/html", "swipe"),
+                ("State (TOML)", lambda: state_file(settled.choice, beyond(state())), f"{name}.toml",
+                 "application/toml", "settings")):
             st.download_button(title, work, file, mime, on_click="ignore", icon=f":material/{icon}:", width="stretch",
                                key=f"sheet.{icon}")

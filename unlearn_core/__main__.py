@@ -30,9 +30,10 @@ from unlearn_core.audit.evidence import ORIGINAL
 from unlearn_core.audit.gauges import KINDS
 from unlearn_core.audit.report import TITLES, report
 from unlearn_core.methods import METHODS, method
-from unlearn_core.methods.base import Diverged, Hyperparameter, NotApplicable, Value
+from unlearn_core.methods.base import Diverged, Hyperparameter, NotApplicable, Settings, Value
 from unlearn_core.nets.request import Request, read
 from unlearn_core.progress import Progress, silent
+from unlearn_core.serving import fields
 from unlearn_core.serving.choice import VERSION, Choice, choice
 from unlearn_core.study.results import WHOLE, SweepError, load
 from unlearn_core.study.run import Run, engine, run
@@ -88,10 +89,12 @@ def _parser() -> argparse.ArgumentParser:
                                   ("evidence", make_sheet, "unlearn once and write the evidence sheet"),
                                   ("picture", make_picture, "unlearn once and write one file of the live picture")):
         one = command(name, function, about)
-        one.add_argument("method")
-        one.add_argument("--network", default=next(iter(bundled())))
-        one.add_argument("--forget", default="0", metavar="0,3", help=FORGET)
-        one.add_argument("--seed", type=int, default=0)
+        one.add_argument("method", nargs="?")
+        one.add_argument("--state", type=Path, metavar="FILE", help="a state file, as the app hands out, in place of "
+                         "method, network, request and seed; --set overrides it")
+        one.add_argument("--network")
+        one.add_argument("--forget", metavar="0,3", help=FORGET)
+        one.add_argument("--seed", type=int)
         one.add_argument("--opening", action="store_true", help="start from what the app opens this request with "
                          "(if it has an opening) instead of the general defaults; --set overrides either")
         one.add_argument("--set", nargs="+", action="extend", default=[], metavar="name=value")
@@ -121,9 +124,11 @@ def _parser() -> argparse.ArgumentParser:
         mine.add_argument("folder", type=Path, help="with a subject.toml (see docs/your-own.md)")
         mine.add_argument("--quiet", action="store_true", help="no progress bar")
     many = command("sweep", sweep_many, "run every combination, here or on a Dask cluster; start again to resume")
-    many.add_argument("--methods", nargs="+", required=True, metavar="METHOD", help="names, or: all")
-    many.add_argument("--networks", nargs="+", default=[next(iter(bundled()))], metavar="NETWORK")
-    many.add_argument("--forget", nargs="+", default=["0"], metavar="0,3",
+    many.add_argument("--methods", nargs="+", metavar="METHOD", help="names, or: all")
+    many.add_argument("--state", type=Path, metavar="FILE", help="a state file, as the app hands out: whatever is "
+                      "not given here is as there, but for the seed")
+    many.add_argument("--networks", nargs="+", metavar="NETWORK")
+    many.add_argument("--forget", nargs="+", metavar="0,3",
                       help=f"requests, each {FORGET}; or: each, for every class alone")
     many.add_argument("--seeds", type=int, default=1, help="runs of each setting of a method that has any randomness")
     many.add_argument("--grid", nargs="+", action="extend", default=[], metavar="name=values",
@@ -175,11 +180,26 @@ def _values(text: str) -> Range | tuple[Value, ...]:
 
 def _choice(arguments: argparse.Namespace) -> Choice:
     settings = {name: _value(text) for name, text in _pairs("set", arguments.set).items()}
-    forget = _request(arguments.network, arguments.forget)
+    if arguments.state is not None:
+        return _changed(arguments, settings)
+    if arguments.method is None:
+        raise ValueError(f"method: one of {', '.join(METHODS)}, or --state with a file, expected, got none")
+    network = arguments.network or next(iter(bundled()))
+    forget, seed = _request(network, arguments.forget or "0"), arguments.seed or 0
     if arguments.opening:
-        checked = choice(arguments.network, forget, arguments.method, settings)
+        checked = choice(network, forget, arguments.method, settings)
         settings = openings.start(checked.network, checked.forget, checked.method) | settings
-    return choice(arguments.network, forget, arguments.method, settings, arguments.seed)
+    return choice(network, forget, arguments.method, settings, seed)
+
+
+def _changed(arguments: argparse.Namespace, settings: Settings) -> Choice:
+    """The choice of the state file that was named, with some knobs set otherwise."""
+    twice = [name for name in ("method", "network", "forget", "seed") if getattr(arguments, name) is not None]
+    if twice or arguments.opening:
+        raise ValueError(f"state: what stands in the file is not given again, got {', '.join(twice) or 'opening'} too")
+    found = fields.load_state(arguments.state)
+    arguments.method = found.method  # a refusal is told by its name
+    return choice(found.network, found.forget, found.method, {**dict(found.settings), **settings}, found.seed)
 
 
 # -- the commands ---------------------------------------------------------------------------------------------
@@ -379,13 +399,7 @@ def sweep_many(arguments: argparse.Namespace) -> int:
 
     Whether anybody can read that, and whether there is room for it, changes neither the runs nor the exit code.
     """
-    forget = arguments.forget
-    if forget == ["each"]:
-        forget = [str(label) for label in range(len(subject(arguments.networks[0]).classes))]
-    space = Space(tuple(METHODS) if arguments.methods == ["all"] else tuple(arguments.methods),
-                  tuple(arguments.networks), tuple(_request(arguments.networks[0], text) for text in forget),
-                  arguments.seeds,
-                  {name: _values(text) for name, text in _pairs("grid", arguments.grid).items()})
+    space = _space(arguments)
 
     def tell(said: str) -> None:
         if arguments.json:
@@ -408,6 +422,23 @@ def sweep_many(arguments: argparse.Namespace) -> int:
     finally:
         _drop_unread()
     return 1 if tally.failed else 0
+
+
+def _space(arguments: argparse.Namespace) -> Space:
+    """Every combination of what was typed; the rest is as in the state file, if there is one."""
+    start = fields.load_state(arguments.state) if arguments.state is not None else None
+    methods = arguments.methods or ([start.method] if start else [])
+    if not methods:
+        raise ValueError("methods: names, all, or --state with a file, expected, got none")
+    networks = arguments.networks or [start.network if start else next(iter(bundled()))]
+    forget = arguments.forget or [str(start.forget) if start else "0"]
+    if forget == ["each"]:
+        forget = [str(label) for label in range(len(subject(networks[0]).classes))]
+    # Of other methods than its own a state file says nothing.
+    fixed = {name: (value,) for name, value in start.settings} if start and methods == [start.method] else {}
+    return Space(tuple(METHODS) if methods == ["all"] else tuple(methods), tuple(networks),
+                 tuple(_request(networks[0], text) for text in forget), arguments.seeds,
+                 fixed | {name: _values(text) for name, text in _pairs("grid", arguments.grid).items()})
 
 
 def _conclude(arguments: argparse.Namespace, tally: Tally) -> None:

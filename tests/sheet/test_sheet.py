@@ -33,13 +33,14 @@ from unlearn_core.nets.request import Request
 from unlearn_core.progress import silent
 from unlearn_core.serving.choice import Choice, choice
 from unlearn_core.serving.engine import Engine
+from unlearn_core.serving.fields import permalink
 from unlearn_core.serving.judgement import Audit
 from unlearn_core.serving.judgement import audit as judge
 from unlearn_core.serving.scenes import Scene, Settled
 from unlearn_core.sheet import drawing, folder, keys, verify, words
 from unlearn_core.sheet import evidence as sheets
 from unlearn_core.sheet.asked import asked
-from unlearn_core.sheet.evidence import Evidence, evidence, own_engine, permalink, settings_chosen, weights_file
+from unlearn_core.sheet.evidence import Evidence, evidence, own_engine, settings_chosen, weights_file
 from unlearn_core.sheet.render import card, data, page
 from unlearn_core.sheet.weights import fingerprint, packed
 from unlearn_core.study.run import run

@@ -23,12 +23,13 @@ from unlearn_core.picture.told import told
 from unlearn_core.progress import Progress, stage
 from unlearn_core.serving.choice import Choice
 from unlearn_core.serving.engine import Engine
+from unlearn_core.serving.fields import permalink
 from unlearn_core.serving.grid import ALPHAS, LAMBDAS
 from unlearn_core.serving.judgement import Audit
 from unlearn_core.serving.judgement import audit as judge
 from unlearn_core.serving.scenes import Scene, Settled
 from unlearn_core.sheet import drawing
-from unlearn_core.sheet.evidence import own_engine, permalink
+from unlearn_core.sheet.evidence import own_engine
 from unlearn_core.sheet.words import MEANING
 
 SCHEMA = "lacuna-picture-1"
