@@ -7,7 +7,8 @@ from functools import partial
 import streamlit as st
 
 from ui.server.runtime import engine
-from ui.state import beyond, state
+from ui.state import PAIR, State, state
+from ui.views.figures import figures
 from unlearn_core.picture.file import picture
 from unlearn_core.serving.fields import state_file
 from unlearn_core.serving.judgement import Audit
@@ -15,6 +16,7 @@ from unlearn_core.serving.scenes import Scene, Settled
 from unlearn_core.sheet import keys
 from unlearn_core.sheet.evidence import evidence, weights_file
 from unlearn_core.sheet.render import data, page
+from unlearn_core.sheet.tables import archive, source, tables
 
 
 def sheet(scene: Scene, settled: Settled, audit: Audit | None) -> None:
@@ -40,7 +42,16 @@ def sheet(scene: Scene, settled: Settled, audit: Audit | None) -> None:
                  "application/octet-stream", "download"),
                 ("Live picture, one file (HTML)", lambda: picture(engine(), scene, settled, audit),
                  f"{name}-picture.html", "text/html", "swipe"),
+                ("Tables (CSV and Parquet)", lambda: archive(tables(scene, settled, audit)), f"{name}-tables.zip",
+                 "application/zip", "table"),
                 ("State (TOML)", lambda: state_file(settled.choice, beyond(state())), f"{name}.toml",
                  "application/toml", "settings")):
             st.download_button(title, work, file, mime, on_click="ignore", icon=f":material/{icon}:", width="stretch",
                                key=f"sheet.{icon}")
+        figures(settled.choice.key, source(settled.choice, audit))
+
+
+def beyond(visitor: State) -> dict[str, str]:
+    """What is shown beyond the choice, where it is not the default, as the address writes it."""
+    return (visitor.views | ({"plain": "1"} if visitor.plain else {})
+            | ({"pair": ",".join(visitor.pair)} if visitor.pair != PAIR else {}))

@@ -11,7 +11,6 @@ from unlearn_core.assets import AssetError
 from unlearn_core.methods import METHODS, method, positions
 from unlearn_core.methods.base import Hyperparameter, Settings, Value
 from unlearn_core.nets.request import CLASS, MOST_IMAGES, Request, parsed
-from unlearn_core.serving import fields
 from unlearn_core.serving.choice import SEEDS, Choice, choice
 from unlearn_core.subjects import openings
 from unlearn_core.subjects.subject import Subject, subject, subjects
@@ -19,6 +18,7 @@ from unlearn_core.subjects.subject import Subject, subject, subjects
 PAIR = ("ssd", "retrain")
 VIEWS = ("layer", "map", "filter", "statistic", "x", "y", "measure", "tensor", "lesson", "step")
 """Names of `State.views`: no hyper-parameter may have one of them."""
+ADDRESS_VERSION = "1"
 
 
 def start(network: str, forget: Request, name: str) -> dict[str, Value]:
@@ -169,26 +169,32 @@ def write_address(chosen: Choice, visitor: State) -> None:
 
     So the bare address is the default page.
     """
-    opens = fields.table(DEFAULT) | start(chosen.network, chosen.forget, chosen.method)
-    wanted = {"v": fields.VERSION} if chosen != DEFAULT else {}
-    wanted |= {name: fields.written(value) for name, value in fields.table(chosen).items() if value != opens.get(name)}
-    wanted |= beyond(visitor)
+    wanted = {"v": ADDRESS_VERSION} if chosen != DEFAULT else {}
+    if visitor.plain:
+        wanted["plain"] = "1"
+    if chosen.network != DEFAULT.network:
+        wanted["network"] = chosen.network
+    if chosen.forget != DEFAULT.forget:
+        wanted["forget"] = str(chosen.forget)
+    if chosen.method != DEFAULT.method:
+        wanted["method"] = chosen.method
+    if visitor.pair != PAIR:
+        wanted["pair"] = ",".join(visitor.pair)
+    wanted |= visitor.views
+    if chosen.seed:
+        wanted["seed"] = str(chosen.seed)
+    opens = start(chosen.network, chosen.forget, chosen.method)
+    wanted |= {k: f"{v:g}" if isinstance(v, float) else str(v) for k, v in chosen.settings if v != opens[k]}
     if st.query_params.to_dict() != wanted:
         st.query_params.from_dict(wanted)
-
-
-def beyond(visitor: State) -> dict[str, str]:
-    """What is shown beyond the choice, where it is not the default, as an address writes it."""
-    return (visitor.views | ({"plain": "1"} if visitor.plain else {})
-            | ({"pair": ",".join(visitor.pair)} if visitor.pair != PAIR else {}))
 
 
 def read_address(params: Mapping[str, str]) -> State:
     """The state an address stands for. What it cannot stand for is ignored or clamped, and noted."""
     found = State(plain=params.get("plain") == "1")
     found.views = {name: params[name] for name in VIEWS if name in params}
-    known = {"v", *fields.NEEDED, "seed", "plain", "pair", *VIEWS}
-    if params.get("v", fields.VERSION) != fields.VERSION:
+    known = {"v", "network", "forget", "method", "plain", "seed", "pair", *VIEWS}
+    if params.get("v", ADDRESS_VERSION) != ADDRESS_VERSION:
         found.notes.append(f"v: this address was made by another version ({_short(params['v'])}).")
     if (given := params.get("network")) is not None:
         if given in subjects():

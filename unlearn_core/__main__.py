@@ -1,5 +1,5 @@
 """The command line, over the declarations the app is made from:
-`python -m unlearn_core list | run | audit | evidence | verify | picture | gallery | sweep | check | prepare`.
+`python -m unlearn_core list | run | audit | evidence | verify | picture | tables | gallery | sweep | check | prepare`.
 
 Exit codes: 0 all went well; 1 a run failed, the method cannot serve the request, a checked folder has faults, or a
 sheet is not what running it again gives; 2 bad input, or something is missing that a sentence names; 130 interrupted.
@@ -87,7 +87,8 @@ def _parser() -> argparse.ArgumentParser:
     for name, function, about in (("run", run_one, "unlearn once and read the gauges"),
                                   ("audit", audit, "unlearn once and try to tell the result from retraining"),
                                   ("evidence", make_sheet, "unlearn once and write the evidence sheet"),
-                                  ("picture", make_picture, "unlearn once and write one file of the live picture")):
+                                  ("picture", make_picture, "unlearn once and write one file of the live picture"),
+                                  ("tables", make_tables, "unlearn once and write all its tables")):
         one = command(name, function, about)
         one.add_argument("method", nargs="?")
         one.add_argument("--state", type=Path, metavar="FILE", help="a state file, as the app hands out, in place of "
@@ -101,9 +102,10 @@ def _parser() -> argparse.ArgumentParser:
         one.add_argument("--quiet", action="store_true", help="no progress bar")
         if name == "run":
             one.add_argument("--save", type=Path, metavar="FILE", help="write the new weights as safetensors")
-        if name == "picture":
-            one.add_argument("--out", type=Path, required=True, metavar="FILE", help="of the picture, such as "
-                             "picture.html; opens in any browser, without a network")
+        if name in ("picture", "tables"):
+            one.add_argument("--out", type=Path, required=True, metavar="FILE", help={
+                "picture": "such as picture.html; opens in any browser, without a network",
+                "tables": "such as tables.zip; has each as CSV and as Parquet"}[name])
         if name == "evidence":
             one.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="of the sheet, new or empty")
             one.add_argument("--key", type=Path, metavar="FILE", help="key of the image hashes, made if it is not "
@@ -356,6 +358,23 @@ def make_picture(arguments: argparse.Namespace) -> int:
         return 0
     _print_heading(chosen)
     print(f"Written: {arguments.out}, {arguments.out.stat().st_size / 1e6:.1f} MB. Opens without a network.")
+    return 0
+
+
+def make_tables(arguments: argparse.Namespace) -> int:
+    """One run as tables: gauges, checks, classes, layers, images."""
+    from unlearn_core.sheet import evidence, tables
+
+    chosen = _choice(arguments)
+    with _unfinished(arguments.out, "out") as file, _bar(arguments) as progress:
+        made = tables.tables(*evidence.outcome(chosen, progress))
+        file.write_bytes(tables.archive(made))
+    rows = {name: len(frame) for name, frame in made.items()}
+    if arguments.json:
+        _print_json(_described(chosen) | {"file": str(arguments.out), "rows": rows})
+        return 0
+    _print_heading(chosen)
+    print(f"Written: {arguments.out} with " + ", ".join(f"{name} ({n:,} rows)" for name, n in rows.items()))
     return 0
 
 

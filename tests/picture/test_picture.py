@@ -14,7 +14,7 @@ from unlearn_core.picture.file import MOST_BYTES, produce
 from unlearn_core.progress import silent
 from unlearn_core.serving.choice import choice
 from unlearn_core.sheet import words
-from unlearn_core.sheet.evidence import own_engine
+from unlearn_core.sheet.evidence import outcome, own_engine
 
 
 @pytest.fixture(scope="module")
@@ -45,10 +45,8 @@ def test_the_file_is_small_holds_what_it_needs_and_may_load_nothing(live: str) -
 
 
 def test_images_for_which_there_is_no_room_are_left_out_and_the_file_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    engine, chosen = own_engine(), choice("small-resnet", (0,), "head_zeroing", {})
-    scene = engine.prepare(chosen, silent)
-    settled = engine.compute(scene, chosen, silent)
-    audit = file.judge(engine, scene, settled, silent)
+    engine = own_engine()
+    scene, settled, audit = outcome(choice("small-resnet", (0,), "head_zeroing", {}))
     monkeypatch.setattr(file, "MOST_BYTES", 400_000)
     made = file.picture(engine, scene, settled, audit)
     pictures = [int(number) for number in held(made, "pictures")]

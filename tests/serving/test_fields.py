@@ -9,7 +9,8 @@ from urllib.parse import parse_qsl
 
 import pytest
 
-from ui.state import State, beyond, read_address
+from ui.sheet import beyond
+from ui.state import State, read_address
 from unlearn_core.__main__ import main
 from unlearn_core.nets.request import Request
 from unlearn_core.serving.choice import Choice, choice

@@ -9,12 +9,12 @@ import streamlit as st
 from ui.present import Shown
 from ui.server.runtime import publish
 from unlearn_core.picture.scripts import script, styles
-from unlearn_core.picture.told import told
+from unlearn_core.picture.told import STYLES, told
 
 _mount = st.components.v2.component(
     "lacuna_live",
     html='<div class="lacuna-live"></div>',
-    css=styles("live.css"),
+    css=styles(*STYLES),
     js=script("live/main.js"),
 )
 

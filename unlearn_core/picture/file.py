@@ -19,17 +19,16 @@ from unlearn_core.audit.gauges import KINDS
 from unlearn_core.methods import method
 from unlearn_core.picture.images import png
 from unlearn_core.picture.scripts import script, styles
-from unlearn_core.picture.told import told
+from unlearn_core.picture.told import STYLES, told
 from unlearn_core.progress import Progress, stage
 from unlearn_core.serving.choice import Choice
 from unlearn_core.serving.engine import Engine
 from unlearn_core.serving.fields import permalink
 from unlearn_core.serving.grid import ALPHAS, LAMBDAS
 from unlearn_core.serving.judgement import Audit
-from unlearn_core.serving.judgement import audit as judge
 from unlearn_core.serving.scenes import Scene, Settled
 from unlearn_core.sheet import drawing
-from unlearn_core.sheet.evidence import own_engine
+from unlearn_core.sheet.evidence import outcome, own_engine
 from unlearn_core.sheet.words import MEANING
 
 SCHEMA = "lacuna-picture-1"
@@ -46,9 +45,7 @@ def produce(chosen: Choice, progress: Progress) -> str:
         ValueError: as `picture`.
     """
     engine = own_engine()
-    scene = engine.prepare(chosen, stage(progress, 0.0, 0.2))
-    settled = engine.compute(scene, chosen, stage(progress, 0.2, 0.3))
-    audit = judge(engine, scene, settled, stage(progress, 0.3, 0.5))
+    scene, settled, audit = outcome(chosen, stage(progress, 0.0, 0.5))
     if scene.index is not None:
         landscape = engine.landscape(scene)
         for position in (missing := landscape.missing()):
@@ -77,7 +74,7 @@ def picture(engine: Engine, scene: Scene, settled: Settled, audit: Audit) -> str
     images = _images(scene, room)
     return templates().get_template("picture.html.jinja").render(
         what=what, data=_script(what), told=_script(data), files=_script({n: _text(b) for n, b in files.items()}),
-        pictures=_script(images), script=Markup(script("live/alone.js")), styles=Markup(styles("live.css")),
+        pictures=_script(images), script=Markup(script("live/alone.js")), styles=Markup(styles(*STYLES)),
         points=points, grid=len(ALPHAS) * len(LAMBDAS), shown=len(settled.logits), held=len(images))
 
 

@@ -14,6 +14,9 @@ from unlearn_core.picture.images import address
 from unlearn_core.serving.judgement import Readings
 from unlearn_core.serving.scenes import Scene, Settled
 
+STYLES = ("live.css",)
+"""Of the view, in `assets/css/`."""
+
 
 def told(scene: Scene, settled: Settled, readings: Readings, point: Mapping[str, float | None]) -> dict[str, Any]:
     """`LiveData` of `assets/js/live/types.d.ts`, without whose picture it is.

@@ -77,6 +77,14 @@ def produce(chosen: Choice, key: bytes | None = None, progress: Progress = silen
     return evidence(engine, scene, settled, audit, key), weights_file(engine, scene, settled)
 
 
+def outcome(chosen: Choice, progress: Progress = silent) -> tuple[Scene, Settled, Audit]:
+    """Run a choice and judge it by what is at hand, as the app does."""
+    engine = own_engine()
+    scene = engine.prepare(chosen, stage(progress, 0.0, 0.3))
+    settled = engine.compute(scene, chosen, stage(progress, 0.3, 0.6))
+    return scene, settled, judge(engine, scene, settled, stage(progress, 0.6, 1.0))
+
+
 def weights_file(engine: Engine, scene: Scene, settled: Settled) -> bytes:
     """The outcome's weights as a safetensors file."""
     return packed(settled.choice, state(engine.base(settled.choice.network).model, engine.weights(scene, settled)))
