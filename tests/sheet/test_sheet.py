@@ -177,6 +177,20 @@ def test_the_page_needs_nothing_and_has_every_block(sheet: Evidence) -> None:
     assert {style.ORIGINAL, style.RETRAINED, style.UNLEARNED} <= set(re.findall(r"#[0-9A-F]{6}", html))
 
 
+def test_the_first_page_says_how_numbers_lie_beside_retraining_and_what_no_sheet_can_show(sheet: Evidence) -> None:
+    text = read(page(sheet))[0]
+    first = text[:text.index(words.HOW_TO_READ[0])]
+    assert words.COMPARE in first and words.FIRST_LIMITS in first
+    row = sheet["evidence"]["gauges"][0]
+    row |= {"retrained_low": 0.4, "retrained_high": 0.5}
+    for ends, said in (([0.1, 0.3], "this is lower"), ([0.2, 0.4], "this is like them"),
+                       ([0.5, 0.7], "this is like them"), ([0.6, 0.7], "this is higher")):
+        row["ci95"] = ends
+        assert page(sheet).split("Retain accuracy")[0].count(said) == 1
+    row |= {"retrained_low": None, "retrained_high": None}
+    assert "this is" not in page(sheet).split("Retain accuracy")[0]
+
+
 def test_names_from_outside_cannot_write_into_page_or_card(sheet: Evidence) -> None:
     evil = '<script>alert(1)</script>" | ``` ---\n- x: {{ 7 * 7 }}'
     sheet["artefacts"]["about"] = sheet["request"]["words"] = evil
@@ -442,7 +456,8 @@ def literals(file: Path) -> Iterator[str]:
             yield node.value
 
 
-SAID = [file for place in ("pages", "ui", "unlearn_core/figures", "unlearn_core/sheet", "unlearn_core/methods")
+SAID = [file for place in ("pages", "ui", "unlearn_core/figures", "unlearn_core/picture", "unlearn_core/sheet",
+                           "unlearn_core/methods")
         for file in sorted((REPOSITORY / place).rglob("*.py"))]
 SAID += [REPOSITORY / "app.py", REPOSITORY / "unlearn_core" / "__main__.py", Path(verdicts.__file__)]
 SAID += [REPOSITORY / "unlearn_core" / "audit" / name for name in ("evidence.py", "gauges.py", "report.py", "risk.py")]
