@@ -4,7 +4,7 @@
 
 /**
  * @typedef {{ source: string, key: string }} Data
- * @typedef {{ plot: HTMLElement, title: string, caption: string }} Figure
+ * @typedef {{ plot: HTMLElement, title: string, caption: string, words: string }} Figure
  */
 
 const NAMES = "h1, h2, h3, h4, [data-testid=stCaptionContainer], .js-plotly-plot";
@@ -29,7 +29,8 @@ function figures(page) {
   let [title, caption] = ["", ""];
   for (const element of /** @type {NodeListOf<HTMLElement>} */ (page.querySelectorAll(NAMES))) {
     if (element.matches(".js-plotly-plot")) {
-      if (element.clientWidth) found.push({ plot: element, title, caption });
+      const words = element.closest("[role=figure]")?.getAttribute("aria-label") ?? "";
+      if (element.clientWidth) found.push({ plot: element, title, caption, words });
     } else if (element.matches("[data-testid=stCaptionContainer]")) {
       caption = element.innerText.trim();
       const last = found[found.length - 1];
@@ -52,7 +53,8 @@ function rows(found, data) {
 function row(figure, number, data) {
   const item = document.createElement("li");
   const name = document.createElement("span");
-  name.textContent = name.title = figure.title || "Figure";
+  name.textContent = figure.title || "Figure";
+  name.title = figure.words || name.textContent;
   item.append(name);
   if (figure.plot.querySelector(".gl-container canvas")) { // its pixels are gone as soon as they are shown
     const cannot = document.createElement("span");
@@ -88,17 +90,19 @@ function element(name, attributes, text) {
  * A figure as drawn, on the page's ground, above what there is to say of it.
  * @param {Figure} figure @param {Data} data
  */
-function svgOf({ plot, title, caption }, { source }) {
+function svgOf({ plot, title, caption, words }, { source }) {
+  // A page may show more than the choice: whose numbers a figure has, its own words say.
+  const said = [caption, words, `On the page “${document.title}” of Lacuna, beside this choice: ${source}`];
   const style = getComputedStyle(plot.closest(".stApp") ?? document.body);
   const width = Math.max(plot.clientWidth + 2 * EDGE, 520);
   const top = EDGE + 1.5 * LINE;
   const under = top + plot.clientHeight + LINE;
-  const lines = [caption, source].filter(Boolean).flatMap((text) => wrapped(text, width - 2 * EDGE));
+  const lines = said.filter(Boolean).flatMap((text) => wrapped(text, width - 2 * EDGE));
   const height = under + lines.length * LINE + EDGE / 2;
   const drawn = element("svg", { xmlns: SPACE, width, height, viewBox: `0 0 ${width} ${height}` });
   const ink = { fill: style.color, style: `font: ${FONT}` };
   drawn.append(
-    element("title", {}, title), element("desc", {}, `${caption}\n${source}`),
+    element("title", {}, title), element("desc", {}, said.filter(Boolean).join("\n")),
     element("rect", { width, height, fill: style.backgroundColor }),
     element("text", { ...ink, x: EDGE, y: EDGE + LINE / 2, style: `font: 600 ${FONT}` }, title),
     ...Array.from(plot.querySelectorAll(".main-svg"), (layer) => {

@@ -38,6 +38,8 @@ def test_a_figure_is_saved_with_caption_source_and_key(
     drawn = ElementTree.parse(files["SVG"]).getroot()
     said = drawn.findtext(f"{SVG}desc") or ""
     assert drawn.findtext(f"{SVG}title") == "Who else was hurt?" and said.startswith("How to read this: bars to the")
+    assert "most affected retained class is" in said, "in words, for who cannot see it"
+    assert f"On the page “{page.title()}” of Lacuna, beside this choice: SSD on Small ResNet" in said
     assert verdict in said and chosen.key in said and permalink(chosen) in said
     seen = "".join(text.text or "" for text in drawn.findall(f"{SVG}text"))  # not only for machines
     assert seen.replace(" ", "") == ("Who else was hurt?" + said).replace(" ", "").replace("\n", "")

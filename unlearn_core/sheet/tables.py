@@ -46,7 +46,7 @@ def archive(found: Mapping[str, pd.DataFrame]) -> bytes:
     said = "".join(f"{name}.csv, {name}.parquet\n{frame.attrs['caption']}\n\n" for name, frame in found.items())
     first = next(iter(found.values()))
     with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as file:
-        file.writestr("README.txt", f"{first.attrs['source']}\n\n{said}")
+        file.writestr("README.txt", f"Tables from Lacuna. {first.attrs['source']}\n\n{said}")
         for name, frame in found.items():
             file.writestr(f"{name}.csv", frame.to_csv(index=False))
             file.writestr(f"{name}.parquet", frame.to_parquet(index=False))
@@ -56,7 +56,7 @@ def archive(found: Mapping[str, pd.DataFrame]) -> bytes:
 def source(chosen: Choice, audit: Audit) -> str:
     """Whose numbers they are, and what the verdict on them is."""
     return (f"{method(chosen.method).title} on {chosen.subject.title}, asked to forget {chosen.words}. "
-            f"{audit.verdict.sentence} Lacuna, key {chosen.key}, {permalink(chosen)}")
+            f"{audit.verdict.sentence} Key {chosen.key}, {permalink(chosen)}")
 
 
 def layers(scene: Scene, settled: Settled) -> pd.DataFrame:
