@@ -7,10 +7,10 @@ from functools import partial
 
 import streamlit as st
 
-from ui.sliders import positions, snap
+from ui.sliders import snap
 from ui.state import State, start
 from unlearn_core.assets import AssetError
-from unlearn_core.methods import method
+from unlearn_core.methods import method, positions
 from unlearn_core.methods.base import Hyperparameter, Value
 from unlearn_core.serving.choice import SEEDS
 from unlearn_core.subjects import openings

@@ -7,12 +7,8 @@ from html import escape
 
 import streamlit as st
 
+from unlearn_core.picture.images import address
 from unlearn_core.subjects.subject import Subject
-
-
-def address(subject: Subject) -> str:
-    """Where the images of a subject are, below the app's own address: a number and `.png` follow."""
-    return f"lacuna/image/{subject.name}/{subject.fingerprint}/"
 
 
 def strip(subject: Subject, numbers: Sequence[int], said: str, width: int) -> None:

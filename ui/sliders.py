@@ -1,10 +1,8 @@
-"""The positions of a slider, and a knob's value as an address writes it."""
+"""A knob's value as an address writes it, and the slider's position nearest to it."""
 
 from __future__ import annotations
 
-from functools import cache
-
-from unlearn_core.methods import METHODS
+from unlearn_core.methods import positions
 from unlearn_core.methods.base import Hyperparameter, Value
 
 
@@ -35,14 +33,6 @@ def snap(knob: Hyperparameter, value: float) -> float:
     if knob.scale == "log":
         return min(ticks, key=lambda tick: abs(tick / value - 1) if tick > value else abs(value / tick - 1))
     return min(ticks, key=lambda tick: abs(tick - value))
-
-
-@cache
-def positions(knob: Hyperparameter) -> tuple[float, ...]:
-    """The slider's positions, every preset's value among them."""
-    presets = [preset.settings[knob.name] for found in METHODS.values() for preset in found.presets.values()
-               if knob.name in preset.settings]
-    return knob.ticks(tuple(float(v) for v in presets if not isinstance(v, str)))
 
 
 def short(text: str) -> str:

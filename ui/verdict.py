@@ -8,10 +8,10 @@ import streamlit as st
 
 from ui.server.runtime import engine
 from ui.sheet import sheet
-from ui.views.scripts import script, styles
 from ui.waiting import held, hold, ready
 from unlearn_core.audit.verdict import Level, Verdict
 from unlearn_core.nets.request import Request
+from unlearn_core.picture.scripts import script, styles
 from unlearn_core.serving.choice import Choice
 from unlearn_core.serving.judgement import REFERENCES, Audit, submit, submit_reference
 from unlearn_core.serving.scenes import Scene, Settled

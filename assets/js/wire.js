@@ -2,8 +2,14 @@
 
 const TYPES = { f4: Float32Array, u1: Uint8Array, u2: Uint16Array, i4: Int32Array };
 
-/** An address of the app's own, which may run below a path. @param {string} path */
-export const addressOf = (path) => new URL(path, document.baseURI);
+/** Files that came along with the page, as data addresses by their paths. @type {Map<string, string>} */
+const carried = new Map();
+
+/** @param {string} path @param {string} address that holds the file itself */
+export const carry = (path, address) => void carried.set(path, address);
+
+/** An address of the app's own, which may run below a path, or of a file that came along. @param {string} path */
+export const addressOf = (path) => new URL(carried.get(path) ?? path, document.baseURI);
 
 /**
  * A blob of unlearn_core/packing.py -> { header, arrays }. The arrays are views, not copies.

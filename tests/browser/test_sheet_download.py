@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Visitor
+from unlearn_core.picture import gallery
 from unlearn_core.sheet import verify
 
 pytestmark = pytest.mark.browser
@@ -29,6 +30,11 @@ def test_the_sheet_the_data_and_the_weights_are_those_of_the_verdict_on_the_page
     found = verify.load(tmp_path / "sheet.json")
     assert found["reading"]["finding"] == said and found["procedure"]["settings"]["alpha"] == 10
     assert found["artefacts"]["after"]["file_sha256"] == verify.sha256(tmp_path / "sheet.safetensors")
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Live picture, one file (HTML)").click()
+    download.value.save_as(tmp_path / "picture.html")
+    what = gallery.about(tmp_path / "picture.html")
+    assert what is not None and what["verdict"] == said and what["settings"]["alpha"] == 10
     page.goto((tmp_path / "sheet.html").as_uri())
     assert said in page.inner_text("main") and found["artefacts"]["after"]["file_sha256"] in page.inner_text("main")
     assert not one.complaints

@@ -33,13 +33,14 @@ from unlearn_core.nets.request import Request
 from unlearn_core.progress import silent
 from unlearn_core.serving.choice import Choice, choice
 from unlearn_core.serving.engine import Engine
+from unlearn_core.serving.fields import permalink
 from unlearn_core.serving.judgement import Audit
 from unlearn_core.serving.judgement import audit as judge
 from unlearn_core.serving.scenes import Scene, Settled
 from unlearn_core.sheet import drawing, folder, keys, verify, words
 from unlearn_core.sheet import evidence as sheets
 from unlearn_core.sheet.asked import asked
-from unlearn_core.sheet.evidence import Evidence, evidence, own_engine, permalink, settings_chosen, weights_file
+from unlearn_core.sheet.evidence import Evidence, evidence, own_engine, settings_chosen, weights_file
 from unlearn_core.sheet.render import card, data, page
 from unlearn_core.sheet.weights import fingerprint, packed
 from unlearn_core.study.run import run
@@ -174,6 +175,20 @@ def test_the_page_needs_nothing_and_has_every_block(sheet: Evidence) -> None:
     for said in (sheet["reading"]["finding"], *words.LIMITS, *words.HOW_TO_READ, *words.DECISION_FIELDS.values()):
         assert said in text
     assert {style.ORIGINAL, style.RETRAINED, style.UNLEARNED} <= set(re.findall(r"#[0-9A-F]{6}", html))
+
+
+def test_the_first_page_says_how_numbers_lie_beside_retraining_and_what_no_sheet_can_show(sheet: Evidence) -> None:
+    text = read(page(sheet))[0]
+    first = text[:text.index(words.HOW_TO_READ[0])]
+    assert words.COMPARE in first and words.FIRST_LIMITS in first
+    row = sheet["evidence"]["gauges"][0]
+    row |= {"retrained_low": 0.4, "retrained_high": 0.5}
+    for ends, said in (([0.1, 0.3], "this is lower"), ([0.2, 0.4], "this is like them"),
+                       ([0.5, 0.7], "this is like them"), ([0.6, 0.7], "this is higher")):
+        row["ci95"] = ends
+        assert page(sheet).split("Retain accuracy")[0].count(said) == 1
+    row |= {"retrained_low": None, "retrained_high": None}
+    assert "this is" not in page(sheet).split("Retain accuracy")[0]
 
 
 def test_names_from_outside_cannot_write_into_page_or_card(sheet: Evidence) -> None:
@@ -441,8 +456,8 @@ def literals(file: Path) -> Iterator[str]:
             yield node.value
 
 
-SAID = [file for place in ("pages", "ui", "unlearn_core/figures", "unlearn_core/sheet", "unlearn_core/methods",
-                           "unlearn_core/cli")
+SAID = [file for place in ("pages", "ui", "unlearn_core/figures", "unlearn_core/picture", "unlearn_core/sheet",
+                           "unlearn_core/methods", "unlearn_core/cli")
         for file in sorted((REPOSITORY / place).rglob("*.py"))]
 SAID += [REPOSITORY / "app.py", REPOSITORY / "unlearn_core" / "__main__.py", Path(verdicts.__file__)]
 SAID += [REPOSITORY / "unlearn_core" / "audit" / name for name in ("evidence.py", "gauges.py", "report.py", "risk.py")]

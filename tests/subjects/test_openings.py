@@ -11,10 +11,10 @@ import torch
 
 from tests.browser.test_pages import app, choose, settle
 from ui.controls import origin
-from ui.sliders import positions, snap
+from ui.sliders import snap
 from ui.state import DEFAULT, State, read_address, start, write_address
 from unlearn_core import assets
-from unlearn_core.methods import METHODS
+from unlearn_core.methods import METHODS, positions
 from unlearn_core.methods.base import Value
 from unlearn_core.nets.evaluate import evaluation_set
 from unlearn_core.nets.request import Request

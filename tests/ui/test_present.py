@@ -18,10 +18,9 @@ from streamlit.testing.v1 import AppTest
 
 from ui import controls, present, state, verdict, waiting
 from ui.present import Shown, brief
-from ui.sliders import positions
 from ui.state import State, read_address
 from unlearn_core.audit.verdict import Level, Verdict
-from unlearn_core.methods import METHODS
+from unlearn_core.methods import METHODS, positions
 from unlearn_core.methods.base import NotApplicable
 from unlearn_core.nets.request import Request
 from unlearn_core.serving.choice import Choice

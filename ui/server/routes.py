@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import io
-from functools import lru_cache
-
-from PIL import Image
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from ui.server.runtime import engine, published
+from unlearn_core.picture.images import png
 from unlearn_core.serving.embedding import Embedding, key
 from unlearn_core.serving.scenes import Scene, Settled
 from unlearn_core.subjects.subject import subjects
@@ -67,17 +64,7 @@ async def image(request: Request) -> Response:
         return GONE
     row, unseen = divmod(number, 2)
     part = found.images.test if unseen else found.images.train
-    return Response(_png(name, number), media_type="image/png", headers=FOREVER) if row < len(part) else GONE
-
-
-@lru_cache(4096)
-def _png(name: str, number: int) -> bytes:
-    images, (row, unseen) = subjects()[name].images, divmod(number, 2)
-    pixels = (images.test if unseen else images.train).images[row].numpy()
-    picture = Image.fromarray(pixels[0] if len(pixels) == 1 else pixels.transpose(1, 2, 0))
-    stream = io.BytesIO()
-    picture.save(stream, "PNG")
-    return stream.getvalue()
+    return Response(png(name, number), media_type="image/png", headers=FOREVER) if row < len(part) else GONE
 
 
 ROUTES = [

@@ -22,10 +22,9 @@ from typing import IO, Any
 import pandas as pd
 import streamlit as st
 
-from ui.sliders import positions
 from ui.state import State
 from unlearn_core.assets import REPOSITORY
-from unlearn_core.methods import method
+from unlearn_core.methods import method, positions
 from unlearn_core.methods.base import Hyperparameter, Value
 from unlearn_core.nets.request import Request
 from unlearn_core.serving.choice import VERSION

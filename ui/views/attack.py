@@ -8,12 +8,12 @@ import numpy as np
 import numpy.typing as npt
 import streamlit as st
 
-from ui.pictures import address
-from ui.views.scripts import script, styles
 from unlearn_core.audit.report import TITLES, AttackName, Report
 from unlearn_core.audit.unseen import compared
 from unlearn_core.figures import style
 from unlearn_core.nets.evaluate import softmax
+from unlearn_core.picture.images import address
+from unlearn_core.picture.scripts import script, styles
 from unlearn_core.serving.scenes import Seen
 from unlearn_core.subjects.subject import Subject
 

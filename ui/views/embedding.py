@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from ui.pictures import address
-from ui.views.scripts import script, styles
 from unlearn_core.figures import style
+from unlearn_core.picture.images import address
+from unlearn_core.picture.scripts import script, styles
 from unlearn_core.serving.embedding import Embedding, Group
 from unlearn_core.subjects.subject import Subject
 

@@ -8,12 +8,11 @@ import streamlit as st
 
 from ui.present import Shown
 from ui.server.runtime import publish
-from ui.sliders import positions
-from ui.views.scripts import script, styles
 from unlearn_core.figures import style
 from unlearn_core.measure.anatomy import stage_of
-from unlearn_core.methods import method
+from unlearn_core.methods import method, positions
 from unlearn_core.methods.selective import ALPHA
+from unlearn_core.picture.scripts import script, styles
 
 _mount = st.components.v2.component(
     "lacuna_layers",

@@ -6,21 +6,15 @@ from collections.abc import Callable
 
 import streamlit as st
 
-from ui.pictures import address
 from ui.present import Shown
 from ui.server.runtime import publish
-from ui.sliders import positions
-from ui.views.scripts import script, styles
-from unlearn_core.audit.gauges import KINDS
-from unlearn_core.figures import style
-from unlearn_core.methods import method
-from unlearn_core.methods.selective import ALPHA, LAMBDA
-from unlearn_core.serving.scenes import Scene, Settled
+from unlearn_core.picture.scripts import script, styles
+from unlearn_core.picture.told import STYLES, told
 
 _mount = st.components.v2.component(
     "lacuna_live",
     html='<div class="lacuna-live"></div>',
-    css=styles("card.css", "live.css"),
+    css=styles(*STYLES),
     js=script("live/main.js"),
 )
 
@@ -36,42 +30,9 @@ def live_view(shown: Shown, on_point: Callable[[], None], on_picked: Callable[[]
         raise ValueError("shown: a picture expected, got none")
     (scene, settled), readings = shown.picture, shown.readings
     publish(scene, settled)
-    knobs = {knob.name for knob in method(scene.choice.method).hyperparameters}
-    live = scene.index is not None
-    point = shown.point
     _mount(
         key="live",
-        data={
-            "key": scene.choice.key,
-            "former": "" if shown.moving else shown.former,
-            "scene": f"lacuna/scene/{scene.choice.key}",
-            "points": f"lacuna/points/{scene.choice.key}" if live else None,
-            "outcome": f"lacuna/outcome/{settled.choice.key}",
-            "image": address(scene.choice.subject),
-            "alpha": {"ticks": positions(ALPHA), "value": point["alpha"], "label": ALPHA.label,
-                      "meaning": ALPHA.meaning, "locked": "alpha" not in knobs} if live else None,
-            "lambda": {"ticks": positions(LAMBDA), "value": point["lambda"], "label": LAMBDA.label,
-                       "meaning": LAMBDA.meaning, "locked": False} if live else None,
-            "gauges": [{
-                "id": name, "label": kind.title, "better": kind.better,
-                "about": f"{kind.about}: {readings.gauges[name].images:,} images",
-                "original": readings.original[name].value,
-                "retrained": [seed[name].value for seed in readings.band],
-                "settled": readings.gauges[name].value, "interval": readings.gauges[name].interval,
-            } for name, kind in KINDS.items()],
-            "settled": {"alpha": settled.alpha, "lambda": settled.lam},
-            "exact": exact_layers(scene, settled),
-            "palette": {"original": style.ORIGINAL, "retrained": style.RETRAINED, "unlearned": style.UNLEARNED,
-                        "classes": style.colours(len(scene.choice.subject.classes))},
-        },
+        data=told(scene, settled, readings, shown.point) | {"former": "" if shown.moving else shown.former},
         on_point_change=on_point,
         on_picked_change=on_picked,
     )
-
-
-def exact_layers(scene: Scene, settled: Settled) -> dict[str, object] | None:
-    """What was selected in each layer, and how much of its weights is kept on average: not read off a histogram."""
-    found = settled.answers
-    return None if found is None else {
-        "share": (found.selected / scene.sizes).tolist(), "multiplier": found.mean_multiplier.tolist(),
-        "total": float(found.selected.sum() / scene.sizes.sum())}

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 from unlearn_core.audit.gauges import KINDS
 from unlearn_core.cli.output import bar, concluded, described, print_heading, print_json, print_table
-from unlearn_core.cli.typed import Declare, add_choice, choice_of
-from unlearn_core.files import replacing
+from unlearn_core.cli.typed import Declare, add_choice, choice_of, unfinished
 from unlearn_core.study.run import engine, run
 
 
@@ -25,7 +23,7 @@ def declare(command: Declare) -> None:
 def run_one(arguments: argparse.Namespace) -> int:
     """One run: gauges with intervals beside the original's and the retrained networks', verdict, cost."""
     chosen = choice_of(arguments)
-    with _unfinished(arguments.save) if arguments.save else nullcontext() as file:
+    with unfinished(arguments.save, "save") if arguments.save else nullcontext() as file:
         with bar(arguments) as progress:
             found = run(chosen, progress)
         if file is not None:
@@ -54,24 +52,6 @@ def run_one(arguments: argparse.Namespace) -> int:
     if arguments.save:
         print(f"Weights: {arguments.save}")
     return 0
-
-
-@contextmanager
-def _unfinished(file: Path) -> Iterator[Path]:
-    """A file to write, which gets that name when all went well; made at once, so that no work is done in vain.
-
-    Raises:
-        ValueError: if nothing can be written there.
-    """
-    named, wanted = file.resolve(), "save: a file in an existing folder, both open to writing, expected, got"
-    if named.exists() and not (named.is_file() and os.access(named, os.W_OK)):  # a device must not be replaced either
-        raise ValueError(f"{wanted} {file}")
-    with replacing(named) as unfinished:
-        try:
-            unfinished.touch()
-        except OSError as error:
-            raise ValueError(f"{wanted} {file} ({(error.strerror or str(error)).lower()})") from error
-        yield unfinished
 
 
 def _span(values: Sequence[float]) -> str:

@@ -17,6 +17,7 @@ from unlearn_core.methods import METHODS
 from unlearn_core.methods.base import Value
 from unlearn_core.nets.request import read
 from unlearn_core.progress import Progress
+from unlearn_core.serving import fields
 from unlearn_core.study.cluster import connect
 from unlearn_core.study.results import WHOLE, load
 from unlearn_core.study.space import Range, Space
@@ -30,9 +31,11 @@ LOG_SECONDS = 10.0
 def declare(command: Declare) -> None:
     """Add the command."""
     many = command("sweep", sweep_many, "run every combination, here or on a Dask cluster; start again to resume")
-    many.add_argument("--methods", nargs="+", required=True, metavar="METHOD", help="names, or: all")
-    many.add_argument("--networks", nargs="+", default=[next(iter(bundled()))], metavar="NETWORK")
-    many.add_argument("--forget", nargs="+", default=["0"], metavar="0,3",
+    many.add_argument("--methods", nargs="+", metavar="METHOD", help="names, or: all")
+    many.add_argument("--state", type=Path, metavar="FILE", help="a state file, as the app hands out: whatever is not "
+                      "given here is as there, but for the seed")
+    many.add_argument("--networks", nargs="+", metavar="NETWORK")
+    many.add_argument("--forget", nargs="+", metavar="0,3",
                       help=f"requests, each {FORGET}; or: each, for every class alone")
     many.add_argument("--seeds", type=int, default=1, help="runs of each setting of a method that has any randomness")
     many.add_argument("--grid", nargs="+", action="extend", default=[], metavar="name=values",
@@ -49,13 +52,7 @@ def sweep_many(arguments: argparse.Namespace) -> int:
 
     Whether anybody can read that, and whether there is room for it, changes neither the runs nor the exit code.
     """
-    first, forget = subject(arguments.networks[0]), arguments.forget
-    if forget == ["each"]:
-        forget = [str(label) for label in range(len(first.classes))]
-    space = Space(tuple(METHODS) if arguments.methods == ["all"] else tuple(arguments.methods),
-                  tuple(arguments.networks), tuple(read(text, first.images.train) for text in forget),
-                  arguments.seeds,
-                  {name: _values(text) for name, text in pairs("grid", arguments.grid).items()})
+    space = _space(arguments)
 
     def tell(said: str) -> None:
         if arguments.json:
@@ -78,6 +75,23 @@ def sweep_many(arguments: argparse.Namespace) -> int:
     finally:
         drop_unread()
     return 1 if tally.failed else 0
+
+
+def _space(arguments: argparse.Namespace) -> Space:
+    """Every combination of what was typed; the rest is as in the state file, if there is one."""
+    start = fields.load_state(arguments.state) if arguments.state is not None else None
+    methods = arguments.methods or ([start.method] if start else [])
+    if not methods:
+        raise ValueError("methods: names, all, or --state with a file, expected, got none")
+    networks = arguments.networks or [start.network if start else next(iter(bundled()))]
+    first, forget = subject(networks[0]), arguments.forget or [str(start.forget) if start else "0"]
+    if forget == ["each"]:
+        forget = [str(label) for label in range(len(first.classes))]
+    # Of other methods than its own a state file says nothing.
+    fixed = {name: (value,) for name, value in start.settings} if start and methods == [start.method] else {}
+    return Space(tuple(METHODS) if methods == ["all"] else tuple(methods), tuple(networks),
+                 tuple(read(text, first.images.train) for text in forget), arguments.seeds,
+                 fixed | {name: _values(text) for name, text in pairs("grid", arguments.grid).items()})
 
 
 def _values(text: str) -> Range | tuple[Value, ...]:

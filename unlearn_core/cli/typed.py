@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
 
-from unlearn_core.methods.base import Value
+from unlearn_core.files import replacing
+from unlearn_core.methods import METHODS
+from unlearn_core.methods.base import Settings, Value
 from unlearn_core.nets.request import read
+from unlearn_core.serving import fields
 from unlearn_core.serving.choice import Choice, choice
 from unlearn_core.subjects import openings
 from unlearn_core.subjects.subject import bundled, subject
@@ -25,10 +30,12 @@ def add_quiet(parser: argparse.ArgumentParser, about: str = "no progress bar") -
 
 def add_choice(parser: argparse.ArgumentParser) -> None:
     """Everything that `choice_of` reads: what runs on what, to forget what."""
-    parser.add_argument("method")
-    parser.add_argument("--network", default=next(iter(bundled())))
-    parser.add_argument("--forget", default="0", metavar="0,3", help=FORGET)
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("method", nargs="?")
+    parser.add_argument("--state", type=Path, metavar="FILE", help="a state file, as the app hands out, in place of "
+                        "method, network, request and seed; --set overrides it")
+    parser.add_argument("--network")
+    parser.add_argument("--forget", metavar="0,3", help=FORGET)
+    parser.add_argument("--seed", type=int)
     parser.add_argument("--opening", action="store_true", help="start from what the app opens this request with "
                         "(if it has an opening) instead of the general defaults; --set overrides either")
     parser.add_argument("--set", nargs="+", action="extend", default=[], metavar="name=value")
@@ -38,11 +45,44 @@ def add_choice(parser: argparse.ArgumentParser) -> None:
 def choice_of(arguments: argparse.Namespace) -> Choice:
     """The choice that `add_choice`'s arguments make."""
     settings = {name: value_of(text) for name, text in pairs("set", arguments.set).items()}
-    forget = read(arguments.forget, subject(arguments.network).images.train)
+    if arguments.state is not None:
+        return _changed(arguments, settings)
+    if arguments.method is None:
+        raise ValueError(f"method: one of {', '.join(METHODS)}, or --state with a file, expected, got none")
+    network = arguments.network or next(iter(bundled()))
+    forget, seed = read(arguments.forget or "0", subject(network).images.train), arguments.seed or 0
     if arguments.opening:
-        checked = choice(arguments.network, forget, arguments.method, settings)
+        checked = choice(network, forget, arguments.method, settings)
         settings = openings.start(checked.network, checked.forget, checked.method) | settings
-    return choice(arguments.network, forget, arguments.method, settings, arguments.seed)
+    return choice(network, forget, arguments.method, settings, seed)
+
+
+def _changed(arguments: argparse.Namespace, settings: Settings) -> Choice:
+    """The choice of the state file that was named, with some knobs set otherwise."""
+    twice = [name for name in ("method", "network", "forget", "seed") if getattr(arguments, name) is not None]
+    if twice or arguments.opening:
+        raise ValueError(f"state: what stands in the file is not given again, got {', '.join(twice) or 'opening'} too")
+    found = fields.load_state(arguments.state)
+    arguments.method = found.method  # a refusal is told by its name
+    return choice(found.network, found.forget, found.method, {**dict(found.settings), **settings}, found.seed)
+
+
+@contextmanager
+def unfinished(file: Path, option: str) -> Iterator[Path]:
+    """A file to write, which gets that name when all went well; made at once, so that no work is done in vain.
+
+    Raises:
+        ValueError: if nothing can be written there, in a sentence that begins with the option.
+    """
+    named, wanted = file.resolve(), f"{option}: a file in an existing folder, both open to writing, expected, got"
+    if named.exists() and not (named.is_file() and os.access(named, os.W_OK)):  # a device must not be replaced either
+        raise ValueError(f"{wanted} {file}")
+    with replacing(named) as temporary:
+        try:
+            temporary.touch()
+        except OSError as error:
+            raise ValueError(f"{wanted} {file} ({(error.strerror or str(error)).lower()})") from error
+        yield temporary
 
 
 def pairs(option: str, given: Sequence[str]) -> dict[str, str]:

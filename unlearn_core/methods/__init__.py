@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from functools import cache
 from importlib import import_module
 from pkgutil import iter_modules
 from typing import get_args
 
-from unlearn_core.methods.base import Family, Method
+from unlearn_core.methods.base import Family, Hyperparameter, Method
 
 
 def _found() -> dict[str, Method]:
@@ -34,3 +35,11 @@ def method(name: str) -> Method:
     if name not in METHODS:
         raise ValueError(f"method: one of {', '.join(METHODS)} expected, got {name!r}")
     return METHODS[name]
+
+
+@cache
+def positions(knob: Hyperparameter) -> tuple[float, ...]:
+    """The positions of a knob's slider, every preset's value among them."""
+    presets = [preset.settings[knob.name] for found in METHODS.values() for preset in found.presets.values()
+               if knob.name in preset.settings]
+    return knob.ticks(tuple(float(v) for v in presets if not isinstance(v, str)))

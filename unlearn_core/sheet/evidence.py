@@ -10,7 +10,6 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any
-from urllib.parse import urlencode
 
 import numpy as np
 import torch
@@ -21,10 +20,10 @@ from unlearn_core.audit.evidence import FORGET_ACCURACY, ORIGINAL, UNLEARNED, Ch
 from unlearn_core.audit.gauges import KINDS, GaugeName, Reading
 from unlearn_core.audit.verdict import Loss
 from unlearn_core.methods import method
-from unlearn_core.methods.base import Value
 from unlearn_core.progress import Progress, silent, stage
 from unlearn_core.serving.choice import VERSION, Choice
 from unlearn_core.serving.engine import Engine
+from unlearn_core.serving.fields import permalink, written
 from unlearn_core.serving.judgement import Audit, Readings, submit_reference
 from unlearn_core.serving.judgement import audit as judge
 from unlearn_core.serving.remains import submit_relearning
@@ -76,6 +75,14 @@ def produce(chosen: Choice, key: bytes | None = None, progress: Progress = silen
         steps = submit_relearning(engine, scene, settled).result().taken
         audit = judge(engine, scene, settled, stage(progress, 0.9, 1.0), steps)
     return evidence(engine, scene, settled, audit, key), weights_file(engine, scene, settled)
+
+
+def outcome(chosen: Choice, progress: Progress = silent) -> tuple[Scene, Settled, Audit]:
+    """Run a choice and judge it by what is at hand, as the app does."""
+    engine = own_engine()
+    scene = engine.prepare(chosen, stage(progress, 0.0, 0.3))
+    settled = engine.compute(scene, chosen, stage(progress, 0.3, 0.6))
+    return scene, settled, judge(engine, scene, settled, stage(progress, 0.6, 1.0))
 
 
 def weights_file(engine: Engine, scene: Scene, settled: Settled) -> bytes:
@@ -171,21 +178,9 @@ def _reference(chosen: Choice, audit: Audit) -> str:
     return "bundled" if shipped else "retrained for this request"
 
 
-def _written(value: Value) -> str:
-    short = f"{value:g}" if isinstance(value, float) else str(value)
-    return short if not isinstance(value, float) or float(short) == value else repr(value)
-
-
-def permalink(chosen: Choice) -> str:
-    """The address of the choice in the app, below wherever the app is."""
-    named = {"v": "1", "network": chosen.network, "forget": str(chosen.forget), "method": chosen.method}
-    named |= {"seed": str(chosen.seed)} if chosen.seed else {}
-    return "/?" + urlencode(named | {name: _written(value) for name, value in chosen.settings}, safe=",")
-
-
 def rerun(chosen: Choice, reference: str) -> str:
     """The command that makes the same sheet again."""
-    settings = [f"{name}={_written(value)}" for name, value in chosen.settings]
+    settings = [f"{name}={written(value)}" for name, value in chosen.settings]
     return shlex.join(["python", "-m", "unlearn_core", "evidence", chosen.method, "--network", chosen.network,
                        "--forget", str(chosen.forget), "--seed", str(chosen.seed),
                        *(["--set", *settings] if settings else []),

@@ -47,6 +47,7 @@ def _shown(evidence: Evidence) -> dict[str, Any]:
             "request": words.REQUEST_FIELDS, "outside": words.OUTSIDE_FIELDS, "decision": words.DECISION_FIELDS},
         "classes": classes[:MOST_CLASSES], "left_out": len(classes[MOST_CLASSES:]), "able": len(able),
         "passing": sum(row["status"] == "passes" for row in able),
+        "compare": words.COMPARE, "first_limits": words.FIRST_LIMITS,
         "best": evidence["reading"]["level"] == Level.NOT_TOLD, "legend": drawing.LEGEND, "floor": _floor(classes)}
 
 
@@ -94,6 +95,15 @@ def _shares(row: Mapping[str, Any]) -> str:
     return low if low == high else f"{low[:-2]} to {high}"
 
 
+def _beside(row: Mapping[str, Any]) -> str:
+    """Where a share lies beside the retrained networks', as far as its interval can say."""
+    if row["retrained_low"] is None:
+        return ""
+    low, high = row["ci95"]
+    return "this is higher" if low > row["retrained_high"] else "this is lower" if high < row["retrained_low"] else \
+        "this is like them"
+
+
 def _null(row: Mapping[str, Any]) -> str:
     band = row["null_band"]
     if band is None:
@@ -122,6 +132,6 @@ def _templates() -> Environment:
     made.filters |= {"percent": _percent, "points": _points, "number": _number, "range": _range, "null": _null,
                      "interval": _interval, "cell": _cell, "count": "{:,}".format, "share": drawing.share,
                      "check": drawing.check, "yaml": lambda value: Markup(json.dumps(value, ensure_ascii=False)),
-                     "mark": drawing.sample, "shares": _shares,
+                     "mark": drawing.sample, "shares": _shares, "beside": _beside,
                      "one": lambda value: f"{round(value, 1) + 0:.1f}".replace("-", "−")}
     return made

@@ -16,8 +16,9 @@ HOW_TO_READ = (
     "The grey line is the original network, before anything was done.",
     "The black bar spans retrained networks: trained anew from the start, without these images. They are what "
     "forgetting should look like.",
-    "The orange dot is the network of this sheet; the thin line through it is the 95 % interval, where one is known. "
-    "The light box is where one more retrained network would lie 99 times in 100.",
+    "The orange dot is the network of this sheet. The thin line through it, and the small numbers, say how far off it "
+    "may be, since only so many images were looked at (95 % interval).",
+    "The light box: where one more retrained network would lie 99 times in 100. A point: one in a hundred.",
     "Only a check that the original fails, and that retrained networks pass, has a say. The others are printed in "
     "grey: passing them means nothing here.",
     "“Passes” means that the number could be a retrained network's. It does not mean that nothing is left.",
@@ -55,8 +56,12 @@ QUESTIONS: Mapping[str, str] = {
 GAUGE_QUESTIONS: Mapping[str, str] = {
     "forget": "Of the training images to be forgotten, how many does it name rightly?",
     "retain": "Of unseen images of everything else, how many does it name rightly?",
-    "membership": "Of the images to be forgotten, how many does the entropy attack take for training images?",
+    "membership": "Of the images to be forgotten, how many does an attack take for training images by its sureness?",
 }
+
+COMPARE = "Compare the orange numbers with those of retrained networks, not with 0 or 100."
+FIRST_LIMITS = "What no sheet can show: that nothing is left inside, or that no other attack works (block 6)."
+"""Said on the first page, before any number."""
 
 LIMITS = (
     "That nothing is left. The checks above found what they found; a check that nobody made may find more.",

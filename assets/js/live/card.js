@@ -50,6 +50,9 @@ export function showCard(state, scene) {
   card.style.top = `${canvas.offsetTop - card.offsetHeight - 4}px`; // above the map: neither mark is hidden
 }
 
+/** @param {Live} state */
+const waiting = ({ dragging }) => (dragging ? "release to see" : "settling…");
+
 /** @param {Live} state @param {Scene} scene @param {number} i */
 function cardOf(state, scene, i) {
   const { classes } = scene.header;
@@ -57,8 +60,11 @@ function cardOf(state, scene, i) {
   const bars = (/** @type {Uint8Array} */ probabilities) =>
     barsOf(classes, probabilities.subarray(i * classes.length, (i + 1) * classes.length));
   const after = hasOutcome(state) && state.outcome
-    ? bars(state.outcome.arrays.probability) : `<p>${state.dragging ? "release to see" : "settling…"}</p>`;
-  return `<img alt="" width="84" height="84" src="${addressOf(`${state.data.image}${picture[i]}.png`)}">
+    ? bars(state.outcome.arrays.probability)
+    : `<p>${state.data.alone ? "known at the evaluated point only" : waiting(state)}</p>`;
+  const address = addressOf(`${state.data.image}${picture[i]}.png`);
+  const missing = state.data.alone && address.protocol !== "data:"; // a file may have no room for all
+  return `${missing ? "<i>not in this file</i>" : `<img alt="" width="84" height="84" src="${address}">`}
     <div class="who"><b>${plain(classes[truth[i]])}</b>${forgotten[i] ? " ✖" : ""}<br>` +
     `${member[i] ? "member of the training set" : "test image"}</div>
     <div class="bars"><b>Before</b>${bars(before)}</div>

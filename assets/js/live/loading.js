@@ -66,7 +66,8 @@ async function poll(state, url, signal) {
   for (let wait = 700; !signal.aborted && !landscape.complete; ) {
     if (!document.hidden && state.root.clientWidth) {
       try {
-        url.searchParams.set("from", `${landscape.held}`);
+        if (landscape.held) url.searchParams.set("from", `${landscape.held}`);
+        else url.searchParams.delete("from");
         const blob = await blobAt(url, signal);
         if (signal.aborted) return;
         const news = blob.arrays.index.length;
@@ -85,6 +86,7 @@ async function poll(state, url, signal) {
         redraw(state);
       }
     }
+    if (state.data.alone) return; // no more will come
     if (!landscape.complete) await new Promise((done) => setTimeout(done, wait));
   }
 }

@@ -26,7 +26,9 @@ import { make } from "./wiring.js";
 /** @import { Pair } from "../types" */
 /** @import { CanvasName, HeatRows, Live, Rows, Scene } from "./types" */
 
-export default mounted(".lacuna-live", make, take, draw);
+export const view = mounted(".lacuna-live", make, take, draw);
+
+export default view;
 
 /** New data or theme from the server. @param {Live} state */
 function take(state) {

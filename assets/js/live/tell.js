@@ -5,7 +5,7 @@ import { percent, short } from "../words.js";
 import { changeText, mostChanged } from "./change.js";
 import { hasOutcome, isExact } from "./point.js";
 
-/** @import { CanvasName, Gauge, Live, Reading, Scene } from "./types" */
+/** @import { CanvasName, Gauge, Live, LiveData, Reading, Scene } from "./types" */
 
 /** @param {Live} state @param {Reading[]} readings @param {boolean} exact @param {boolean} interpolated */
 export function tell(state, readings, exact, interpolated) {
@@ -17,9 +17,11 @@ export function tell(state, readings, exact, interpolated) {
     const output = /** @type {HTMLOutputElement} */ (state.gauges[g].querySelector("output"));
     output.textContent = known ? `${sure ? "" : interpolated ? "≈ " : "was "}${percent(value)}` : "–";
   });
-  const waiting = state.dragging || state.held ? "interpolated, release for exact values" : "interpolated, settling…";
+  const waiting = data.alone ? "interpolated between evaluated points"
+    : `interpolated, ${state.dragging || state.held ? "release for exact values" : "settling…"}`;
   const settledWord = data.former ? `of ${data.former}` : "exact";
-  const unsettled = interpolated ? `≈ ${waiting}` : "last exact values, settling…";
+  const last = `last exact values${data.alone ? "" : ", settling…"}`;
+  const unsettled = interpolated ? `≈ ${waiting}` : last;
   $("[data-testid=status]").textContent = exact ? settledWord : unsettled;
   const partly = landscape?.held && !landscape.complete;
   const compared = data.gauges.some((gauge) => gauge.retrained.length);
@@ -67,7 +69,7 @@ export function describe(state) {
     say("pad", `Map of α and λ; the current point is ${point}. Use the two sliders below to move it.`);
   }
   data.gauges.forEach((gauge, g) => {
-    gauges[g].querySelector("canvas")?.setAttribute("aria-label", gaugeInWords(gauge, isExact(state), data.former));
+    gauges[g].querySelector("canvas")?.setAttribute("aria-label", gaugeInWords(gauge, isExact(state), data));
   });
   if (!scene) return /** @type {const} */ (["heat", "before", "after"]).forEach((name) => say(name, "Being loaded."));
   say("heat", layersInWords(state, scene, point));
@@ -78,16 +80,19 @@ export function describe(state) {
       "as what they are";
   };
   say("before", `Map of ${scene.header.n} images before unlearning: ${kept(scene.arrays.before_class)}.`);
-  const after = state.outcome && hasOutcome(state) ? kept(state.outcome.arrays.klass) : "being evaluated";
+  const after = state.outcome && hasOutcome(state) ? kept(state.outcome.arrays.klass) : pending(state.data);
   say("after", `The same map after unlearning: ${after}.`);
 }
 
-/** @param {Gauge} gauge @param {boolean} exact @param {string} former */
-function gaugeInWords({ label, original, retrained, settled }, exact, former) {
+/** @param {LiveData} data */
+const pending = ({ alone }) => (alone ? "interpolated" : "being evaluated");
+
+/** @param {Gauge} gauge @param {boolean} exact @param {LiveData} data */
+function gaugeInWords({ label, original, retrained, settled }, exact, data) {
   const band = retrained?.length
     ? `, retrained ${percent(Math.min(...retrained))} to ${percent(Math.max(...retrained))}` : "";
-  const whose = former && ` by ${former}, the last picture`;
-  const now = exact && settled !== null ? percent(settled) + whose : "being evaluated";
+  const whose = data.former && ` by ${data.former}, the last picture`;
+  const now = exact && settled !== null ? percent(settled) + whose : pending(data);
   return `${label}: unlearned ${now}, original ${original === null ? "unknown" : percent(original)}${band}`;
 }
 

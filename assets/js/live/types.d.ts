@@ -22,7 +22,7 @@ export interface Reading extends Gauge {
   exact: boolean;
 }
 
-/** What ui/live.py sends. α and λ are null for a method that has neither. */
+/** What unlearn_core/picture/told.py says. α and λ are null for a method that has neither. */
 export interface LiveData {
   key: string;
   /** Whose picture this is, if it is a former one. */
@@ -37,6 +37,8 @@ export interface LiveData {
   settled: { alpha: number | null; lambda: number | null } | null;
   exact: Answers | null;
   palette: Palette;
+  /** No server is there to ask: whatever is not in the file stays interpolated. */
+  alone?: boolean;
 }
 
 export interface SceneBlob {

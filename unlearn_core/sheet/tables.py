@@ -1,0 +1,117 @@
+"""The numbers of one outcome as tables: CSV for a spreadsheet, Parquet for a program, and what each one holds."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Mapping
+
+import pandas as pd
+
+from unlearn_core.audit.evidence import ORIGINAL, UNLEARNED
+from unlearn_core.audit.gauges import KINDS
+from unlearn_core.methods import method
+from unlearn_core.serving.choice import Choice
+from unlearn_core.serving.fields import permalink
+from unlearn_core.serving.judgement import Audit
+from unlearn_core.serving.scenes import Scene, Settled
+
+CAPTIONS: Mapping[str, str] = {
+    "gauges": "The three gauges, each a share of so many images with its 95 % interval, beside the original and the "
+              "lowest and highest retrained network.",
+    "checks": "Every check: its number for the original and this network, the lowest and highest retrained network, "
+              "and whether this network passes. A check that cannot tell here has no say.",
+    "classes": "Share of the unseen images of each class that are named rightly.",
+    "layers": "What happened to each layer. relative_change is the norm of the change over the norm of the weights. "
+              "Where a method dampens: how many weights were selected, what they keep on average, and the share of the "
+              "layer's norm that is gone.",
+    "images": "The images on the map: what the original and this network take each for, how surely, and where each "
+              "stands, from 0 to 1.",
+}
+"""What each table holds, by its name."""
+
+
+def tables(scene: Scene, settled: Settled, audit: Audit) -> dict[str, pd.DataFrame]:
+    """All tables of an outcome, by the names of `CAPTIONS`; each knows its source, which Parquet keeps."""
+    made = {"gauges": _gauges(audit), "checks": _checks(audit), "classes": _classes(settled, audit),
+            "layers": layers(scene, settled), "images": _images(scene, settled)}
+    for name, frame in made.items():
+        frame.attrs = {"caption": CAPTIONS[name], "source": source(settled.choice, audit), "key": settled.choice.key}
+    return made
+
+
+def archive(found: Mapping[str, pd.DataFrame]) -> bytes:
+    """A zip of each table twice, and a text that says what they hold and where they are from."""
+    stream = io.BytesIO()
+    said = "".join(f"{name}.csv, {name}.parquet\n{frame.attrs['caption']}\n\n" for name, frame in found.items())
+    first = next(iter(found.values()))
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("README.txt", f"Tables from Lacuna. {first.attrs['source']}\n\n{said}")
+        for name, frame in found.items():
+            file.writestr(f"{name}.csv", frame.to_csv(index=False))
+            file.writestr(f"{name}.parquet", frame.to_parquet(index=False))
+    return stream.getvalue()
+
+
+def source(chosen: Choice, audit: Audit) -> str:
+    """Whose numbers they are, and what the verdict on them is."""
+    return (f"{method(chosen.method).title} on {chosen.subject.title}, asked to forget {chosen.words}. "
+            f"{audit.verdict.sentence} Key {chosen.key}, {permalink(chosen)}")
+
+
+def layers(scene: Scene, settled: Settled) -> pd.DataFrame:
+    """A row for each layer: how far it moved and, where the method dampens, what was selected in it."""
+    table = pd.DataFrame({"layer": scene.layers, "kind": scene.kinds, "weights": scene.sizes,
+                          "relative_change": settled.change})
+    if (answers := settled.answers) is None:
+        return table
+    return table.assign(selected=answers.selected, selected_share=answers.selected / scene.sizes,
+                        mean_multiplier=answers.mean_multiplier, norm_removed=answers.norm_removed)
+
+
+def _gauges(audit: Audit) -> pd.DataFrame:
+    readings = audit.readings
+    rows = []
+    for name, kind in KINDS.items():
+        mine, band = readings.gauges[name], [seed[name].value for seed in readings.band]
+        rows.append({"gauge": kind.title, "this_network": mine.value, "low": mine.interval[0],
+                     "high": mine.interval[1], "images": mine.images, "original": readings.original[name].value,
+                     "retrained_low": min(band, default=None), "retrained_high": max(band, default=None)})
+    return pd.DataFrame(rows)
+
+
+def _checks(audit: Audit) -> pd.DataFrame:
+    rows = []
+    for check in audit.checks:
+        mine, before = check.judged.get(UNLEARNED), check.judged.get(ORIGINAL)
+        null = [] if (known := mine or before) is None else known.null.tolist()
+        rows.append({"check": check.title, "inside": check.inside, "status": str(check.status()),
+                     "this_network": mine.value if mine else None, "original": before.value if before else None,
+                     "retrained_low": min(null, default=None), "retrained_high": max(null, default=None)})
+    return pd.DataFrame(rows, columns=["check", "inside", "status", "this_network", "original", "retrained_low",
+                                       "retrained_high"])
+
+
+def _classes(settled: Settled, audit: Audit) -> pd.DataFrame:
+    readings, chosen = audit.readings, settled.choice
+    seeds = readings.accuracy_retrained
+    return pd.DataFrame({
+        "class": chosen.subject.classes,
+        "forgotten": [label in chosen.forget.classes for label in range(len(chosen.subject.classes))],
+        "original": readings.accuracy_before, "this_network": readings.accuracy,
+        "retrained_low": None if seeds is None else seeds.min(0),
+        "retrained_high": None if seeds is None else seeds.max(0)})
+
+
+def _images(scene: Scene, settled: Settled) -> pd.DataFrame:
+    seen, names = scene.seen, pd.Series(settled.choice.subject.classes)
+
+    def named(labels: object) -> object:
+        return names.iloc[labels].to_numpy()  # type: ignore[call-overload]
+
+    return pd.DataFrame({
+        "image": seen.evaluation.pictures, "class": named(seen.evaluation.labels), "trained_on": seen.evaluation.member,
+        "to_be_forgotten": seen.forgotten, "before": named(seen.before.predicted),
+        "before_probability": seen.before.probabilities.max(1), "after": named(settled.predicted),
+        "after_probability": settled.probabilities.max(1), "before_x": seen.positions[:, 0],
+        "before_y": seen.positions[:, 1], "after_x": settled.xy[:, 0], "after_y": settled.xy[:, 1]})
