@@ -123,16 +123,14 @@ def filling(found: Surface, what: str) -> None:
 
 def adaptive(chosen: Choice) -> float | None:
     """The alpha of ASSD's rule; None while it is being computed, NaN if it cannot be."""
-    held = st.session_state.get("rule")
-    if held is None or held.key != ("rule", chosen.scene):
-        if held is not None:
-            held.release()
-        held = engine().pool.submit(("rule", chosen.scene), partial(adaptive_alpha, engine(), chosen), Lane.LONG)
-        st.session_state["rule"] = held
-    if not held.wait(0):
+    ticket = held("rule")
+    if ticket is None or ticket.key != ("rule", chosen.scene):
+        ticket = engine().pool.submit(("rule", chosen.scene), partial(adaptive_alpha, engine(), chosen), Lane.LONG)
+        hold("rule", ticket)
+    if not ticket.wait(0):
         return None
     try:
-        return held.result()
+        return ticket.result()
     except (AssetError, ValueError, RuntimeError):
         return float("nan")  # the page says why: nothing else works then either
 

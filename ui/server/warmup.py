@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import logging
 import sys
@@ -12,6 +13,7 @@ from contextlib import asynccontextmanager
 
 import torch
 
+from ui.server.leavers import see_off
 from ui.server.runtime import engine
 from ui.state import DEFAULT
 from unlearn_core.assets import AssetError
@@ -27,7 +29,9 @@ async def lifespan(app: object) -> AsyncIterator[dict[str, object]]:
     """Warm up, then serve."""
     warm_up()
     threading.Thread(target=tidy, daemon=True).start()
+    watch = asyncio.create_task(see_off())
     yield {}
+    watch.cancel()
 
 
 def tidy() -> None:

@@ -48,6 +48,8 @@ from unlearn_core.serving.size import weigh
 from unlearn_core.subjects.subject import Subject, subject
 
 CACHE_BYTES = 2**28
+LOOK_SECONDS = 4.5
+"""How long a landscape fills after somebody asked for its points; browsers ask every 0.7 to 3 seconds."""
 
 
 class Evaluate(Protocol):
@@ -317,7 +319,7 @@ class Engine:
 
     def look(self, scene: Scene, landscape: Landscape) -> None:
         """Say that somebody looks at the landscape of this scene: it fills for the next seconds."""
-        landscape.wanted_until = time.monotonic() + 6
+        landscape.wanted_until = time.monotonic() + LOOK_SECONDS
         with landscape.lock:
             if landscape.filling or landscape.complete:
                 return
