@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import streamlit as st
+from starlette.middleware import Middleware
 from streamlit.runtime.pages_manager import PagesManager
 
+from ui.server.door import Door
 from ui.server.routes import ROUTES
 from ui.server.warmup import lifespan
 
 # Until some session has run app.py, Streamlit would serve a deep link to pages/ without it.
 PagesManager.uses_pages_directory = False
 
-app = st.App("app.py", lifespan=lifespan, routes=ROUTES)
+app = st.App("app.py", lifespan=lifespan, routes=ROUTES, middleware=[Middleware(Door)])

@@ -10,6 +10,7 @@ import numpy as np
 import streamlit as st
 
 from ui.present import headline, present
+from ui.server.permission import STUDIES_ARE_THE_OPERATORS, visitors_may
 from ui.server.runtime import engine
 from ui.state import State, snap, state, tell_notes, view, write_address
 from ui.studies.sweeps import sweeps
@@ -346,13 +347,15 @@ def search_progress(visitor: State, chosen: Choice, asked: searches.Search, ink:
             st.progress(min(done / asked.trials, 1.0), f"{done} of {asked.trials} trials: another visitor runs this "
                         "search, or it is about to pause")
         elif done < asked.trials:
-            if st.button("Resume" if done else "Search", icon=":material/play_arrow:", type="primary"):
+            if not visitors_may():
+                st.caption(STUDIES_ARE_THE_OPERATORS)
+            elif st.button("Resume" if done else "Search", icon=":material/play_arrow:", type="primary"):
                 st.session_state.pop("search failed", None)
                 hold("search", searches.submit(engine(), asked))
                 st.rerun()
             if done:
                 st.caption(f"{done} of {asked.trials} trials are done and kept, also over a restart of the app.")
-        if done and not running and not elsewhere and \
+        if done and not running and not elsewhere and visitors_may() and \
                 st.button("Throw away", icon=":material/delete:", type="tertiary"):
             try:
                 searches.discard(asked)

@@ -11,6 +11,7 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import IO
 
 import pytest
 import torch
@@ -24,15 +25,16 @@ FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--
 Serve = Callable[..., str]
 
 
-def start_server(environment: dict[str, str]) -> tuple[subprocess.Popen[bytes], str]:
+def start_server(environment: dict[str, str], terminal: int | IO[bytes] = subprocess.PIPE,
+                 *options: str) -> tuple[subprocess.Popen[bytes], str]:
     """Start the app as the Makefile does and wait until it answers; returns the process and its address."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     process = subprocess.Popen(
-        [sys.executable, "-m", "streamlit", "run", "serve.py", "--server.port", str(port)],
+        [sys.executable, "-m", "streamlit", "run", "serve.py", "--server.port", str(port), *options],
         cwd=REPOSITORY, env={**os.environ, "OMP_WAIT_POLICY": "passive", **environment},
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        stdout=terminal, stderr=subprocess.STDOUT)
     address = f"http://localhost:{port}"
     for _ in range(600):
         try:

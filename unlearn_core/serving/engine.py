@@ -160,7 +160,8 @@ class Engine:
         seen = self.seen(chosen.network, request)
         evaluation = seen.evaluation
         task = Task(base.model, base.subject.images.train, request, self._importances(base.subject),
-                    self._grams(base.subject), base.subject.history, base.subject.recipe)
+                    self._grams(base.subject), base.subject.history if "training history" in found.needs else None,
+                    base.subject.recipe)
         weights = dict(base.model.named_parameters())
         index = limit = None
         if found.importance is not None:
