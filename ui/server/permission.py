@@ -11,7 +11,7 @@ from ui.server.door import loopback, operators_hosts
 STUDIES = "LACUNA_STUDIES"
 """The environment variable that says whether visitors may: yes or no."""
 STUDIES_ARE_THE_OPERATORS = (
-    "Here only whoever runs the app starts and stops sweeps and searches: on the command line, or for all visitors with "
+    "Here only whoever runs the app starts and stops sweeps and searches: on the command line, or for all with "
     "`make run STUDIES=yes`.")
 
 
