@@ -29,12 +29,11 @@ PAGES = ("", *sorted(file.stem for file in (REPOSITORY / "pages").glob("*.py") i
 class Server:
     """The app as `make run` starts it, and all that it says on its terminal."""
 
-    def __init__(self) -> None:
+    def __init__(self, **environment: str) -> None:
         self.terminal: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the last of it
-        process, self.address = start_server({}, self.terminal)
+        process, self.address = start_server(environment, self.terminal)
         self.process, self.seen = psutil.Process(process.pid), process
         self.stream = self.address.replace("http", "ws") + "/_stcore/stream"
-        time.sleep(5)  # the evaluator loads
 
     @property
     def said(self) -> str:
@@ -61,19 +60,45 @@ def connection(server: Server) -> websockets.connect:
                               open_timeout=60, ping_interval=None)
 
 
-async def visit(socket: websockets.ClientConnection, query: str = "", page: str = "") -> list[ForwardMsg]:
-    """Open a page and read until its script has ended: all that was sent."""
+async def visit(socket: websockets.ClientConnection, query: str = "", page: str = "",
+                seconds: float = 0) -> list[ForwardMsg]:
+    """Open a page and read until its script has ended: all that was sent.
+
+    For so many seconds more, run what the page asks to be run again, as a browser would.
+    """
     message = BackMsg()
     message.rerun_script.query_string, message.rerun_script.page_name = query, page
+    found = await answered(socket, message)
+    until = time.monotonic() + seconds
+    while time.monotonic() < until and (again := waiting(found)):
+        await asyncio.sleep(0.3)
+        message = BackMsg()
+        message.rerun_script.fragment_id, message.rerun_script.is_auto_rerun = again, True
+        found += await answered(socket, message)
+    return found
+
+
+async def answered(socket: websockets.ClientConnection, message: BackMsg) -> list[ForwardMsg]:
+    """Send, and read until a run has ended."""
     await socket.send(message.SerializeToString())
     found = []
-    async with asyncio.timeout(120):
+    async with asyncio.timeout(180):
         while True:
             found.append(ForwardMsg())
             found[-1].ParseFromString(await socket.recv())
             if found[-1].WhichOneof("type") == "script_finished" and \
                     found[-1].script_finished != ForwardMsg.FINISHED_EARLY_FOR_RERUN:
                 return found
+
+
+def waiting(messages: list[ForwardMsg]) -> str:
+    """The fragment that is to be run again and again; empty if the last run has asked for none."""
+    started = max((place for place, one in enumerate(messages) if one.WhichOneof("type") == "new_session"), default=0)
+    found = ""
+    for one in messages[started:]:
+        kind = one.WhichOneof("type")
+        found = one.auto_rerun.fragment_id if kind == "auto_rerun" else "" if kind == "stop_auto_rerun" else found
+    return found
 
 
 def problems(messages: list[ForwardMsg]) -> list[str]:

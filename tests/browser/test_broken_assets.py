@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import json
+import asyncio
 import os
 import shutil
-import subprocess
-import sys
-import time
 from pathlib import Path
 
-from streamlit.testing.v1 import AppTest
+import pytest
 
 from tests.conftest import REPOSITORY
+from tools.attack import PAGES, Server, connection, visit
 
-PAGES = ("playground", "layers", "compare", "privacy", "embeddings", "landscape", "methods", "learn")
 FAULTS = ("missing", "unreadable", "truncated", "swapped")
 KINDS = {
     "manifest.json": "", "data/fashion-mnist-train.npz": "", "data/fashion-mnist-test.npz": "",
@@ -22,7 +19,7 @@ KINDS = {
     "references/small-resnet.npz": "", "importances/small-resnet-cross_entropy.safetensors": "",
     "grams/small-resnet.safetensors": "method=pgu", "histories/small-resnet.safetensors": "method=amnesiac",
     "maps/small-resnet.npz": "", "landscapes/small-resnet-0.npz": "", "landscapes/small-resnet-estimators.npz": "",
-    "comparisons/small-resnet-0.json": "", "shadows/small-resnet.npz": "", "remains/small-resnet-0.json": "",
+    "comparisons/small-resnet-0.npz": "", "shadows/small-resnet.npz": "", "remains/small-resnet-0.json": "",
     "verdicts/small-resnet.json": "", "openings/small-resnet.json": "", "others/small-resnet-0.npz": "",
     "tuning/ssd.json": "", "subjects/small-resnet/subject.toml": "", "subjects/small-vit/subject.toml": "",
     "logo.svg": "", "css/app.css": "", "css/live.css": "", "js/live/main.js": "", "js/mount.js": ""}
@@ -44,35 +41,20 @@ def broken(folder: Path, name: str, fault: str) -> Path:
     return made
 
 
-def visit(query: str) -> None:
-    """Start as the server does and visit every page; what each says goes to the standard output."""
-    from ui.server.warmup import warm_up
+def pages(server: Server, query: str) -> dict[str, tuple[list[str], list[str]]]:
+    """What was raised on each page, and all that its boxes say."""
+    async def one(page: str) -> tuple[list[str], list[str]]:
+        async with connection(server) as socket:
+            seen = [message.delta.new_element for message in await visit(socket, query, page, seconds=8)]
+        return ([element.exception.message for element in seen if element.WhichOneof("type") == "exception"],
+                [element.alert.body for element in seen if element.WhichOneof("type") == "alert"])
 
-    warm_up()
-    test = AppTest.from_file(str(REPOSITORY / "app.py"), default_timeout=120)
-    for pair in filter(None, query.split("&")):
-        name, _, value = pair.partition("=")
-        test.query_params[name] = value
-    found = {}
-    for page in PAGES:
-        test.switch_page(f"pages/{page}.py").run()
-        for _ in range(300):
-            if not any(b.label == "Cancel" for b in test.button) and not any(
-                    "follow in a moment" in c.value for c in test.caption):
-                break
-            time.sleep(0.1)
-            test.run()
-        alerts = [*test.error, *test.warning, *test.info]
-        found[page] = {"raised": [one.message for one in test.exception], "said": [one.value for one in alerts],
-                       "elements": len(test.main)}
-    print(json.dumps(found))
+    return {page: asyncio.run(one(page)) for page in PAGES}
 
 
-def pages(assets: Path, query: str) -> tuple[dict[str, dict[str, object]], str]:
-    """What each page says with these assets, and what stands on the terminal."""
-    done = subprocess.run(
-        [sys.executable, "-c", f"from tests.browser.test_broken_assets import visit; visit({query!r})"],
-        cwd=REPOSITORY, env=os.environ | {"LACUNA_ASSETS": str(assets)}, capture_output=True, text=True, timeout=280)
-    assert done.stdout, done.stderr[-2000:]
-    found: dict[str, dict[str, object]] = json.loads(done.stdout.splitlines()[-1])
-    return found, done.stderr
+@pytest.mark.slow
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("name", KINDS)
+def test_the_app_starts_and_names_what_is_broken(tmp_path: Path, name: str, fault: str) -> None:
+    server = Server(LACUNA_ASSETS=str(broken(tmp_path, name, fault)))
+    server.seen.kill()

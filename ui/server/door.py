@@ -14,7 +14,6 @@ import socket
 from functools import cache
 from ipaddress import ip_address
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import streamlit
 from starlette.datastructures import MutableHeaders
@@ -27,6 +26,7 @@ STRANGE = PlainTextResponse(
     "This app is not served under that name. Open it by the address that it printed when it was started; whoever runs "
     f"it can allow further names with `make run HOSTS=name,name` (the environment variable {HOSTS}).\n",
     status_code=400)
+HOST = re.compile(r"(\[[\da-fA-F:.]+\]|[^\s/?#@:\[\]]+)(?::\d{1,5})?")
 INLINE = re.compile(r"<script>(.*?)</script>", re.DOTALL)
 
 
@@ -78,15 +78,9 @@ def allowed(host: str, reached: str) -> bool:
         host: of the request's header, with or without a port.
         reached: the address of this machine at which the request has arrived.
     """
-    try:
-        parts = urlsplit(f"//{host}")
-        name = (parts.hostname or "").rstrip(".")
-        plain = parts.port is None or parts.port > 0
-    except ValueError:
-        return False
-    if not plain or "@" in host or parts.path or parts.query or parts.fragment:
-        return False
-    return loopback(name) or name in own_names() | operators_hosts() | {reached}
+    found = HOST.fullmatch(host)
+    name = found[1].strip("[]").lower().rstrip(".") if found else ""
+    return bool(name) and (loopback(name) or name in own_names() | operators_hosts() | {reached})
 
 
 class Door:
