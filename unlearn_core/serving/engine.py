@@ -43,7 +43,7 @@ from unlearn_core.progress import Progress, silent, stage
 from unlearn_core.serving.choice import Choice, choice
 from unlearn_core.serving.grid import ALPHAS, BINS, LAMBDAS, LOG_RATIO, Landscape
 from unlearn_core.serving.pool import Lane, Pool, Ticket
-from unlearn_core.serving.scenes import Base, Scene, Seen, Settled, steps, unlearn
+from unlearn_core.serving.scenes import Base, Scene, Seen, Settled, mapped, steps, unlearn
 from unlearn_core.serving.size import weigh
 from unlearn_core.subjects.subject import Subject, subject
 
@@ -80,9 +80,9 @@ class Engine:
                 found = subject(network)
                 model, pixels = found.original(), found.evaluation.images.pixels()
                 before = outputs(model, pixels)
-                feature_map = found.feature_map(list(found.layers)[-1], before.features)
+                feature_map, faults = mapped(found, before.features)
                 self._bases[network] = Base(found, model, pixels, before, feature_map.place(before.features),
-                                            feature_map)
+                                            feature_map, faults)
             return self._bases[network]
 
     def _evaluate(self, network: str, weights: Mapping[str, Tensor], rows: Rows | None = None) -> Outputs:
@@ -259,8 +259,8 @@ class Engine:
         settled = Settled(
             chosen, gauges, per_class(after.predicted[~member], labels[~member], len(scene.task.train.classes)),
             change, after.predicted, after.logits, base.feature_map.place(after.features),
-            weights if scene.index is None else None, result.warnings, result.trace, result.exhibits, result.cost,
-            seconds)
+            weights if scene.index is None else None, (*base.faults, *result.warnings), result.trace,
+            result.exhibits, result.cost, seconds)
         if scene.index is not None:
             alpha, lam = result.trace["alpha"], result.trace["lambda"]
             settled = replace(settled, alpha=alpha, lam=lam, answers=scene.index.query(alpha, lam))
