@@ -18,7 +18,7 @@ endif
 # Idle OpenMP threads otherwise spin and take the processor from the other sessions.
 export OMP_WAIT_POLICY = passive
 
-.PHONY: run test lint bench load attack assets audit screenshots clean
+.PHONY: run test lint bench load attack paint assets audit screenshots clean
 
 run: .venv/installed
 	$(BIN)/streamlit run serve.py --server.address $(HOST) --server.port $(PORT)
@@ -42,6 +42,10 @@ load: .venv/installed-dev
 # Closed tabs, hostile addresses and messages, interleaved visitors; ARGS="leave" for one of them.
 attack: .venv/installed-dev
 	$(BIN)/python -m tools.attack $(ARGS)
+
+# First paint of each page beside an empty Streamlit page.
+paint: .venv/installed-dev
+	$(BIN)/python -m tools.paint $(ARGS)
 
 assets: .venv/installed
 	$(BIN)/python -m unlearn_core.bundle.make_assets
