@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import stat
 import zipfile
 from dataclasses import asdict, dataclass, field
 from functools import cache
@@ -100,6 +101,8 @@ def path(name: str) -> Path:
     file = ROOT / name
     try:
         found = file.stat()
+        if not stat.S_ISREG(found.st_mode):
+            raise FileNotFoundError
         state = found.st_mtime_ns, found.st_size, found.st_ino
         same = _checked.get(name) == state or (found.st_size == expected.bytes and sha256(file) == expected.sha256)
     except FileNotFoundError as error:

@@ -112,11 +112,11 @@ def test_to_be_stopped_while_it_computes_leaves_no_traceback(tmp_path: Path, num
                 await asyncio.to_thread(process.wait, 60)
 
         asyncio.run(train())
-        psutil.wait_procs(children, timeout=20)
+        _, alive = psutil.wait_procs(children, timeout=60)  # one may still be starting
         terminal.seek(0)
         said = terminal.read().decode()
     assert "Traceback" not in said and "Error" not in said, said
-    assert not any(child.is_running() for child in children), "the evaluator ends with its server"
+    assert not alive, "the evaluator ends with its server"
 
 
 def test_a_killed_server_leaves_no_process_and_no_traceback(tmp_path: Path) -> None:
@@ -125,6 +125,6 @@ def test_a_killed_server_leaves_no_process_and_no_traceback(tmp_path: Path) -> N
         children = psutil.Process(process.pid).children(recursive=True)
         process.kill()
         process.wait()
-        _, alive = psutil.wait_procs(children, timeout=30)
+        _, alive = psutil.wait_procs(children, timeout=60)
         terminal.seek(0)
         assert not alive and "Traceback" not in terminal.read().decode()

@@ -33,7 +33,7 @@ def broken(folder: Path, name: str, fault: str) -> Path:
     content = file.read_bytes()
     file.unlink()
     if fault == "unreadable":
-        file.mkdir()  # so for every user; whoever runs the tests may be one who may read everything
+        file.mkdir()  # for every user; whoever runs the tests may be one who may read everything
     elif fault == "truncated":
         file.write_bytes(content[:len(content) // 2])
     elif fault == "swapped":
