@@ -129,10 +129,15 @@ def one_thread() -> Iterator[None]:
 
 
 class Visitor:
-    """One browser context with one page, and everything that went wrong in its console."""
+    """One browser context with one page, and everything that went wrong in its console.
+
+    Waiting for an expression needs `eval`, which the pages' policy forbids: where the policy itself is tried, ask for
+    `bypass_csp=False` and wait for selectors.
+    """
 
     def __init__(self, browser: Browser, **options: object) -> None:
-        self.context = browser.new_context(viewport={"width": 1280, "height": 900}, **options)  # type: ignore[arg-type]
+        self.context = browser.new_context(**{  # type: ignore[arg-type]
+            "viewport": {"width": 1280, "height": 900}, "bypass_csp": True, **options})
         self.page: Page = self.context.new_page()
         self.complaints: list[str] = []
         # On a deep link, Streamlit looks for its own endpoints below the page first and then at the root.

@@ -6,15 +6,15 @@ import asyncio
 import http.client
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
 import pytest
 import websockets
 
-from tests.conftest import start_server
-from tools.attack import Server, connection, visit
+from tests.conftest import Visitor, start_server
+from tools.attack import PAGES, Server, connection, visit
 from ui.server import door
 
 PATHS = ("/", "/privacy", "/_stcore/health", "/_stcore/host-config", "/lacuna/scene/0", "/nowhere/at/all",
@@ -128,3 +128,23 @@ def test_a_killed_server_leaves_no_process_and_no_traceback(tmp_path: Path) -> N
         _, alive = psutil.wait_procs(children, timeout=60)
         terminal.seek(0)
         assert not alive and "Traceback" not in terminal.read().decode()
+
+
+@pytest.mark.browser
+def test_pages_need_nothing_that_the_policy_forbids(server: Server, visitor: Callable[..., Visitor]) -> None:
+    one = visitor(bypass_csp=False)
+    for page in (*PAGES, "?plain=1"):
+        one.page.goto(f"{server.address}/{page}")
+        one.page.wait_for_selector("text=From all", timeout=120_000)
+        one.page.wait_for_timeout(1000)
+    assert not [said for said in one.complaints if "Content Security Policy" in said or "violates" in said]
+    assert one.page.evaluate("""fetch("https://example.org").then(() => "sent", () => "refused")""") == "refused"
+
+
+@pytest.mark.browser
+def test_a_strangers_words_in_an_address_are_no_link(server: Server, visitor: Callable[..., Visitor]) -> None:
+    page = visitor().page
+    page.goto(f"{server.address}/?network=%20www.zq7.com&method=_zq7_&alpha=**zq7**&%5Bzq7%5D(http%3A%2F%2Fzq7.com)=1")
+    box = page.locator('[data-testid="stAlertContentWarning"]').first
+    box.wait_for(timeout=60_000)
+    assert box.inner_text().count("zq7") >= 4 and not box.locator("a, em, strong").count()
