@@ -308,7 +308,8 @@ def main() -> None:
             server.seen.terminate()
             server.seen.wait()
         result["tracebacks on the terminal"] = server.said.count("Traceback")
-        result["last words"] = server.said[-600:]
+        result["lines on the terminal"] = len(server.said.splitlines())
+        result["errors by kind"] = dict(Counter(re.findall(r"(\w*(?:Error|Exception)): ", server.said)))
         print(name, json.dumps(result, indent=1), flush=True)
     REPORT.parent.mkdir(exist_ok=True)
     REPORT.write_text(json.dumps(found, indent=1))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import logging
 import os
 import re
 import socket
@@ -19,6 +20,10 @@ import streamlit
 from starlette.datastructures import MutableHeaders
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from ui.server.trouble import line
+
+log = logging.getLogger("lacuna")
 
 HOSTS = "LACUNA_HOSTS"
 """The environment variable that lists further host names, separated by commas."""
@@ -101,7 +106,12 @@ class Door:
 
         host = dict(scope["headers"]).get(b"host", b"").decode("latin-1")
         if allowed(host, (scope.get("server") or ("",))[0]):
-            await self.app(scope, receive, answer)
+            try:
+                await self.app(scope, receive, answer)
+            except Exception as error:
+                if scope["type"] == "http":
+                    raise
+                log.warning("A connection was closed: %s", line(error))  # as after a message that is text
         elif scope["type"] == "http":
             await STRANGE(scope, receive, answer)
         else:
