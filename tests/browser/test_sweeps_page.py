@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import tempfile
@@ -143,6 +144,18 @@ def test_why_a_sweep_has_ended(folder: Path, instead: Callable[[str], None], lin
     instead(lines)
     sweeps.start(Space(("head_zeroing",)), folder / "one", "")
     assert ended().reason == said
+
+
+def test_a_sweep_that_cannot_be_noted_does_not_run(
+        folder: Path, instead: Callable[[str], None], monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    instead("import time; time.sleep(60)")
+    monkeypatch.setattr(json, "dump", full)
+    with pytest.raises(OSError, match="No space left"):
+        sweeps.start(Space(("head_zeroing",)), folder / "one", "")
+    assert sweeps._child is not None and sweeps._child.wait(20) != 0
 
 
 @pytest.mark.parametrize("note", ["", "{", "[]", '{"folder": 1}', '{"folder": "", "about": "", "pid": -1}'])

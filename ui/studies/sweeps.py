@@ -124,8 +124,13 @@ def start(space: Space, folder: Path, about: str) -> None:
             _child = subprocess.Popen(
                 command, cwd=REPOSITORY, stdout=log, stderr=problems, stdin=subprocess.DEVNULL,
                 env={**os.environ, "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}, pass_fds=[note.fileno()])
-        note.truncate(0)
-        json.dump({"folder": folder.name, "about": about, "pid": _child.pid}, note)
+        try:
+            note.truncate(0)
+            json.dump({"folder": folder.name, "about": about, "pid": _child.pid}, note)
+            note.flush()
+        except OSError:  # a full disk: what nobody could see or stop must not run
+            _child.terminate()
+            raise
 
 
 def stop() -> None:
