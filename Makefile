@@ -7,10 +7,18 @@ PORT ?= 8501
 ifdef SUBJECTS
 export LACUNA_SUBJECTS := $(abspath $(SUBJECTS))
 endif
+# Further names that the app is served under, as by a proxy (docs/classroom.md): make run HOSTS=lacuna.school.example
+ifdef HOSTS
+export LACUNA_HOSTS := $(HOSTS)
+endif
+# Whether visitors may start and stop sweeps and searches: make run HOST=0.0.0.0 STUDIES=yes
+ifdef STUDIES
+export LACUNA_STUDIES := $(STUDIES)
+endif
 # Idle OpenMP threads otherwise spin and take the processor from the other sessions.
 export OMP_WAIT_POLICY = passive
 
-.PHONY: run test test-pages test-core lint bench load assets audit screenshots clean
+.PHONY: run test test-pages test-core lint bench load attack paint assets audit screenshots clean
 
 run: .venv/installed
 	$(BIN)/streamlit run serve.py --server.address $(HOST) --server.port $(PORT)
@@ -37,6 +45,14 @@ bench: .venv/installed-dev
 # Thirty visitors at once for five minutes; ARGS="--sessions 10 30 60 --minutes 2" to look for the limit.
 load: .venv/installed-dev
 	$(BIN)/python -m tools.load $(ARGS)
+
+# Closed tabs, hostile addresses and messages, interleaved visitors; ARGS="leave" for one of them.
+attack: .venv/installed-dev
+	$(BIN)/python -m tools.attack $(ARGS)
+
+# First paint of each page beside an empty Streamlit page.
+paint: .venv/installed-dev
+	$(BIN)/python -m tools.paint $(ARGS)
 
 assets: .venv/installed
 	$(BIN)/python -m unlearn_core.bundle.make_assets

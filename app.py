@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import streamlit as st
+from ui.views.scripts import styles
 
 from ui.asking import ask
 from ui.state import state
 from ui.waiting import arrive
+from unlearn_core.assets import ROOT
 from unlearn_core.methods import METHODS
-from unlearn_core.subjects.subject import subject, subjects
+from unlearn_core.subjects.subject import left_out, subject, subjects
 
-st.set_page_config(page_title="Lacuna", page_icon="assets/logo.svg", layout="wide")
+LOGO = str(file) if (file := ROOT / "logo.svg").is_file() and os.access(file, os.R_OK) else None
+st.set_page_config(page_title="Lacuna", page_icon=LOGO, layout="wide")
 
 # Every page in the order in which one asks: its file, its sign, and its question.
 QUESTIONS = {
@@ -29,8 +33,9 @@ QUESTIONS = {
 pages = [st.Page(file, title=name, icon=icon, default=not place, url_path=Path(file).stem if place else "")
          for place, (name, (file, icon, _)) in enumerate(QUESTIONS.items())]
 page = st.navigation(pages, position="top")
-st.logo("assets/logo.svg", size="large")
-st.html(Path(__file__).parent / "assets" / "css" / "app.css")
+if LOGO:
+    st.logo(LOGO, size="large")
+st.html(f"<style>{styles('app.css')}</style>")
 arrive(page.title)
 
 chosen = state()
@@ -38,6 +43,8 @@ with st.sidebar:
     st.session_state["network"] = chosen.network
     st.selectbox("Network", list(subjects()), format_func=lambda name: subject(name).title, key="network",
                  on_change=lambda: chosen.take_network(st.session_state["network"]))
+    for fault in left_out():
+        st.warning(fault, icon=":material/link_off:")
     ask(chosen)
     st.session_state["method"] = chosen.method
     st.selectbox("Method", list(METHODS), format_func=lambda name: f"{METHODS[name].title} · {METHODS[name].family}",

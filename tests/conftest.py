@@ -11,6 +11,7 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import IO
 
 import pytest
 import torch
@@ -27,15 +28,16 @@ FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--
 Serve = Callable[..., str]
 
 
-def start_server(environment: dict[str, str]) -> tuple[subprocess.Popen[bytes], str]:
+def start_server(environment: dict[str, str], terminal: int | IO[bytes] = subprocess.PIPE,
+                 *options: str) -> tuple[subprocess.Popen[bytes], str]:
     """Start the app as the Makefile does and wait until it answers; returns the process and its address."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     process = subprocess.Popen(
-        [sys.executable, "-m", "streamlit", "run", "serve.py", "--server.port", str(port)],
+        [sys.executable, "-m", "streamlit", "run", "serve.py", "--server.port", str(port), *options],
         cwd=REPOSITORY, env={**os.environ, "OMP_WAIT_POLICY": "passive", **environment},
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        stdout=terminal, stderr=subprocess.STDOUT)
     address = f"http://localhost:{port}"
     for _ in range(600):
         try:
@@ -136,10 +138,15 @@ def engine() -> Engine:
 
 
 class Visitor:
-    """One browser context with one page, and everything that went wrong in its console."""
+    """One browser context with one page, and everything that went wrong in its console.
+
+    Waiting for an expression needs `eval`, which the pages' policy forbids: where the policy itself is tried, ask for
+    `bypass_csp=False` and wait for selectors.
+    """
 
     def __init__(self, browser: Browser, **options: object) -> None:
-        self.context = browser.new_context(viewport={"width": 1280, "height": 900}, **options)  # type: ignore[arg-type]
+        self.context = browser.new_context(**{  # type: ignore[arg-type]
+            "viewport": {"width": 1280, "height": 900}, "bypass_csp": True, **options})
         self.page: Page = self.context.new_page()
         self.complaints: list[str] = []
         # On a deep link, Streamlit looks for its own endpoints below the page first and then at the root.

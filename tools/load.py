@@ -28,6 +28,7 @@ from streamlit.proto.WidgetStates_pb2 import WidgetState
 from tests.conftest import CHROMIUM, FLAGS, REPOSITORY, start_server
 from ui.state import State
 from unlearn_core.methods import METHODS
+from unlearn_core.nets.request import Request
 from unlearn_core.subjects.subject import bundled, subject
 
 METHODS_USED = ("ssd", "lfssd", "assd", "head_zeroing", "partial_label_flip")
@@ -64,8 +65,8 @@ class Session:
         """Of the outcome that this visitor must be shown."""
         return self.visitor.choice().key
 
-    async def run(self, until: float, lively: bool) -> None:
-        """Visit, then act until it is over."""
+    async def run(self, until: float, lively: bool, hurry: bool = False) -> None:
+        """Visit, then act until it is over; in a hurry without a pause, and whatever comes to mind."""
         try:
             async with websockets.connect(self.address.replace("http", "ws") + "/_stcore/stream", open_timeout=60,
                                           subprotocols=[websockets.Subprotocol("streamlit")], max_size=None,
@@ -74,8 +75,10 @@ class Session:
                 hello.rerun_script.SetInParent()
                 await self.timed("first visit", hello)
                 while time.monotonic() < until:
-                    await asyncio.sleep(2 if lively else self.rng.uniform(5, 15))
-                    await (self.move() if lively else self.change())
+                    await asyncio.sleep(0 if hurry else 2 if lively else self.rng.uniform(5, 15))
+                    lively = self.rng.random() < 0.8 if hurry else lively
+                    dampens = "lambda" in self.visitor.settings[self.visitor.method]
+                    await (self.move() if lively and dampens else self.change())
         except (OSError, TimeoutError, websockets.WebSocketException) as problem:
             self.record.errors.append(f"{type(problem).__name__}: {problem}")
 
@@ -95,12 +98,12 @@ class Session:
 
     async def change(self) -> None:
         """Choose another class, now and then another method or network."""
-        what = self.rng.choices(("Forget", "Method", "Network"), (6, 3, 1))[0]
+        what = self.rng.choices(("Classes", "Method", "Network"), (6, 3, 1))[0]
         state = WidgetState(id=self.widgets[what])
-        if what == "Forget":
+        if what == "Classes":
             classes = self.visitor.subject.classes
-            self.visitor.forget = (self.rng.randrange(len(classes)),)
-            state.string_array_value.data.append(classes[self.visitor.forget[0]])
+            self.visitor.forget = Request((self.rng.randrange(len(classes)),))
+            state.string_array_value.data.append(classes[self.visitor.forget.chosen[0]])
         elif what == "Method":
             self.visitor.method = self.rng.choice(METHODS_USED)
             state.string_value = f"{METHODS[self.visitor.method].title} · {METHODS[self.visitor.method].family}"
@@ -183,7 +186,7 @@ async def browse(address: str, record: Record, until: float, number: int) -> Non
     """A real browser: an arrow key on the α slider every two seconds."""
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        page = await browser.new_page()
+        page = await browser.new_page(bypass_csp=True)  # to wait for an expression needs eval
         page.on("pageerror", lambda error: record.errors.append(f"browser: {error}"))
         exact = '[data-testid="gauge-forget"][data-exact="true"]'
         try:

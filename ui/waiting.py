@@ -6,7 +6,9 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import streamlit as st
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 
+from ui.server import leavers
 from unlearn_core.serving.pool import Ticket
 
 T = TypeVar("T")
@@ -103,4 +105,6 @@ def progress(slot: str, what: str, on_cancel: Callable[[], None]) -> None:
 
 def _tickets() -> dict[str, Ticket[Any]]:
     found: dict[str, Ticket[Any]] = st.session_state.setdefault("tickets", {})
+    if (here := get_script_run_ctx()) is not None:
+        leavers.waits(here.session_id, found)
     return found

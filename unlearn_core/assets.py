@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import stat
 import zipfile
 from dataclasses import asdict, dataclass, field
 from functools import cache
@@ -17,7 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors.torch import load
 from torch import Tensor
 
 REPOSITORY = Path(__file__).parent.parent
@@ -80,26 +81,45 @@ def manifest() -> Manifest:
         return Manifest({k: DataSource(**v) for k, v in raw["data"].items()},
                         {k: AssetFile(**v) for k, v in raw["files"].items()})
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise AssetError(f"assets/manifest.json cannot be read ({error}). Restore it from the repository.") from error
+        raise AssetError(f"assets/manifest.json cannot be read ({reason(error)}). Restore it from the repository."
+                         ) from error
 
 
-@cache
+_checked: dict[str, tuple[int, int, int]] = {}
+"""Of each file that was found to be as shipped: when it was changed last, its size and its place on the disk."""
+
+
 def path(name: str) -> Path:
-    """The file's path, after its size and SHA-256 were found to match the manifest.
+    """The file's path, after its size and SHA-256 were found to match the manifest; again when it has changed since.
 
     Raises:
-        AssetError: if it is not listed, missing, or not the file that was shipped.
+        AssetError: if it is not listed, missing, cannot be read, or is not the file that was shipped.
     """
     expected = manifest().files.get(name)
     if expected is None:
         raise AssetError(f"assets/{name} is not listed in the manifest, so it is not loaded.")
     file = ROOT / name
-    if not file.is_file():
-        raise AssetError(f"assets/{name} is missing. Restore it from the repository or run `make assets`.")
-    if file.stat().st_size != expected.bytes or sha256(file) != expected.sha256:
+    try:
+        found = file.stat()
+        if not stat.S_ISREG(found.st_mode):
+            raise FileNotFoundError
+        state = found.st_mtime_ns, found.st_size, found.st_ino
+        same = _checked.get(name) == state or (found.st_size == expected.bytes and sha256(file) == expected.sha256)
+    except FileNotFoundError as error:
+        raise AssetError(f"assets/{name} is missing. Restore it from the repository or run `make assets`.") from error
+    except OSError as error:
+        raise AssetError(f"assets/{name} cannot be read ({reason(error)}). Whoever runs the app must let it be "
+                         "read.") from error
+    if not same:
         raise AssetError(f"assets/{name} is not the file that was shipped (its checksum differs), so it is not "
                          "loaded. Restore it from the repository or run `make assets`.")
+    _checked[name] = state
     return file
+
+
+def reason(error: Exception) -> str:
+    """What went wrong, in the system's words for a file and else in the error's own: without the path of any folder."""
+    return error.strerror.lower() if isinstance(error, OSError) and error.strerror else str(error)
 
 
 def sha256(file: Path) -> str:
@@ -124,15 +144,18 @@ def read_arrays(file: Path) -> dict[str, npt.NDArray[np.generic]]:
         with np.load(file, allow_pickle=False) as table:
             return {key: table[key] for key in table.files}
     except (ValueError, OSError, EOFError, TypeError, zipfile.BadZipFile) as error:
-        raise AssetError(f"{_named(file)} cannot be read ({error}).") from error
+        raise AssetError(f"{_named(file)} cannot be read ({reason(error)}).") from error
 
 
 def read_tensors(file: Path) -> dict[str, Tensor]:
-    """All tensors of a safetensors file."""
+    """All tensors of a safetensors file.
+
+    They are copied into memory: what is only mapped from a file ends the process when that file is cut short.
+    """
     try:
-        return load_file(file)
+        return load(file.read_bytes())
     except (SafetensorError, OSError) as error:
-        raise AssetError(f"{_named(file)} cannot be read ({error}).") from error
+        raise AssetError(f"{_named(file)} cannot be read ({reason(error)}).") from error
 
 
 def _named(file: Path) -> str:
@@ -154,4 +177,4 @@ def write_manifest(data: dict[str, DataSource], about: dict[str, str]) -> None:
     table = {"data": {k: asdict(v) for k, v in data.items()}, "files": {k: asdict(v) for k, v in files.items()}}
     (ROOT / "manifest.json").write_text(json.dumps(table, indent=1) + "\n", "utf-8")
     manifest.cache_clear()
-    path.cache_clear()
+    _checked.clear()

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from streamlit import config
 from streamlit.testing.v1 import AppTest
 
 from tests.conftest import REPOSITORY
+from ui.server import door, permission
 from ui.studies import sweeps
 from unlearn_core.methods import METHODS
 from unlearn_core.nets.request import Request
@@ -32,7 +36,6 @@ sweeps(state())
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(sweeps, "FOLDER", tmp_path)
-    monkeypatch.setattr(sweeps, "_last", None)
     monkeypatch.setattr(sweeps, "WORKERS", 1)
     return tmp_path
 
@@ -61,7 +64,7 @@ def test_a_sweep_runs_elsewhere_can_be_stopped_and_goes_on(folder: Path) -> None
     test.button(key="sweep.start").click().run()
     other = form("ssd")  # another visitor
     assert "Another sweep is running (Head zeroing" in other.info[0].value
-    (made,) = folder.iterdir()
+    (made,) = (one for one in folder.iterdir() if one.is_dir())
     test.button(key="sweep.stop").click().run()
     until(test, "Start", "Go on").button(key="sweep.start").click().run()
     until(test, "All runs are there")
@@ -92,24 +95,107 @@ def test_a_sweep_that_could_not_begin_says_why(folder: Path, monkeypatch: pytest
     assert "folder: one that can be written to expected" in test.error[0].value and not test.exception
 
 
-def test_servers_that_share_a_folder_have_logs_of_their_own(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    begin, command = subprocess.Popen, [sys.executable, "-c", "print('{\"share\": 0.5}')"]
-    monkeypatch.setattr(subprocess, "Popen", lambda _, **options: begin(command, **options))
-    started = []
-    for about in ("one", "another"):
-        monkeypatch.setattr(sweeps, "_last", None)
-        sweeps.start(Space(("head_zeroing",)), folder, about)
-        assert sweeps._last is not None and sweeps._last.process.wait() == 0
-        started.append(sweeps._last)
-    assert [one.lines for one in started] == [[{"share": 0.5}]] * 2 and not list(folder.iterdir())
+@pytest.fixture
+def instead(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Sweeps that run these lines of Python instead."""
+    begin = subprocess.Popen
+
+    def run(lines: str) -> None:
+        monkeypatch.setattr(subprocess, "Popen",
+                            lambda _, **options: begin([sys.executable, "-c", lines], **options))
+
+    return run
 
 
-def test_a_torn_log_is_read_as_far_as_it_makes_sense() -> None:
-    with tempfile.TemporaryFile() as log, tempfile.TemporaryFile() as errors:
-        log.write(b'{"share": 0.1}\n\0\0\0{"share"\n7\n\xff\n{"said": "so"}\n{"share": 0.')
-        log.flush()
-        found = sweeps.Started(Path(), "", None, log, errors)  # type: ignore[arg-type]
-        assert found.lines == [{"share": 0.1}, {"said": "so"}] and found.reason == ""
+def ended() -> sweeps.Started:
+    """The last sweep, once it has ended."""
+    for _ in range(100):
+        if (found := sweeps.last()) is not None and not found.running:
+            return found
+        time.sleep(0.1)
+    raise AssertionError("it goes on")
+
+
+def test_the_next_server_finds_the_sweep_of_one_that_was_killed_and_stops_it(
+        folder: Path, instead: Callable[[str], None], monkeypatch: pytest.MonkeyPatch) -> None:
+    instead("import time; print('{\"share\": 0.25, \"note\": \"3 of 12 runs\"}', flush=True); time.sleep(60)")
+    sweeps.start(Space(("head_zeroing",)), folder / "one", "Head zeroing on Small ResNet")
+    monkeypatch.setattr(sweeps, "_child", None)  # all that the killed one knew
+    found = sweeps.last()
+    assert found is not None and found.running and found.about == "Head zeroing on Small ResNet"
+    sweeps.start(Space(("ssd",)), folder / "two", "another")
+    assert (now := sweeps.last()) is not None and now.about == found.about, "one at a time"
+    for _ in range(50):
+        if found.lines:
+            break
+        time.sleep(0.1)
+    test = form("ssd")
+    assert "Another sweep is running (Head zeroing" in test.info[0].value
+    test.button(key="sweep.stop").click().run()
+    assert not ended().running and not test.exception
+    assert "sweep.start" in {button.key for button in test.run().button}
+
+
+@pytest.mark.parametrize("lines, said", [
+    ("import os; os.kill(os.getpid(), 9)", "The sweep was killed; it goes on from what had finished."),
+    ("raise SystemExit('no room')", "no room"), ("raise SystemExit('Interrupted.')", ""),
+    ("print('{\"total\": 12}')", "")])
+def test_why_a_sweep_has_ended(folder: Path, instead: Callable[[str], None], lines: str, said: str) -> None:
+    instead(lines)
+    sweeps.start(Space(("head_zeroing",)), folder / "one", "")
+    assert ended().reason == said
+
+
+def test_a_sweep_that_cannot_be_noted_does_not_run(
+        folder: Path, instead: Callable[[str], None], monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    instead("import time; time.sleep(60)")
+    monkeypatch.setattr(json, "dump", full)
+    with pytest.raises(OSError, match="No space left"):
+        sweeps.start(Space(("head_zeroing",)), folder / "one", "")
+    assert sweeps._child is not None and sweeps._child.wait(20) != 0
+
+
+@pytest.mark.parametrize("note", ["", "{", "[]", '{"folder": 1}', '{"folder": "", "about": "", "pid": -1}'])
+def test_a_note_that_makes_no_sense_is_none(folder: Path, note: str) -> None:
+    (folder / sweeps.NOTE).write_text(note)
+    assert sweeps.last() is None and not form("head_zeroing").exception
+
+
+def test_a_torn_log_is_read_as_far_as_it_makes_sense(folder: Path) -> None:
+    (folder / ".progress").write_bytes(b'{"share": 0.1}\n\0\0\0{"share"\n7\n\xff\n{"said": "so"}\n{"share": 0.')
+    found = sweeps.Started(folder, "", 2, True)
+    assert found.lines == [{"share": 0.1}, {"said": "so"}] and found.reason == ""
+
+
+def test_no_message_says_where_the_files_are(folder: Path) -> None:
+    test = form("head_zeroing")
+    test.button(key="sweep.start").click().run()
+    made = sweeps.last()
+    assert made is not None
+    sweeps.stop()
+    (made.folder / "results.parquet").write_text("no such thing")
+    test.run()
+    said = " ".join(one.value for one in (*test.warning, *test.error, *test.info, *test.caption))
+    assert "results.parquet" in said and str(folder) not in said
+    assert sweeps.shown(f"no room in {tempfile.gettempdir()}/x, {folder}") == "no room in x, its folder"
+
+
+@pytest.mark.parametrize("said, address, hosts, may", [
+    ("", "localhost", "", True), ("", "127.0.0.1", "", True), ("", "0.0.0.0", "", False), ("", "", "", False),
+    ("", "localhost", "lacuna.school.example", False), ("yes", "0.0.0.0", "", True), ("no", "localhost", "", False),
+    ("perhaps", "0.0.0.0", "", False)])
+def test_visitors_from_elsewhere_start_and_stop_nothing_unless_the_operator_lets_them(
+        monkeypatch: pytest.MonkeyPatch, said: str, address: str, hosts: str, may: bool) -> None:
+    known = config.get_option
+    monkeypatch.setattr(config, "get_option", lambda name: address if name == "server.address" else known(name))
+    monkeypatch.setenv(permission.STUDIES, said)
+    monkeypatch.setenv(door.HOSTS, hosts)
+    test = form("head_zeroing")
+    assert ("sweep.start" in {button.key for button in test.button}) == may == permission.visitors_may()
+    assert (permission.STUDIES_ARE_THE_OPERATORS in test.caption[-1].value) != may and not test.exception
 
 
 def test_a_method_newer_than_what_is_shipped_breaks_no_page(monkeypatch: pytest.MonkeyPatch) -> None:

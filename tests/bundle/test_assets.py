@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from safetensors.torch import save_file
 
 from unlearn_core import assets
 from unlearn_core.assets import AssetError, DataSource
+from unlearn_core.subjects.subject import _described as cached
 
 SOURCE = DataSource("Squares", ["a", "b"], "MIT", "made by a test")
 
@@ -30,7 +33,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     )
     yield tmp_path
     assets.manifest.cache_clear()
-    assets.path.cache_clear()
+    assets._checked.clear()
 
 
 def list_again(root: Path, name: str) -> None:
@@ -77,7 +80,7 @@ def test_altered_files_are_named_and_not_loaded(
 ) -> None:
     loaded: list[object] = []
     monkeypatch.setattr(assets.np, "load", loaded.append)
-    monkeypatch.setattr(assets, "load_file", loaded.append)
+    monkeypatch.setattr(assets, "load", loaded.append)
     damage(root / name)
     read = assets.arrays if name.endswith("npz") else assets.tensors
     with pytest.raises(AssetError, match=f"^assets/{name} is not the file that was shipped .*make assets"):
@@ -175,3 +178,65 @@ def test_the_shipped_manifest_lists_files_that_are_there() -> None:
         assert entry["about"]
     for entry in table["data"].values():
         assert all(entry[key] for key in ("title", "classes", "licence", "provenance"))
+
+
+@pytest.mark.parametrize("damage, said", [
+    (Path.unlink, "is missing. "),
+    (truncated, "is not the file that was shipped"), (flipped, "is not the file that was shipped")])
+@pytest.mark.parametrize("name", ["one.npz", "net.safetensors"])
+def test_a_file_that_breaks_while_the_app_runs_is_named_without_its_folder(
+        root: Path, name: str, damage: Callable[[Path], None], said: str) -> None:
+    read: Callable[[str], object] = assets.arrays if name.endswith("npz") else assets.tensors
+    assert read(name)
+    damage(root / name)
+    with pytest.raises(AssetError) as raised:
+        read(name)
+    assert str(raised.value).startswith(f"assets/{name} {said}") and str(root) not in str(raised.value)
+
+
+def test_a_file_that_may_not_be_read_is_named(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(file: Path, *_: object) -> None:
+        raise PermissionError(13, "Permission denied", str(file))
+
+    assets.manifest()
+    monkeypatch.setattr(Path, "open", refuse)  # whoever runs the tests may be one who may read everything
+    with pytest.raises(AssetError, match=r"^assets/one.npz cannot be read \(permission denied\)\. Whoever runs"):
+        assets.arrays("one.npz")
+
+
+def test_what_was_read_stays_when_its_file_is_cut_short(root: Path) -> None:
+    save_file({"a": torch.arange(100_000.0)}, root / "large.safetensors")
+    list_again(root, "large.safetensors")
+    read = assets.tensors("large.safetensors")["a"]
+    os.truncate(root / "large.safetensors", 100)
+    assert read[-1] == 99_999, "a file that is only mapped would have ended the process"
+
+
+def test_no_reason_names_a_folder(root: Path) -> None:
+    for read, file in ((assets.read_arrays, root / "none.npz"), (assets.read_tensors, root / "none.safetensors")):
+        with pytest.raises(AssetError, match="no such file") as raised:
+            read(file)
+        assert str(root) not in str(raised.value)
+    (root / "manifest.json").unlink()
+    assets.manifest.cache_clear()
+    with pytest.raises(AssetError, match="no such file") as raised:
+        assets.manifest()
+    assert str(root) not in str(raised.value)
+
+
+def test_a_subject_whose_description_is_broken_is_left_out_and_named(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree(assets.ROOT / "subjects", tmp_path / "subjects")
+    (tmp_path / "subjects" / "small-vit" / "subject.toml").write_text("title = ")
+    monkeypatch.setattr(assets, "ROOT", tmp_path)
+    cached.cache_clear()
+    try:
+        found, (fault,) = cached()
+        assert "small-resnet" in found and "small-vit" not in found
+        assert fault.startswith("assets/subjects/small-vit/subject.toml cannot be used") and str(tmp_path) not in fault
+        shutil.rmtree(tmp_path / "subjects")
+        cached.cache_clear()
+        with pytest.raises(assets.AssetError, match="at least one subject expected"):
+            cached()
+    finally:
+        cached.cache_clear()

@@ -41,7 +41,7 @@ def test_what_is_imported_is_exported_where_it_is_looked_for() -> None:
 @pytest.mark.browser
 def test_modules_keep_their_names_to_themselves_and_must_not_import_in_a_circle(
         tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chromium: Browser) -> None:
-    monkeypatch.setattr(scripts, "ASSETS", tmp_path)
+    monkeypatch.setattr(scripts, "ROOT", tmp_path)
     (tmp_path / "js" / "in").mkdir(parents=True)
     (tmp_path / "js" / "one.js").write_text('const own = 1;\nexport const one = () => own;\n')
     (tmp_path / "js" / "in" / "two.js").write_text(
@@ -56,6 +56,22 @@ def test_modules_keep_their_names_to_themselves_and_must_not_import_in_a_circle(
     (tmp_path / "js" / "one.js").write_text('import { two } from "./in/two.js";\nexport const one = () => two;\n')
     with pytest.raises(ValueError, match=r"main.js → one.js → in/two.js → one.js"):
         script("main.js")
+
+
+@pytest.mark.browser
+def test_a_view_whose_file_is_gone_says_so_in_its_place(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chromium: Browser) -> None:
+    monkeypatch.setattr(scripts, "ROOT", tmp_path)
+    assert scripts.styles("live.css", "none.css") == ""
+    page = chromium.new_page()
+    said = page.evaluate("""async (text) => {
+      (await import(URL.createObjectURL(new Blob([text], { type: "text/javascript" })))).default(
+        { parentElement: document.body });
+      return document.body.textContent;
+    }""", script("live/main.js"))
+    page.close()
+    assert said == ("This view cannot be drawn: a file of assets/js/ that live/main.js needs cannot be read (no such "
+                    "file or directory). Restore it from the repository; all else still works.")
 
 
 def test_modules_stay_small() -> None:

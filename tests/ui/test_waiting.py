@@ -7,6 +7,7 @@ import time
 
 from streamlit.testing.v1 import AppTest
 
+from ui.server import leavers
 from unlearn_core.progress import Progress
 from unlearn_core.serving.pool import Lane, Pool, Ticket
 
@@ -88,3 +89,25 @@ def test_two_slots_do_not_give_each_other_up_and_leaving_the_page_gives_up_its_o
     assert held["other"].wait(5) and not held["answer"].wait(0), "work that nobody waits for has stopped"
     held["answer"].release()
     assert held["answer"].wait(5)
+
+
+def test_who_leaves_gives_up_and_who_comes_back_in_time_does_not() -> None:
+    page = AppTest.from_function(two_waits).run()
+    held = dict(page.session_state["tickets"])
+    (session,) = [name for name, visit in leavers._visits.items() if visit.tickets == held]
+
+    def look(now: float, active: bool) -> None:
+        leavers.give_up_for_leavers(lambda one: active if one == session else True, now)
+
+    look(0.0, active=False)
+    look(leavers.GRACE - 0.1, active=False)
+    look(leavers.GRACE, active=True)  # a tab that lost its connection for a moment
+    look(leavers.GRACE + 0.1, active=False)
+    assert not any(ticket.wait(0) for ticket in held.values())
+    look(2 * leavers.GRACE + 0.2, active=False)
+    assert all(ticket.wait(5) for ticket in held.values()), "its work has stopped"
+    assert session not in leavers._visits and not page.session_state["tickets"]
+    page.run()
+    assert set(page.session_state["tickets"]) == {"answer", "other"}, "whoever comes back after all starts again"
+    for ticket in page.session_state["tickets"].values():
+        ticket.release()

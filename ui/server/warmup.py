@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import logging
 import sys
@@ -12,6 +13,7 @@ from contextlib import asynccontextmanager
 
 import torch
 
+from ui.server.leavers import see_off
 from ui.server.runtime import engine
 from ui.state import DEFAULT
 from unlearn_core.assets import AssetError
@@ -27,7 +29,9 @@ async def lifespan(app: object) -> AsyncIterator[dict[str, object]]:
     """Warm up, then serve."""
     warm_up()
     threading.Thread(target=tidy, daemon=True).start()
+    watch = asyncio.create_task(see_off())
     yield {}
+    watch.cancel()
 
 
 def tidy() -> None:
@@ -49,14 +53,13 @@ def warm_up() -> None:
     # A network's evaluation gives the interpreter away hundreds of times. With the default of 5 ms it gets it back
     # that late each time while other sessions' scripts run, and takes seconds instead of a tenth.
     sys.setswitchinterval(0.0005)
-    evaluator = Evaluator()  # it loads what it needs meanwhile
+    evaluator, ready = Evaluator(), engine()  # it loads what it needs meanwhile
     try:
-        ready = engine()
         scene = ready.scene(DEFAULT).result()
         ready.settle(scene, DEFAULT).result()
         ready.landscape(scene)
-        ready.evaluate = evaluator
-    except AssetError as error:
+    except (AssetError, ValueError, RuntimeError, OSError) as error:
         log.error("%s", error)  # the page says so too; the app starts all the same
+    ready.evaluate = evaluator
     gc.collect()
     gc.freeze()

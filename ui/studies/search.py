@@ -6,6 +6,7 @@ import numpy as np
 import streamlit as st
 
 from ui.panels.surfaces import in_words, open_in_playground, scale
+from ui.server.permission import STUDIES_ARE_THE_OPERATORS, visitors_may
 from ui.server.runtime import engine
 from ui.state import State
 from ui.theme import NO_BAR
@@ -104,13 +105,15 @@ def _progress(visitor: State, chosen: Choice, asked: searches.Search, ink: str, 
             st.progress(min(done / asked.trials, 1.0), f"{done} of {asked.trials} trials: another visitor runs this "
                         "search, or it is about to pause")
         elif done < asked.trials:
-            if st.button("Resume" if done else "Search", icon=":material/play_arrow:", type="primary"):
+            if not visitors_may():
+                st.caption(STUDIES_ARE_THE_OPERATORS)
+            elif st.button("Resume" if done else "Search", icon=":material/play_arrow:", type="primary"):
                 st.session_state.pop("search failed", None)
                 hold("search", searches.submit(engine(), asked))
                 st.rerun()
             if done:
                 st.caption(f"{done} of {asked.trials} trials are done and kept, also over a restart of the app.")
-        if done and not running and not elsewhere and \
+        if done and not running and not elsewhere and visitors_may() and \
                 st.button("Throw away", icon=":material/delete:", type="tertiary"):
             try:
                 searches.discard(asked)

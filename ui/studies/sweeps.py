@@ -2,26 +2,30 @@
 
 Where it runs and writes is the operator's to say, not the visitor's, because a Dask scheduler is trusted with code:
 LACUNA_SCHEDULER is the address of a running one (else this machine), LACUNA_SWEEPS the folder of the results.
+A sweep ends with its server, unless that is killed: then the next server of the folder shows it and can stop it.
 """
 
 from __future__ import annotations
 
 import atexit
+import fcntl
 import hashlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
-import threading
+import time
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import pandas as pd
 import streamlit as st
 
+from ui.server.permission import STUDIES_ARE_THE_OPERATORS, visitors_may
 from ui.state import State
 from unlearn_core.assets import REPOSITORY
 from unlearn_core.methods import method, positions
@@ -38,6 +42,8 @@ SCHEDULER = os.environ.get("LACUNA_SCHEDULER", "")
 WORKERS = 2
 MOST = 2000
 """Runs of one sweep from a page; the command line has no such limit."""
+NOTE = "last.json"
+"""Names the last sweep of the folder. Its process holds this file locked as long as it lives."""
 
 
 # -- the process ----------------------------------------------------------------------------------------------
@@ -45,71 +51,110 @@ MOST = 2000
 
 @dataclass(frozen=True)
 class Started:
-    """The sweep of this server, running or ended. Its two logs have no name: nobody else can write there."""
+    """The last sweep of the folder, running or ended, whichever server started it."""
 
     folder: Path
     about: str
-    process: subprocess.Popen[bytes]
-    log: IO[bytes]
-    errors: IO[bytes]
-
-    @property
-    def running(self) -> bool:
-        return self.process.poll() is None
+    pid: int
+    running: bool
 
     @property
     def lines(self) -> list[dict[str, Any]]:
         """What it has said so far, less what is being written or was cut by a full disk."""
         found = []
-        for line in _text(self.log).splitlines():
+        for line in _text(self.folder / ".progress").splitlines():
             with suppress(ValueError):
                 found.append(json.loads(line))
         return [line for line in found if isinstance(line, dict)]
 
     @property
     def reason(self) -> str:
-        """The last line of what it has complained about, or nothing."""
-        return (_text(self.errors).strip().splitlines() or [""])[-1]
+        """Why it ended before it was done; empty if it did not, or was stopped."""
+        last = (_text(self.folder / ".problems").strip().splitlines() or [""])[-1]
+        if self.running or last == "Interrupted." or any("total" in line for line in self.lines):
+            return ""
+        return last or "The sweep was killed; it goes on from what had finished."
 
 
-def _text(file: IO[bytes]) -> str:
-    # The process shares the place in the file, which seeking would move.
-    return os.pread(file.fileno(), os.fstat(file.fileno()).st_size, 0).decode("utf-8", "replace")
+def _text(file: Path) -> str:
+    try:
+        return file.read_text("utf-8", "replace")
+    except OSError:
+        return ""
 
 
-_lock = threading.Lock()
-_last: Started | None = None
+def last() -> Started | None:
+    """The last sweep that some server has started here."""
+    try:
+        with (FOLDER / NOTE).open() as note:
+            try:
+                fcntl.flock(note, fcntl.LOCK_SH | fcntl.LOCK_NB)
+                running = False
+            except BlockingIOError:
+                running = True
+            said = json.load(note)
+        found = Started(FOLDER / str(said["folder"]), str(said["about"]), int(said["pid"]), running)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return found if found.pid > 1 else None
+
+
+_child: subprocess.Popen[bytes] | None = None
 
 
 def start(space: Space, folder: Path, about: str) -> None:
     """Start a sweep unless one is running.
 
     Raises:
-        OSError: if the folder cannot be made, or there is no room for temporary files.
+        OSError: if the folder cannot be made or written to.
     """
-    global _last
+    global _child
     command = ["nice", "-n", "10", sys.executable, "-m", "unlearn_core", "sweep", "--json", "--out", str(folder),
                "--methods", *space.methods, "--networks", *space.networks, "--seeds", str(space.seeds),
                "--forget", *map(str, space.forget),
                "--workers", str(WORKERS), "--scheduler", SCHEDULER,
                *(f"--grid={name}={','.join(map(str, values))}" for name, values in space.grid.items())]
-    with _lock:
-        if _last is not None and _last.running:
+    folder.mkdir(parents=True, exist_ok=True)
+    with (FOLDER / NOTE).open("a+") as note:
+        try:
+            fcntl.flock(note, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
             return
-        folder.mkdir(parents=True, exist_ok=True)
-        log, errors = tempfile.TemporaryFile(), tempfile.TemporaryFile()  # noqa: SIM115 - gone with the last of them
-        process = subprocess.Popen(command, cwd=REPOSITORY, stdout=log, stderr=errors, stdin=subprocess.DEVNULL,
-                                   env={**os.environ, "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"})
-        _last = Started(folder, about, process, log, errors)
+        with (folder / ".progress").open("wb") as log, (folder / ".problems").open("wb") as problems:
+            _child = subprocess.Popen(
+                command, cwd=REPOSITORY, stdout=log, stderr=problems, stdin=subprocess.DEVNULL,
+                env={**os.environ, "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}, pass_fds=[note.fileno()])
+        try:
+            note.truncate(0)
+            json.dump({"folder": folder.name, "about": about, "pid": _child.pid}, note)
+            note.flush()
+        except OSError:  # a full disk: what nobody could see or stop must not run
+            _child.terminate()
+            raise
 
 
 def stop() -> None:
-    """Interrupt the sweep; what has finished is kept."""
-    if _last is not None and _last.running:
-        _last.process.terminate()
+    """Interrupt the sweep and wait until it has ended; what has finished is kept."""
+    end = time.monotonic() + 30
+    if (current := last()) is not None and current.running:
+        with suppress(ProcessLookupError):
+            os.kill(current.pid, signal.SIGTERM)
+        while (current := last()) is not None and current.running and time.monotonic() < end:
+            time.sleep(0.1)
 
 
-atexit.register(stop)
+@atexit.register
+def _leave() -> None:
+    """The sweep that this server has started ends with it."""
+    if _child is not None and _child.poll() is None:
+        _child.terminate()
+
+
+def shown(text: str) -> str:
+    """A message of the sweep for visitors: where on the operator's disk the files are is not theirs to know."""
+    for folder in (FOLDER, REPOSITORY, tempfile.gettempdir()):
+        text = text.replace(f"{folder}/", "").replace(str(folder), "its folder")
+    return text
 
 
 # -- the form -------------------------------------------------------------------------------------------------
@@ -134,10 +179,10 @@ def sweeps(visitor: State) -> None:
     try:
         table = results.load(folder, told.append)
     except SweepError as problem:
-        st.error(f"{problem}.", icon=":material/error:")
+        st.error(f"{shown(str(problem))}.", icon=":material/error:")
         return
     for said in told:
-        st.warning(said, icon=":material/broken_image:")
+        st.warning(shown(said), icon=":material/broken_image:")
     answered = int((table["status"] != "failed").sum())
     _control(space, total, answered, folder, about, table)
     if len(table):
@@ -202,30 +247,30 @@ def _values(name: str, knob: Hyperparameter) -> tuple[Value, ...]:
 
 
 def _control(space: Space, total: int, answered: int, folder: Path, about: str, table: pd.DataFrame) -> None:
-    current = _last
+    current = last()
     if current is not None and current.running:
         if current.folder != folder:
             st.info(f"Another sweep is running ({current.about}); one runs at a time. Yours can start when it is done.",
                     icon=":material/hourglass_top:")
-        _progress(current)
+        _progress()
         return
-    if current is not None and current.folder == folder and current.process.returncode not in (0, 1, 130, -15):
-        st.error(current.reason or "The sweep was killed; it goes on from what had finished.", icon=":material/error:")
+    if current is not None and current.folder == folder and answered < total and current.reason:
+        st.error(shown(current.reason), icon=":material/error:")
     where = f"the cluster at {SCHEDULER}" if SCHEDULER else f"{WORKERS} processes of this machine"
     with st.container(horizontal=True, vertical_alignment="center"):
         label = "Start" if not answered else "Go on" if answered < total else "All runs are there"
-        if st.button(label, icon=":material/play_arrow:", type="primary", disabled=answered >= total,
-                     key="sweep.start"):
+        if visitors_may() and st.button(label, icon=":material/play_arrow:", type="primary",
+                                        disabled=answered >= total, key="sweep.start"):
             try:
                 start(space, folder, about)
             except OSError as problem:
-                st.error(f"folder: one that can be written to expected, got {folder} ({problem.strerror}).",
-                         icon=":material/error:")
+                st.error(f"folder: one that can be written to expected, got another ({problem.strerror}); whoever runs "
+                         "the app can name one in LACUNA_SWEEPS.", icon=":material/error:")
             else:
                 st.rerun()
         st.caption(f"{total:,} runs, {answered:,} of them finished, on {where}"
                    f"{_duration(space, total - answered, table)}. A sweep goes on when you leave; what has finished "
-                   "is never lost.")
+                   f"is never lost.{'' if visitors_may() else f' {STUDIES_ARE_THE_OPERATORS}'}")
 
 
 def _duration(space: Space, missing: int, table: pd.DataFrame) -> str:
@@ -241,19 +286,19 @@ def _duration(space: Space, missing: int, table: pd.DataFrame) -> str:
 
 
 @st.fragment(run_every=1.0)
-def _progress(current: Started) -> None:
-    if not current.running:
+def _progress() -> None:
+    current = last()
+    if current is None or not current.running:
         st.rerun()
     lines = current.lines
     reported = next((line for line in reversed(lines) if "share" in line), {"share": 0.0, "note": "starting workers"})
     st.progress(min(float(reported["share"]), 1.0), str(reported["note"]))
     for line in lines:
         if "said" in line:
-            st.warning(line["said"], icon=":material/info:")
-    if st.button("Stop the sweep", key="sweep.stop", icon=":material/stop:",
-                 help="What has finished is kept, and the same sweep goes on from there."):
+            st.warning(shown(line["said"]), icon=":material/info:")
+    if visitors_may() and st.button("Stop the sweep", key="sweep.stop", icon=":material/stop:",
+                                    help="What has finished is kept, and the same sweep goes on from there."):
         stop()
-        current.process.wait()
         st.rerun()
 
 

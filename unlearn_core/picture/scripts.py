@@ -7,12 +7,13 @@ one script here. Serving them one by one instead took a first visitor a fifth of
 from __future__ import annotations
 
 import json
+import logging
 import re
 from pathlib import PurePosixPath
 
-from unlearn_core.assets import REPOSITORY
+from unlearn_core.assets import ROOT, reason
 
-ASSETS = REPOSITORY / "assets"
+log = logging.getLogger("lacuna")
 
 # The only notations that modules may use; tests/ui/test_scripts.py holds them to it.
 IMPORT = re.compile(r'^import (\{[^}]*\})\s+from "(\.{1,2}/[^"]+)";$', re.MULTILINE)
@@ -23,14 +24,41 @@ DEFAULT = re.compile(r"^export default ", re.MULTILINE)
 
 
 def styles(*names: str) -> str:
-    """The files of `assets/css/` one after another, as one text."""
-    return "\n".join((ASSETS / "css" / name).read_text("utf-8") for name in names)
+    """The files of `assets/css/` one after another, as one text; without those that cannot be read.
+
+    The log names these.
+    """
+    found = []
+    for name in names:
+        try:
+            found.append((ROOT / "css" / name).read_text("utf-8"))
+        except (OSError, UnicodeDecodeError) as error:
+            log.error("assets/css/%s cannot be read (%s). Restore it from the repository.", name, reason(error))
+    return "\n".join(found)
 
 
 def script(main: str) -> str:
     """A module of `assets/js/` and all that it imports as one module, which exports what `main` does by default.
 
-    Each keeps a scope of its own: it becomes a function that returns its exports, after those that it imports.
+    Where a file cannot be read, the view says so in its place.
+    """
+    try:
+        return joined(main)
+    except (OSError, UnicodeDecodeError) as error:
+        said = (f"This view cannot be drawn: a file of assets/js/ that {main} needs cannot be read ({reason(error)}). "
+                "Restore it from the repository; all else still works.")
+        log.error("%s", said)
+        return f"export default ({{ parentElement }}) => {{\nparentElement.append({json.dumps(said)});\n}};\n"
+
+
+def joined(main: str) -> str:
+    """What `script` answers where all files are there.
+
+    Each module keeps a scope of its own: it becomes a function that returns its exports, after those that it imports.
+
+    Raises:
+        OSError: if a file cannot be read.
+        ValueError: if modules import each other in a circle.
     """
     scopes: dict[str, str] = {}
 
@@ -45,7 +73,7 @@ def script(main: str) -> str:
             add(target, (*importers, name))
             return f"const {found[1]} = modules[{json.dumps(target)}];"
 
-        text = COMMENT.sub("", (ASSETS / "js" / name).read_text("utf-8"))
+        text = COMMENT.sub("", (ROOT / "js" / name).read_text("utf-8"))
         text = IMPORT.sub(imported, text)
         exports = EXPORT.findall(text)
         text = DEFAULT.sub("exports.default = ", text)

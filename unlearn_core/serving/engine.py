@@ -44,11 +44,13 @@ from unlearn_core.progress import Progress, silent, stage
 from unlearn_core.serving.choice import Choice, choice
 from unlearn_core.serving.grid import ALPHAS, LAMBDAS, Landscape
 from unlearn_core.serving.pool import Lane, Pool, Ticket
-from unlearn_core.serving.scenes import Base, Scene, Seen, Settled, scene_blob, steps, unlearn
+from unlearn_core.serving.scenes import Base, Scene, Seen, Settled, mapped, scene_blob, steps, unlearn
 from unlearn_core.serving.size import weigh
 from unlearn_core.subjects.subject import Subject, subject
 
 CACHE_BYTES = 2**28
+LOOK_SECONDS = 4.5
+"""How long a landscape fills after somebody asked for its points; browsers ask every 0.7 to 3 seconds."""
 
 
 class Evaluate(Protocol):
@@ -79,9 +81,9 @@ class Engine:
                 found = subject(network)
                 model, pixels = found.original(), found.evaluation.images.pixels()
                 before = outputs(model, pixels)
-                feature_map = found.feature_map(list(found.layers)[-1], before.features)
+                feature_map, faults = mapped(found, before.features)
                 self._bases[network] = Base(found, model, pixels, before, feature_map.place(before.features),
-                                            feature_map)
+                                            feature_map, faults)
             return self._bases[network]
 
     def _evaluate(self, network: str, weights: Mapping[str, Tensor], rows: Rows | None = None) -> Outputs:
@@ -159,7 +161,8 @@ class Engine:
         seen = self.seen(chosen.network, request)
         evaluation = seen.evaluation
         task = Task(base.model, base.subject.images.train, request, self._importances(base.subject),
-                    self._grams(base.subject), base.subject.history, base.subject.recipe)
+                    self._grams(base.subject), base.subject.history if "training history" in found.needs else None,
+                    base.subject.recipe)
         weights = dict(base.model.named_parameters())
         index = limit = None
         if found.importance is not None:
@@ -237,8 +240,8 @@ class Engine:
         settled = Settled(
             chosen, gauges, per_class(after.predicted[~member], labels[~member], len(scene.task.train.classes)),
             change, after.predicted, after.logits, base.feature_map.place(after.features),
-            weights if scene.index is None else None, result.warnings, result.trace, result.exhibits, result.cost,
-            seconds)
+            weights if scene.index is None else None, (*base.faults, *result.warnings), result.trace,
+            result.exhibits, result.cost, seconds)
         if scene.index is not None:
             alpha, lam = result.trace["alpha"], result.trace["lambda"]
             settled = replace(settled, alpha=alpha, lam=lam, answers=scene.index.query(alpha, lam))
@@ -298,7 +301,7 @@ class Engine:
 
     def look(self, scene: Scene, landscape: Landscape) -> None:
         """Say that somebody looks at the landscape of this scene: it fills for the next seconds."""
-        landscape.wanted_until = time.monotonic() + 6
+        landscape.wanted_until = time.monotonic() + LOOK_SECONDS
         with landscape.lock:
             if landscape.filling or landscape.complete:
                 return

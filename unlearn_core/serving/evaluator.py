@@ -9,10 +9,12 @@ it is closed.
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 
@@ -44,7 +46,7 @@ class Evaluator:
         """Outputs of a bundled network with other weights, on the evaluation set or on the images of `rows`.
 
         Raises:
-            ValueError: as `evaluate.outputs`.
+            Exception: whatever the evaluation raised, such as a ValueError or an AssetError.
             RuntimeError: if the process is killed again and again.
         """
         with self._lock:
@@ -60,7 +62,7 @@ class Evaluator:
                     self._start()
             else:
                 raise RuntimeError("The evaluating process was killed. There may not be enough memory; try again.")
-        if isinstance(answer, ValueError):
+        if isinstance(answer, Exception):
             raise answer
         assert isinstance(answer, Outputs)
         return answer
@@ -70,18 +72,18 @@ def main() -> None:
     """Answer until the connection is closed."""
     from unlearn_core.serving.engine import Engine
 
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the server; this ends when the connection does
     pipe: Connection[object, tuple[str, dict[str, np.ndarray], Rows | None]] = Connection(int(sys.argv[1]))
     engine = Engine()
-    while True:
-        try:
+    with suppress(EOFError, OSError):
+        while True:
             network, weights, rows = pipe.recv()
-        except (EOFError, OSError):
-            engine.pool.close()
-            return
-        try:
-            pipe.send(engine.evaluate(network, {n: torch.from_numpy(value) for n, value in weights.items()}, rows))
-        except ValueError as problem:
-            pipe.send(problem)
+            try:
+                answer: object = engine.evaluate(network, {n: torch.from_numpy(v) for n, v in weights.items()}, rows)
+            except Exception as problem:
+                answer = problem
+            pipe.send(answer)
+    engine.pool.close()
 
 
 if __name__ == "__main__":

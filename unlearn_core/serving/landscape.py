@@ -42,7 +42,7 @@ GRID_LAMBDAS = tuple(sorted({*LAMBDAS, LAMBDA.default}))
 """Where along lambda gauges are shipped: the landscape's steps, and 1 for curves along alpha."""
 COARSE = 5
 """Points along a knob that is neither alpha nor lambda: its methods train, so that a point takes seconds."""
-PATIENCE = 6.0  # s that a plane goes on filling after somebody last looked
+PATIENCE = 4.5  # s that a plane goes on filling after somebody last looked
 
 
 def numeric(method_name: str) -> dict[str, Hyperparameter]:

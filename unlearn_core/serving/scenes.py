@@ -11,10 +11,11 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor, nn
 
+from unlearn_core.assets import AssetError
 from unlearn_core.audit.gauges import GaugeName, Reading
 from unlearn_core.audit.weights import relative_change
 from unlearn_core.exhibits import Exhibit
-from unlearn_core.maps.projection import FeatureMap
+from unlearn_core.maps.projection import FeatureMap, fit_linear
 from unlearn_core.measure.ratio_index import Answers, RatioIndex
 from unlearn_core.measure.task import Task
 from unlearn_core.methods import method
@@ -37,7 +38,14 @@ from unlearn_core.subjects.subject import Subject
 
 @dataclass(frozen=True, eq=False)
 class Base:
-    """A subject's network with what never changes about it."""
+    """A subject's network with what never changes about it.
+
+    Attributes:
+        before: what the original says of the evaluation set.
+        positions: (N, 2) of these images on the map, in [0, 1].
+        feature_map: places features on the map.
+        faults: a sentence for each bundled file that could not be used and for which something else stands in.
+    """
 
     subject: Subject
     model: nn.Module
@@ -45,11 +53,21 @@ class Base:
     before: Outputs
     positions: npt.NDArray[np.float32]
     feature_map: FeatureMap
+    faults: tuple[str, ...] = ()
 
     @cached_property
     def leading(self) -> Leading:
         """What the modules at its beginning say of each batch: some 70 MB, only where networks are evaluated."""
         return leading(self.model, self.pixels)
+
+
+def mapped(found: Subject, features: npt.NDArray[np.float32]) -> tuple[FeatureMap, tuple[str, ...]]:
+    """The map of the last layer, or else the plane of two principal components and a sentence on why."""
+    try:
+        return found.feature_map(list(found.layers)[-1], features), ()
+    except AssetError as problem:
+        plane = FeatureMap(features, fit_linear(features).place(features))
+        return plane, (f"{problem} Until then the map shows the plane of two principal components.",)
 
 
 @dataclass(frozen=True, eq=False)

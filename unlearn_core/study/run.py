@@ -105,8 +105,9 @@ def run(chosen: Choice, progress: Progress = silent) -> Run:
         return once(("timed gram", chosen.network, None if positions is None else positions.numpy().tobytes(), patches),
                     lambda: base.subject.grams(model, train, positions, patches, progress))
 
-    task = Task(base.model, base.subject.images.train, request, importances, grams, base.subject.history,
-                base.subject.recipe, chosen.seed)
+    history = base.subject.history if "training history" in method(chosen.method).needs else None
+    task = Task(base.model, base.subject.images.train, request, importances, grams, history, base.subject.recipe,
+                chosen.seed)
     outcome = method(chosen.method).run(task, dict(chosen.settings), progress)
     measure = yardstick(here, chosen.network, request)
     after = everything(here, chosen.network, request, outcome.weights)

@@ -286,12 +286,32 @@ def _square(triangle: Tensor) -> Tensor:
 @cache
 def bundled(data: str | None = None) -> dict[str, Subject]:
     """The subjects that come with the project, by name, or only those of one image set; the first is the default."""
-    said = {file.parent.name: tomllib.loads(file.read_text("utf-8"))
-            for file in (assets.ROOT / "subjects").glob(f"*/{DESCRIPTION}")}
-    if data is not None:
-        return {name: found for name, found in bundled().items() if said[name]["data"] == data}
-    order = sorted(said, key=lambda name: (said[name].get("place", 0), name))
-    return {name: _bundled(name, said[name]) for name in order}
+    found = _described()[0]
+    return {name: one for name, (place, kind, one) in sorted(found.items(), key=lambda item: (item[1][0], item[0]))
+            if data in (None, kind)}
+
+
+def left_out() -> tuple[str, ...]:
+    """A sentence for each bundled subject whose description cannot be used: it is not among `bundled`."""
+    return _described()[1]
+
+
+@cache
+def _described() -> tuple[dict[str, tuple[int, str, Subject]], tuple[str, ...]]:
+    """Place in the list, image set and subject by name; and what could not be read."""
+    found, faults = {}, []
+    for file in (assets.ROOT / "subjects").glob(f"*/{DESCRIPTION}"):
+        name = file.parent.name
+        try:
+            said = tomllib.loads(file.read_text("utf-8"))
+            found[name] = int(said.get("place", 0)), str(said["data"]), _bundled(name, said)
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            faults.append(f"assets/subjects/{name}/{DESCRIPTION} cannot be used ({assets.reason(error)}), so this "
+                          "network is left out. Restore it from the repository.")
+    if not found:
+        raise assets.AssetError("assets/subjects: at least one subject expected, got none that can be read. Restore "
+                                "the folder from the repository.")
+    return found, tuple(faults)
 
 
 def _bundled(name: str, said: dict[str, Any]) -> Subject:
