@@ -107,11 +107,11 @@ def test_what_changed_is_not_prepared_until_it_is_again(greek: Path, tmp_path: P
 
 
 def test_an_unchanged_picture_is_not_read_again(greek: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from unlearn_core.subjects.own import preparing
+    from unlearn_core.subjects.own import derived
 
     read: list[Path] = []
-    digest = preparing._digest
-    monkeypatch.setattr(preparing, "_digest", lambda file: read.append(file) or digest(file))  # type: ignore[func-returns-value]
+    digest = derived.digest
+    monkeypatch.setattr(derived, "digest", lambda file: read.append(file) or digest(file))  # type: ignore[func-returns-value]
     only(greek)
     assert read == [greek / "subject.toml"]
 

@@ -14,10 +14,11 @@ from functools import cache
 from pathlib import Path
 
 from unlearn_core import assets
+from unlearn_core.subjects.own.derived import Record, contents_of, fingerprint, fits, image_set, record
 from unlearn_core.subjects.own.description import DESCRIPTION, described
 from unlearn_core.subjects.own.groups import groups
 from unlearn_core.subjects.own.pictures import PARTS, Listing, listed
-from unlearn_core.subjects.own.preparing import Record, estimate, fingerprint, fits, image_set, prepare, record
+from unlearn_core.subjects.own.preparing import estimate, prepare
 from unlearn_core.subjects.own.study import DERIVED, check
 from unlearn_core.subjects.own.weights import MODEL
 from unlearn_core.subjects.subject import Images, Subject
@@ -67,7 +68,8 @@ def _subject(folder: Path, name: str) -> Subject | None:
     description, faults = described(folder)
     listing = listed(folder)
     try:
-        if description is None or faults or listing.faults or fingerprint(folder, listing) != found.fingerprint:
+        if description is None or faults or listing.faults or (
+                fingerprint(folder, contents_of(folder, listing)) != found.fingerprint):
             return None
     except OSError:
         return None
@@ -75,6 +77,9 @@ def _subject(folder: Path, name: str) -> Subject | None:
 
     def file(kind: str, end: str) -> Path | None:
         wanted = derived / f"{kind}{end}"
+        if kind == "networks":
+            known = found.references.get(wanted.name)
+            return None if known is None else _unaltered(wanted, known)
         return wanted if wanted.is_file() and not wanted.is_symlink() else None
 
     return Subject(name, description.title, description.about, description.architecture, tuple(found.classes),
