@@ -114,6 +114,11 @@ def _parser() -> argparse.ArgumentParser:
         mine = command(name, function, about)
         mine.add_argument("folder", type=Path, help="with a subject.toml (see docs/your-own.md)")
         mine.add_argument("--quiet", action="store_true", help="no progress bar")
+        if name == "prepare":
+            mine.add_argument("--references", nargs="+", default=[], metavar="REQUEST", help="retrain networks without "
+                              "these to compare with: the name of a class, person:Anna, or numbers as for --forget")
+            mine.add_argument("--seeds", type=int, default=own.SEEDS, help="networks for each (default: %(default)s; "
+                              "some checks of the verdict need 3)")
     many = command("sweep", sweep_many, "run every combination, here or on a Dask cluster; start again to resume")
     many.add_argument("--methods", nargs="+", required=True, metavar="METHOD", help="names, or: all")
     many.add_argument("--networks", nargs="+", default=[next(iter(bundled()))], metavar="NETWORK")
@@ -403,12 +408,12 @@ def check_folder(arguments: argparse.Namespace) -> int:
 
 
 def prepare_folder(arguments: argparse.Namespace) -> int:
-    """Decode the pictures of a subject of one's own and train its network, after saying how long that takes."""
-    expected = own.estimate(arguments.folder)
+    """Decode the pictures of a subject of one's own and train its networks, after saying how long that takes."""
+    expected = own.estimate(arguments.folder, arguments.references, arguments.seeds)
     if not (arguments.json or arguments.quiet):
         _say(str(expected), sys.stderr)
     with _bar(arguments) as progress:
-        accuracy = own.prepare(arguments.folder, progress, expected)
+        accuracy = own.prepare(arguments.folder, progress, expected, arguments.references, arguments.seeds)
     if arguments.json:
         _print_json({"pictures": expected.pictures, "accuracy": accuracy})
     else:

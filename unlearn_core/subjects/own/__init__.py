@@ -18,12 +18,12 @@ from unlearn_core.subjects.own.derived import Record, contents_of, fingerprint, 
 from unlearn_core.subjects.own.description import DESCRIPTION, described
 from unlearn_core.subjects.own.groups import groups
 from unlearn_core.subjects.own.pictures import PARTS, Listing, listed
-from unlearn_core.subjects.own.preparing import estimate, prepare
+from unlearn_core.subjects.own.preparing import SEEDS, estimate, prepare
 from unlearn_core.subjects.own.study import DERIVED, check
 from unlearn_core.subjects.own.weights import MODEL
 from unlearn_core.subjects.subject import Images, Subject
 
-__all__ = ["check", "estimate", "prepare", "prepared", "unprepared"]
+__all__ = ["SEEDS", "check", "estimate", "prepare", "prepared", "unprepared"]
 
 
 def prepared(folder: Path, taken: set[str]) -> dict[str, Subject]:

@@ -22,14 +22,17 @@ from unlearn_core.subjects.own.description import DESCRIPTION
 from unlearn_core.subjects.own.study import DERIVED, Study, requested
 
 BEGIN, END = "networks-without-", ".safetensors"
+MOST_SEEDS = 20
 
 
 def named(study: Study, texts: Sequence[str], seeds: int) -> dict[Request, int]:
     """How many networks are to be trained for each request that is named; see `study.requested`.
 
     Raises:
-        ValueError: if a text names nothing, or nobody knows how the network was trained.
+        ValueError: if a text names nothing, nobody knows how the network was trained, or there are to be too many.
     """
+    if not 1 <= seeds <= MOST_SEEDS:
+        raise ValueError(f"seeds: 1 to {MOST_SEEDS} networks for each request expected, got {seeds}.")
     found = {requested(text, study.outline): seeds for text in texts}
     if found and study.given and study.description.given_recipe is None:
         raise ValueError(f"{DESCRIPTION}: a [recipe] expected, which says how the network was trained; without it none "
