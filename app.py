@@ -7,6 +7,7 @@ from pathlib import Path
 import streamlit as st
 
 from ui.asking import ask
+from ui.own import shelf
 from ui.state import state
 from ui.waiting import arrive
 from unlearn_core.methods import METHODS
@@ -38,6 +39,7 @@ with st.sidebar:
     st.session_state["network"] = chosen.network
     st.selectbox("Network", list(subjects()), format_func=lambda name: subject(name).title, key="network",
                  on_change=lambda: chosen.take_network(st.session_state["network"]))
+    shelf(chosen)
     ask(chosen)
     st.session_state["method"] = chosen.method
     st.selectbox("Method", list(METHODS), format_func=lambda name: f"{METHODS[name].title} · {METHODS[name].family}",

@@ -52,7 +52,8 @@ def greek(tmp_path_factory: pytest.TempPathFactory) -> Path:
             for i in range(count):
                 paint(folder / "data" / part / name / f"{i}.{'png' if i % 2 else 'jpg'}", label, rng)
     (folder / "subject.toml").write_text(f"{SAID}[recipe]\nepochs = 1\n", "utf-8")
-    assert own.check(folder) == [] and own.unprepared(root) == [folder] and own.prepared(root, set()) == {}
+    assert own.check(folder) == [] and own.prepared(root, set()) == {}
+    assert own.unprepared(root, set()) == {"greek": folder}
     said: list[float] = []
     own.prepare(folder, lambda share, note: said.append(share))
     assert said == sorted(said) and said[-1] == 1
@@ -94,7 +95,7 @@ def test_what_changed_is_not_prepared_until_it_is_again(greek: Path, tmp_path: P
     [picture, *_] = (folder / "data" / "train" / GREEK[1]).iterdir()
     before = picture.read_bytes()
     paint(picture, 3, np.random.default_rng(5))
-    assert own.prepared(tmp_path, set()) == {} and own.unprepared(tmp_path) == [folder]
+    assert own.prepared(tmp_path, set()) == {} and own.unprepared(tmp_path, set()) == {"copy": folder}
     picture.write_bytes(before)
     assert only(folder).fingerprint == only(greek).fingerprint
     description = folder / "subject.toml"

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+import numpy.typing as npt
 import torch
+from torch import nn
 
 from unlearn_core.nets import models
 from unlearn_core.nets.images import ImageSet
@@ -21,6 +23,8 @@ from unlearn_core.subjects.own.study import Study
 _SAMPLE = 24
 """Pictures that are read, decoded and trained on."""
 _STEPS = 4
+_PATIENCE = 5.0
+"""Seconds of training that an estimate takes at most, if a batch of two images is not slower still."""
 
 
 @dataclass(frozen=True)
@@ -84,18 +88,25 @@ def measured(study: Study, missing: Mapping[Request, int]) -> Estimate:
         decoding, size = 0.0, 0
         trained = trained or about_networks(network_file(study)).get("key") == network_key(study, key)
     recipe, classes = study.description.recipe, len(listing.classes)
-    batch = min(recipe.batch_size, listing.count("train"), 256)
-    images = torch.from_numpy(np.stack([sample[i % len(sample)] for i in range(_STEPS * batch)]))
-    few = ImageSet("", images, torch.arange(len(images)) % classes, listing.classes, (0.5,) * wanted.channels,
-                   (0.5,) * wanted.channels)
     model = models.build(study.description.architecture, channels=wanted.channels, classes=classes, size=wanted.size,
                          generator=torch.Generator())
     weights = sum(value.nbytes for value in model.state_dict().values()) // 2
-    ticks = [time.perf_counter()]
-    fit(model, few, replace(recipe, epochs=1, batch_size=batch), torch.Generator(),
-        lambda share, note: ticks.append(time.perf_counter()))
-    each = float(statistics.median(np.diff(ticks[1:]))) / batch  # the first step sets things up
+    most = min(recipe.batch_size, listing.count("train"), 256)
+    each = _step(model, sample, 2, study) / 2
+    if (batch := min(most, int(_PATIENCE / _STEPS / each))) > 2:  # an image of a larger batch takes less
+        each = _step(model, sample, batch, study) / batch
     size += weights * ((not trained) + sum(missing.values()))
     kept = sum(number * int((~request.mask(study.outline)).sum()) for request, number in missing.items())
     return Estimate(len(found), decoding, 0.0 if trained else each * listing.count("train") * recipe.epochs,
                     each / 3 * listing.count("test"), each * kept * recipe.epochs, size)
+
+
+def _step(model: nn.Module, sample: Sequence[npt.NDArray[np.uint8]], batch: int, study: Study) -> float:
+    """Seconds of one step of training."""
+    images = torch.from_numpy(np.stack([sample[i % len(sample)] for i in range(_STEPS * batch)]))
+    classes, channels = study.listing.classes, study.shape.channels
+    few = ImageSet("", images, torch.arange(len(images)) % len(classes), classes, (0.5,) * channels, (0.5,) * channels)
+    ticks: list[float] = []
+    fit(model, few, replace(study.description.recipe, epochs=1, batch_size=batch), torch.Generator(),
+        lambda share, note: ticks.append(time.perf_counter()))
+    return float(statistics.median(np.diff(ticks)))  # without the first, which sets things up
