@@ -7,6 +7,10 @@ PORT ?= 8501
 ifdef SUBJECTS
 export LACUNA_SUBJECTS := $(abspath $(SUBJECTS))
 endif
+# Networks of your own, which a subject may name: make run ARCHITECTURES="pkg.mod:build"
+ifdef ARCHITECTURES
+export LACUNA_ARCHITECTURES := $(ARCHITECTURES)
+endif
 # Idle OpenMP threads otherwise spin and take the processor from the other sessions.
 export OMP_WAIT_POLICY = passive
 

@@ -1,5 +1,5 @@
 """The command line, over the declarations the app is made from:
-`python -m unlearn_core list | run | audit | evidence | verify | sweep | check | prepare`.
+`python -m unlearn_core list | run | audit | evidence | verify | sweep | check | prepare | convert`.
 
 Exit codes: 0 all went well; 1 a run failed, the method cannot serve the request, a checked folder has faults, or a
 sheet is not what running it again gives; 2 bad input, or something is missing that a sentence names; 130 interrupted.
@@ -31,6 +31,7 @@ from unlearn_core.audit.gauges import KINDS
 from unlearn_core.audit.report import TITLES, report
 from unlearn_core.methods import METHODS, method
 from unlearn_core.methods.base import Diverged, Hyperparameter, NotApplicable, Value
+from unlearn_core.nets.registered import register
 from unlearn_core.nets.request import Request, read
 from unlearn_core.progress import Progress, silent
 from unlearn_core.serving.choice import VERSION, Choice, choice
@@ -114,11 +115,16 @@ def _parser() -> argparse.ArgumentParser:
         mine = command(name, function, about)
         mine.add_argument("folder", type=Path, help="with a subject.toml (see docs/your-own.md)")
         mine.add_argument("--quiet", action="store_true", help="no progress bar")
+        mine.add_argument("--architecture", nargs="+", default=[], metavar="pkg.mod:build", help="functions of yours "
+                          "that make a network, which a subject.toml may then call for by name (docs/your-own.md)")
         if name == "prepare":
             mine.add_argument("--references", nargs="+", default=[], metavar="REQUEST", help="retrain networks without "
                               "these to compare with: the name of a class, person:Anna, or numbers as for --forget")
             mine.add_argument("--seeds", type=int, default=own.SEEDS, help="networks for each (default: %(default)s; "
                               "some checks of the verdict need 3)")
+    other = command("convert", convert_file, "write the weights of a .pt file as safetensors; nothing in it runs")
+    other.add_argument("file", type=Path, help="made by torch.save of a network's state_dict()")
+    other.add_argument("--out", type=Path, metavar="FILE", help="(default: model.safetensors beside it)")
     many = command("sweep", sweep_many, "run every combination, here or on a Dask cluster; start again to resume")
     many.add_argument("--methods", nargs="+", required=True, metavar="METHOD", help="names, or: all")
     many.add_argument("--networks", nargs="+", default=[next(iter(bundled()))], metavar="NETWORK")
@@ -398,6 +404,7 @@ def _conclude(arguments: argparse.Namespace, tally: Tally) -> None:
 
 def check_folder(arguments: argparse.Namespace) -> int:
     """Everything that is wrong with a subject of one's own, a sentence a fault."""
+    register(arguments.architecture)
     with _bar(arguments) as progress:
         faults = own.check(arguments.folder, progress)
     if arguments.json:
@@ -409,6 +416,7 @@ def check_folder(arguments: argparse.Namespace) -> int:
 
 def prepare_folder(arguments: argparse.Namespace) -> int:
     """Decode the pictures of a subject of one's own and train its networks, after saying how long that takes."""
+    register(arguments.architecture)
     expected = own.estimate(arguments.folder, arguments.references, arguments.seeds)
     if not (arguments.json or arguments.quiet):
         _say(str(expected), sys.stderr)
@@ -418,6 +426,17 @@ def prepare_folder(arguments: argparse.Namespace) -> int:
         _print_json({"pictures": expected.pictures, "accuracy": accuracy})
     else:
         print(f"Ready: the network names {accuracy:.1%} of the test pictures rightly.")
+    return 0
+
+
+def convert_file(arguments: argparse.Namespace) -> int:
+    """The weights of a .pt file as safetensors."""
+    target = arguments.out or arguments.file.with_name("model.safetensors")
+    weights = own.convert(arguments.file, target)
+    if arguments.json:
+        _print_json({"weights": weights, "file": str(target)})
+    else:
+        print(f"{weights:,} tensors are in {target}.")
     return 0
 
 

@@ -14,6 +14,7 @@ from functools import cache
 from pathlib import Path
 
 from unlearn_core import assets
+from unlearn_core.subjects.own.converting import convert
 from unlearn_core.subjects.own.derived import Record, contents_of, fingerprint, fits, image_set, record
 from unlearn_core.subjects.own.description import DESCRIPTION, described, shown
 from unlearn_core.subjects.own.estimating import Estimate
@@ -24,7 +25,8 @@ from unlearn_core.subjects.own.study import DERIVED, check
 from unlearn_core.subjects.own.weights import MODEL
 from unlearn_core.subjects.subject import Images, Subject
 
-__all__ = ["SEEDS", "Estimate", "check", "estimate", "in_use", "prepare", "prepared", "take_up", "title", "unprepared"]
+__all__ = ["SEEDS", "Estimate", "check", "convert", "estimate", "in_use", "prepare", "prepared", "take_up", "title",
+           "unprepared"]
 
 
 def prepared(folder: Path, taken: set[str]) -> dict[str, Subject]:

@@ -54,7 +54,7 @@ class Estimate:
     @property
     def brief(self) -> str:
         """For a button."""
-        return f"about {duration(self.seconds)}, {self.bytes / 1e6:,.0f} MB"
+        return f"about {duration(self.seconds)}, {max(1.0, self.bytes / 1e6):,.0f} MB"
 
     def __str__(self) -> str:
         more = f"{duration(self.retraining)} to retrain, " if self.retraining else ""

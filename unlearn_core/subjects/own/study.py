@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from unlearn_core.nets.images import ImageSet
-from unlearn_core.nets.models import SMALL
+from unlearn_core.nets.models import takes_any_channels
 from unlearn_core.nets.request import IMAGE, Request, checked, read
 from unlearn_core.progress import Progress, silent
 from unlearn_core.subjects.own.description import DESCRIPTION, SIZES, Description, described, shown
@@ -103,7 +103,7 @@ def _examined(folder: Path) -> tuple[Study | None, Listing, Shape, list[str]]:
     if description is None:
         wanted = shape(folder, listing, None, 3)
     else:
-        only = None if description.architecture in SMALL else 3  # torchvision's networks take no other
+        only = None if takes_any_channels(description.architecture) else 3  # torchvision's networks take no other
         wanted = shape(folder, listing, description.size, description.channels or only)
     if description is not None and wanted is not None and listing.classes:
         if description.mean is not None and description.std is not None and not (
