@@ -15,6 +15,10 @@ endif
 ifdef STUDIES
 export LACUNA_STUDIES := $(STUDIES)
 endif
+# Networks of your own, which a subject may name: make run ARCHITECTURES="pkg.mod:build"
+ifdef ARCHITECTURES
+export LACUNA_ARCHITECTURES := $(ARCHITECTURES)
+endif
 # Idle OpenMP threads otherwise spin and take the processor from the other sessions.
 export OMP_WAIT_POLICY = passive
 

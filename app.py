@@ -6,13 +6,14 @@ import os
 from pathlib import Path
 
 import streamlit as st
-from ui.views.scripts import styles
 
 from ui.asking import ask
+from ui.own import shelf
 from ui.state import state
 from ui.waiting import arrive
 from unlearn_core.assets import ROOT
 from unlearn_core.methods import METHODS
+from unlearn_core.picture.scripts import styles
 from unlearn_core.subjects.subject import left_out, subject, subjects
 
 LOGO = str(file) if (file := ROOT / "logo.svg").is_file() and os.access(file, os.R_OK) else None
@@ -45,6 +46,7 @@ with st.sidebar:
                  on_change=lambda: chosen.take_network(st.session_state["network"]))
     for fault in left_out():
         st.warning(fault, icon=":material/link_off:")
+    shelf(chosen)
     ask(chosen)
     st.session_state["method"] = chosen.method
     st.selectbox("Method", list(METHODS), format_func=lambda name: f"{METHODS[name].title} · {METHODS[name].family}",

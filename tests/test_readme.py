@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+import torch
 
 import unlearn_core
 from tests.conftest import REPOSITORY
@@ -16,7 +17,7 @@ README = (REPOSITORY / "README.md").read_text("utf-8")
 
 
 def test_the_example_of_the_core_runs(capsys: pytest.CaptureFixture[str]) -> None:
-    (example,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    _, example = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
     found: dict[str, object] = {}
     exec(example, found)
     told = capsys.readouterr().out.splitlines()
@@ -26,6 +27,17 @@ def test_the_example_of_the_core_runs(capsys: pytest.CaptureFixture[str]) -> Non
     one, other = (outputs(model, pixels, weights).logits for model, weights in (
         (found["forgetful"], None), (found["task"].model, found["outcome"].weights)))  # type: ignore[attr-defined,arg-type]
     assert (one == other).all()
+
+
+def test_a_network_of_ones_own_takes_three_lines() -> None:
+    example, _ = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    assert len(example.splitlines()) == 3
+    found: dict[str, object] = {name: getattr(unlearn_core, name) for name in unlearn_core.__all__}
+    found |= {"pixels": torch.randint(0, 256, (30, 3, 8, 8), dtype=torch.uint8), "labels": torch.arange(30) % 3,
+              "mean": (0.5,) * 3, "std": (0.3,) * 3,
+              "network": torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(192, 3)).eval()}
+    exec(example, found)
+    assert found["outcome"].weights.keys() == {"1.weight", "1.bias"}  # type: ignore[attr-defined]
 
 
 def test_everything_that_the_core_names_is_there() -> None:

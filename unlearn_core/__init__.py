@@ -14,9 +14,10 @@ from unlearn_core.measure.ratio_index import build_index
 from unlearn_core.measure.task import Task
 from unlearn_core.methods import METHODS, method
 from unlearn_core.nets.evaluate import evaluation_set, outputs
+from unlearn_core.nets.images import ImageSet
 from unlearn_core.nets.request import forget_classes
 from unlearn_core.progress import Cancelled
 from unlearn_core.subjects.subject import subject
 
-__all__ = ["METHODS", "Cancelled", "Estimator", "Task", "build_index", "dampen", "evaluation_set", "forget_classes",
-           "method", "outputs", "read_gauges", "subject"]
+__all__ = ["METHODS", "Cancelled", "Estimator", "ImageSet", "Task", "build_index", "dampen", "evaluation_set",
+           "forget_classes", "method", "outputs", "read_gauges", "subject"]

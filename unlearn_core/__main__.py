@@ -1,5 +1,6 @@
 """The command line, over the declarations the app is made from:
-`python -m unlearn_core list | run | audit | evidence | verify | picture | tables | gallery | sweep | check | prepare`.
+`python -m unlearn_core list | run | audit | evidence | verify | picture | tables | gallery | sweep | check | prepare |
+convert`.
 
 Exit codes: 0 all went well; 1 a run failed, the method cannot serve the request, a checked folder has faults, or a
 sheet is not what running it again gives; 2 bad input, or something is missing that a sentence names; 130 interrupted.

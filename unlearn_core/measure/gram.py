@@ -117,3 +117,12 @@ def _padded(layer: nn.Conv2d, x: Tensor) -> Tensor:
     mode = "constant" if layer.padding_mode == "zeros" else layer.padding_mode
     padded = F.pad(x, border, mode=mode) if any(border) else x
     return padded.contiguous(memory_format=torch.channels_last)
+
+
+def square(triangle: Tensor) -> Tensor:
+    """(groups, d, d) symmetric matrices from their (groups, d (d + 1) / 2) lower triangles, as shipped."""
+    size = int((8 * triangle.shape[1] + 1) ** 0.5) // 2
+    rows, columns = torch.tril_indices(size, size)
+    found = triangle.new_empty(len(triangle), size, size)
+    found[:, rows, columns] = found[:, columns, rows] = triangle
+    return found

@@ -11,6 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from unlearn_core.nets.registered import registered, registered_network
+
 
 class ResidualBlock(nn.Module):
     """Two 3x3 convolutions around a skip connection (He et al., arXiv 1512.03385, fig. 5 left)."""
@@ -137,10 +139,11 @@ SMALL: dict[str, Callable[[int, int, int], nn.Module]] = {
 
 
 def build(name: str, *, channels: int, classes: int, size: int, generator: torch.Generator) -> nn.Module:
-    """A freshly initialised network: one of `SMALL`, or any classification network of torchvision by name.
+    """A freshly initialised network: one of `SMALL`, one that the operator registered, or any classification network of
+    torchvision by name.
 
     Args:
-        name: ``small-resnet``, ``small-vit``, or a name in ``torchvision.models.list_models()``.
+        name: ``small-resnet``, ``small-vit``, of `registered.registered`, or in ``torchvision.models.list_models()``.
         channels: colour channels of the images; torchvision's networks take three.
         classes: number of outputs.
         size: height and width of the images in pixels.
@@ -152,10 +155,13 @@ def build(name: str, *, channels: int, classes: int, size: int, generator: torch
     with seeded(generator):
         if name in SMALL:
             return SMALL[name](channels, classes, size).to(memory_format=torch.channels_last)
+        if name in registered():
+            return registered_network(name, channels, classes, size)
         import torchvision
 
         if name not in torchvision.models.list_models(module=torchvision.models):
-            raise ValueError(f"name: one of {', '.join(SMALL)} or torchvision's classifiers expected, got {name!r}")
+            raise ValueError(f"name: one of {', '.join((*SMALL, *registered()))} or torchvision's classifiers "
+                             f"expected, got {name!r}")
         if channels != 3:
             raise ValueError(f"channels: torchvision's networks take 3, got {channels}")
         sized: dict[str, object] = {"image_size": size} if name.startswith("vit") else {}
@@ -166,6 +172,11 @@ def build(name: str, *, channels: int, classes: int, size: int, generator: torch
         except AssertionError as error:
             raise ValueError(f"size: one that {name} takes expected, got {size} ({error})") from error
         return network
+
+
+def takes_any_channels(name: str) -> bool:
+    """Whether the network may be built for other than three colour channels."""
+    return name in SMALL or name in registered()
 
 
 _global_generator = threading.Lock()

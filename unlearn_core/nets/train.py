@@ -57,7 +57,7 @@ def seed_of(*key: object) -> int:
 
 
 def train(architecture: str, images: ImageSet, *, seed: int, recipe: Recipe | None = None,
-          progress: Progress = silent, watch: Watch | None = None) -> nn.Module:
+          progress: Progress = silent, watch: Watch | None = None, rows: Tensor | None = None) -> nn.Module:
     """Train a network from a fresh initialisation.
 
     The weights are rounded to half precision at the end, once, so that the shipped half-precision files
@@ -70,6 +70,7 @@ def train(architecture: str, images: ImageSet, *, seed: int, recipe: Recipe | No
         recipe: by default that of `RECIPES`.
         progress: told after every step; may cancel.
         watch: sees every step, to record it.
+        rows: positions of the images that it sees; by default all.
 
     Returns:
         The network in float32 and evaluation mode.
@@ -78,12 +79,12 @@ def train(architecture: str, images: ImageSet, *, seed: int, recipe: Recipe | No
     channels, size = images.images.shape[1], images.images.shape[2]
     model = models.build(architecture, channels=channels, classes=len(images.classes), size=size,
                          generator=generator)
-    fit(model, images, recipe or RECIPES[architecture], generator, progress, watch)
+    fit(model, images, recipe or RECIPES[architecture], generator, progress, watch, rows)
     return _rounded(model)
 
 
 def fit(model: nn.Module, images: ImageSet, recipe: Recipe, generator: torch.Generator,
-        progress: Progress = silent, watch: Watch | None = None) -> tuple[float, ...]:
+        progress: Progress = silent, watch: Watch | None = None, rows: Tensor | None = None) -> tuple[float, ...]:
     """Train the weights of a network that are not frozen, in place; it ends in evaluation mode.
 
     Args:
@@ -93,11 +94,13 @@ def fit(model: nn.Module, images: ImageSet, recipe: Recipe, generator: torch.Gen
         generator: owns order, augmentation and dropout.
         progress: told after every step; may cancel.
         watch: sees every step, to record it.
+        rows: positions of the images to train on, which need not be in memory; by default all.
 
     Returns:
         The cross-entropy before each step, in nats.
     """
-    steps_per_epoch = max(1, len(images) // recipe.batch_size)
+    rows = torch.arange(len(images)) if rows is None else rows
+    steps_per_epoch = max(1, len(rows) // recipe.batch_size)
     steps = steps_per_epoch * recipe.epochs
     optimiser = _optimiser(model, recipe)
     schedule = one_cycle(optimiser, recipe.peak_lr, steps)
@@ -106,7 +109,7 @@ def fit(model: nn.Module, images: ImageSet, recipe: Recipe, generator: torch.Gen
     losses = []
     models.in_training(model)
     for epoch in range(recipe.epochs):
-        order = torch.randperm(len(images), generator=generator)
+        order = rows[torch.randperm(len(rows), generator=generator)]
         for i in range(steps_per_epoch):
             chosen = order[i * recipe.batch_size : (i + 1) * recipe.batch_size]
             inputs = heads.as_taken(model, augment(images.pixels(chosen), recipe.shift, generator, recipe.flip))

@@ -25,7 +25,7 @@ from unlearn_core.audit.lira import Shadows
 from unlearn_core.audit.similarity import stages
 from unlearn_core.maps.projection import FeatureMap, fit_linear
 from unlearn_core.measure.estimator import Importance, Loss
-from unlearn_core.measure.gram import Gram, Patches, measure_grams
+from unlearn_core.measure.gram import Gram, Patches, measure_grams, square
 from unlearn_core.measure.history import ClassHistory, History
 from unlearn_core.measure.task import Measurement, measure
 from unlearn_core.nets import models
@@ -89,6 +89,8 @@ class Subject:
         read: the images.
         model: the weights' file.
         named_layers: names for people by stage; empty for a network whose stages are called as in its code.
+        licence: what may be done with the images, for people; empty where nobody said.
+        credit: whose they are, likewise.
     """
 
     name: str
@@ -102,6 +104,8 @@ class Subject:
     read: Callable[[], Images]
     model: Callable[[], Path]
     named_layers: Mapping[str, str] = field(default_factory=dict)
+    licence: str = ""
+    credit: str = ""
 
     @cached_property
     def fingerprint(self) -> str:
@@ -217,7 +221,7 @@ class Subject:
         if file is None:
             return measure_grams(model, train, positions, patches, progress)
         stored = assets.read_tensors(file)
-        return {layer: _square(stored[layer]) for layer, _ in model.named_modules() if layer in stored}
+        return {layer: square(stored[layer]) for layer, _ in model.named_modules() if layer in stored}
 
     @cached_property
     def history(self) -> History | None:
@@ -256,7 +260,6 @@ class Subject:
         return {title: values.astype(np.float32) for title, values in table.items()}
 
 
-
 @lru_cache(8)
 def _references(file: Path) -> dict[str, Float32]:
     found = {name: values.astype(np.float32) for name, values in assets.read_arrays(file).items()}
@@ -269,15 +272,6 @@ def _references(file: Path) -> dict[str, Float32]:
 def _per_sample(file: Path, loss: Loss) -> Importance:
     """(classes + 1, ...) each: of the images of each class and, last, of all."""
     return assets.read_tensors(file)
-
-
-def _square(triangle: Tensor) -> Tensor:
-    """(groups, d, d) symmetric matrices from their (groups, d (d + 1) / 2) lower triangles, as shipped."""
-    size = int((8 * triangle.shape[1] + 1) ** 0.5) // 2
-    rows, columns = torch.tril_indices(size, size)
-    square = triangle.new_empty(len(triangle), size, size)
-    square[:, rows, columns] = square[:, columns, rows] = triangle
-    return square
 
 
 # -- which there are ------------------------------------------------------------------------------------------------
@@ -341,11 +335,25 @@ def _bundled_images(data: str) -> Images:
 @cache
 def subjects() -> dict[str, Subject]:
     """All subjects by name: the bundled ones, then the prepared ones in the folder of one's own, if there is one."""
-    if not (folder := os.environ.get(FOLDER)):
+    if (folder := own_folder()) is None:
         return bundled()
-    from unlearn_core.subjects.own import prepared  # which makes subjects
+    from unlearn_core.subjects import own  # which makes subjects
 
-    return bundled() | prepared(Path(folder), set(bundled()))
+    return bundled() | own.in_use(folder, frozenset(bundled()))
+
+
+def own_folder() -> Path | None:
+    """The folder of one's own subjects that the operator named."""
+    return Path(folder) if (folder := os.environ.get(FOLDER)) else None
+
+
+def look_again() -> None:
+    """Take up what was prepared since this process began."""
+    from unlearn_core.subjects import own
+
+    if (folder := own_folder()) is not None:
+        own.take_up(folder, frozenset(bundled()))
+        subjects.cache_clear()
 
 
 def subject(name: str) -> Subject:
@@ -354,6 +362,8 @@ def subject(name: str) -> Subject:
     Raises:
         ValueError: if there is none.
     """
+    if name not in subjects():
+        look_again()  # another process may have prepared it
     found = subjects().get(name)
     if found is None:
         raise ValueError(f"network: one of {', '.join(subjects())} expected, got {name!r}")

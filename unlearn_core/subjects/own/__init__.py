@@ -1,8 +1,8 @@
 """Subjects of one's own: a folder with pictures, a subject.toml and perhaps a network becomes a `Subject`.
 
-`check` says what is wrong with a folder, `estimate` what it takes to prepare it, `prepare` does so, and `prepared`
-finds those that are. A folder is read as if a stranger had made it: nothing in it is executed, no link is followed,
-and nothing is written but in its ``derived`` folder.
+`check` says what is wrong with a folder, `estimate` what it takes to prepare it, `prepare` does so, `prepared` finds
+those that are, and `in_use` holds those that this process works with. A folder is read as if a stranger had made it:
+nothing in it is executed, no link is followed, and nothing is written but in its ``derived`` folder.
 """
 
 from __future__ import annotations
@@ -14,15 +14,19 @@ from functools import cache
 from pathlib import Path
 
 from unlearn_core import assets
-from unlearn_core.subjects.own.description import DESCRIPTION, described
+from unlearn_core.subjects.own.converting import convert
+from unlearn_core.subjects.own.derived import Record, contents_of, fingerprint, fits, image_set, record
+from unlearn_core.subjects.own.description import DESCRIPTION, described, shown
+from unlearn_core.subjects.own.estimating import Estimate
 from unlearn_core.subjects.own.groups import groups
 from unlearn_core.subjects.own.pictures import PARTS, Listing, listed
-from unlearn_core.subjects.own.preparing import Record, estimate, fingerprint, fits, image_set, prepare, record
+from unlearn_core.subjects.own.preparing import SEEDS, estimate, prepare
 from unlearn_core.subjects.own.study import DERIVED, check
 from unlearn_core.subjects.own.weights import MODEL
 from unlearn_core.subjects.subject import Images, Subject
 
-__all__ = ["check", "estimate", "prepare", "prepared", "unprepared"]
+__all__ = ["SEEDS", "Estimate", "check", "convert", "estimate", "in_use", "prepare", "prepared", "take_up", "title",
+           "unprepared"]
 
 
 def prepared(folder: Path, taken: set[str]) -> dict[str, Subject]:
@@ -35,9 +39,29 @@ def prepared(folder: Path, taken: set[str]) -> dict[str, Subject]:
     return {name: subject for name, subject in found.items() if subject is not None}
 
 
-def unprepared(folder: Path) -> list[Path]:
-    """The subjects in a folder of subjects that `prepared` leaves out."""
-    return [path for path, name in _named(folder, set()).items() if _subject(path, name) is None]
+@cache
+def in_use(folder: Path, taken: frozenset[str]) -> dict[str, Subject]:
+    """The subjects that this process works with: those that were prepared when it first asked, and what `take_up` found
+    since. One that is in use stays as it is, even if its folder is changed meanwhile.
+    """
+    return prepared(folder, set(taken))
+
+
+def take_up(folder: Path, taken: frozenset[str]) -> None:
+    """Add to those in use what was prepared meanwhile."""
+    known = in_use(folder, taken)
+    known.update({name: found for name, found in prepared(folder, set(taken)).items() if name not in known})
+
+
+def unprepared(folder: Path, taken: set[str]) -> dict[str, Path]:
+    """The subjects in a folder of subjects that `prepared` leaves out, by the names that they will have."""
+    return {name: path for path, name in _named(folder, taken).items() if _subject(path, name) is None}
+
+
+def title(folder: Path) -> str:
+    """What a folder calls itself, or else its own name."""
+    description, _ = described(folder)
+    return shown(folder.name) if description is None else description.title
 
 
 def _named(folder: Path, taken: set[str]) -> dict[Path, str]:
@@ -67,7 +91,8 @@ def _subject(folder: Path, name: str) -> Subject | None:
     description, faults = described(folder)
     listing = listed(folder)
     try:
-        if description is None or faults or listing.faults or fingerprint(folder, listing) != found.fingerprint:
+        if description is None or faults or listing.faults or (
+                fingerprint(folder, contents_of(folder, listing)) != found.fingerprint):
             return None
     except OSError:
         return None
@@ -75,12 +100,16 @@ def _subject(folder: Path, name: str) -> Subject | None:
 
     def file(kind: str, end: str) -> Path | None:
         wanted = derived / f"{kind}{end}"
+        if kind == "networks":
+            known = found.references.get(wanted.name)
+            return None if known is None else _unaltered(wanted, known)
         return wanted if wanted.is_file() and not wanted.is_symlink() else None
 
     return Subject(name, description.title, description.about, description.architecture, tuple(found.classes),
                    description.recipe if found.trained else description.given_recipe,
                    lambda: found.identity, file, lambda: _images(folder, name, found, listing),
-                   lambda: _unaltered(weights, found.model), description.layers)
+                   lambda: _unaltered(weights, found.model), description.layers, description.licence,
+                   description.credit)
 
 
 def _images(folder: Path, name: str, found: Record, listing: Listing) -> Images:

@@ -39,6 +39,8 @@ class Description:
         std: likewise.
         given_recipe: of a [recipe] table, what it leaves open filled in; None if there is no such table.
         layers: names for people by stage.
+        licence: what may be done with the images, for people; empty where nothing is said.
+        credit: whose they are, likewise.
     """
 
     title: str
@@ -50,6 +52,8 @@ class Description:
     std: tuple[float, ...] | None
     given_recipe: Recipe | None
     layers: Mapping[str, str]
+    licence: str
+    credit: str
 
     @property
     def recipe(self) -> Recipe:
@@ -121,7 +125,8 @@ def described(folder: Path) -> tuple[Description | None, list[str]]:
     return Description(
         values["title"], values["about"], values["architecture"], values.get("size"), values.get("channels"),
         mean and tuple(map(float, mean)), std and tuple(map(float, std)),
-        None if chosen is None else Recipe(**(asdict(default) | chosen)), values.get("layers", {})), []
+        None if chosen is None else Recipe(**(asdict(default) | chosen)), values.get("layers", {}),
+        values.get("licence", ""), values.get("credit", "")), []
 
 
 Rule = tuple[Callable[[Any], bool], str]

@@ -20,6 +20,10 @@ from unlearn_core.subjects.own.description import DESCRIPTION, opened, reason, s
 from unlearn_core.subjects.own.pictures import Shape
 
 MODEL = "model.safetensors"
+RETRAINED, END = "retrained-", ".safetensors"
+"""Files of networks that never saw what is to be forgotten begin and end so; what that is, and a number, stand
+between."""
+_MOST_RETRAINED = 1000
 _MOST_HEADER = 2**20
 _NAMED = 10
 _BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "F8_E4M3": 1, "F8_E5M2": 1,
@@ -63,58 +67,70 @@ def _images(wanted: Shape, classes: int) -> str:
     return f"{wanted.size} x {wanted.size} pixels, {wanted.channels} channels and {classes:,} classes"
 
 
-def unfit(folder: Path, expected: dict[str, Tensor] | None) -> list[str]:
-    """What is wrong with a folder's model file.
+def retrained_files(folder: Path) -> list[str]:
+    """Names of the files of retrained networks in a folder, sorted."""
+    try:
+        with os.scandir(folder) as entries:
+            found = sorted(entry.name for entry in entries
+                           if entry.name.startswith(RETRAINED) and entry.name.endswith(END))
+    except OSError:
+        return []
+    return found[:_MOST_RETRAINED]
+
+
+def unfit(file: Path, expected: dict[str, Tensor] | None) -> list[str]:
+    """What is wrong with a file of weights.
 
     Args:
-        folder: of the subject.
+        file: in the subject's folder.
         expected: from `built`; None if that is not known, and only the file's own form can be checked.
 
     Returns:
         A sentence a fault; the first kind of fault ends the check, since what follows builds upon it.
     """
+    name = shown(file.name)
     try:
-        with opened(folder / MODEL) as stream:
+        with opened(file) as stream:
             size = os.fstat(stream.fileno()).st_size
             length = int.from_bytes(stream.read(8), "little")
             if size < 10:
-                return [f"{MODEL}: a safetensors file expected, got {size} bytes."]
+                return [f"{name}: a safetensors file expected, got {size} bytes."]
             if not 2 <= length <= min(_MOST_HEADER, size - 8):
-                return [f"{MODEL}: a header of at most 1 MiB, inside the file, expected; it says {length:,} bytes."]
+                return [f"{name}: a header of at most 1 MiB, inside the file, expected; it says {length:,} bytes."]
             header = json.loads(stream.read(length).decode("utf-8"))
     except OSError as error:
-        return [f"{MODEL} cannot be read: {reason(error)}."]
+        return [f"{name} cannot be read: {reason(error)}."]
     except (ValueError, RecursionError) as error:
-        return [f"{MODEL}: its header is not JSON: {reason(error)}."]
+        return [f"{name}: its header is not JSON: {reason(error)}."]
     if not isinstance(header, dict):
-        return [f"{MODEL}: its header is not a table."]
+        return [f"{name}: its header is not a table."]
     header.pop("__metadata__", None)
     if expected is None:
         return []
-    if faults := _other_names(header, expected):
+    if faults := _other_names(name, header, expected):
         return faults
     total = 8 + length + sum(prod(said["shape"]) * _BYTES[said["dtype"]] for said in header.values())
     if total != size:
-        return [f"{MODEL}: {total:,} bytes expected, as its header says, got {size:,}."]
+        return [f"{name}: {total:,} bytes expected, as its header says, got {size:,}."]
     return []
 
 
-def _other_names(header: dict[str, Any], expected: dict[str, Tensor]) -> list[str]:
+def _other_names(file: str, header: dict[str, Any], expected: dict[str, Tensor]) -> list[str]:
     """Weights that are missing, too many, or of another shape or kind."""
-    faults = [f"{MODEL}: {shown(name)} is missing." for name in expected if name not in header]
+    faults = [f"{file}: {shown(name)} is missing." for name in expected if name not in header]
     for name, said in header.items():
         if name not in expected:
-            faults.append(f"{MODEL}: the network has no {shown(name)}.")
+            faults.append(f"{file}: the network has no {shown(name)}.")
             continue
         wanted = expected[name]
         shape, kind = (said.get("shape"), said.get("dtype")) if isinstance(said, dict) else (None, None)
         if shape != list(wanted.shape) or not all(type(length) is int for length in shape):
-            faults.append(f"{MODEL}: {name}: shape {list(wanted.shape)} expected, got {shown(str(shape))}.")
+            faults.append(f"{file}: {name}: shape {list(wanted.shape)} expected, got {shown(str(shape))}.")
         elif not (_is_float(kind) if wanted.is_floating_point() else kind == _OTHERS.get(wanted.dtype)):
             right = "a floating-point type" if wanted.is_floating_point() else _OTHERS.get(wanted.dtype)
-            faults.append(f"{MODEL}: {name}: {right} expected, got {shown(str(kind))}.")
+            faults.append(f"{file}: {name}: {right} expected, got {shown(str(kind))}.")
     more = len(faults) - _NAMED
-    return faults[:_NAMED] + ([f"{MODEL}: the same kind of fault in {more:,} more weights."] if more > 0 else [])
+    return faults[:_NAMED] + ([f"{file}: the same kind of fault in {more:,} more weights."] if more > 0 else [])
 
 
 def _is_float(kind: object) -> bool:
@@ -130,10 +146,10 @@ def loaded(file: Path, architecture: str, wanted: Shape, classes: int) -> nn.Mod
     try:
         weights = load_file(file)
     except (SafetensorError, OSError) as error:
-        raise ValueError(f"{file.name} cannot be read: {reason(error)}.") from error
+        raise ValueError(f"{shown(file.name)} cannot be read: {reason(error)}.") from error
     for name, value in weights.items():
         if value.is_floating_point() and not bool(value.float().isfinite().all()):
-            raise ValueError(f"{file.name}: {shown(name)} has numbers that are not finite.")
+            raise ValueError(f"{shown(file.name)}: {shown(name)} has numbers that are not finite.")
     model = _build(architecture, wanted, classes)
     try:
         model.load_state_dict(weights)
@@ -141,7 +157,7 @@ def loaded(file: Path, architecture: str, wanted: Shape, classes: int) -> nn.Mod
             tried = torch.randn(2, wanted.channels, wanted.size, wanted.size, generator=torch.Generator())
             answer = model.eval()(tried)
     except Exception as error:  # whatever a network makes of weights that do not suit it
-        raise ValueError(f"{file.name}: the network does not run: {reason(error)}.") from error
+        raise ValueError(f"{shown(file.name)}: the network does not run: {reason(error)}.") from error
     if not bool(answer.isfinite().all()):
-        raise ValueError(f"{file.name}: the network's answers are not finite.")
+        raise ValueError(f"{shown(file.name)}: the network's answers are not finite.")
     return model.requires_grad_(True)

@@ -1,0 +1,1 @@
+"""Programs to begin from; the tests run them."""
