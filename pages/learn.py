@@ -11,6 +11,7 @@ from ui.present import Shown, headline, named, present
 from ui.server.runtime import engine
 from ui.state import State, state, tell_notes
 from ui.tour import Place, arrived, enter, guess, neighbour, reveal
+from ui.views.game import game
 from ui.views.layers import layers_view
 from ui.waiting import ready
 from unlearn_core.assets import AssetError
@@ -82,7 +83,8 @@ def lit(now: Shown, scene: Scene, settled: Settled, readings: Readings, view: st
     plain = {"classes": lambda: outcome.accuracies(settled, readings, ink),
              "images": lambda: outcome.images(scene, settled), "map": lambda: outcome.maps(scene, settled),
              "own": lambda: outcome.own_pictures(settled, ink),
-             "attack": lambda: outcome.attacked(scene, settled, ink), "layers": lambda: layers(now, scene, settled)}
+             "attack": lambda: outcome.attacked(scene, settled, ink),
+             "game": lambda: game(scene, settled), "layers": lambda: layers(now, scene, settled)}
     if view == "attack" and now.audit is None:
         st.caption("The attack follows with the verdict …")
     elif view in plain:

@@ -21,7 +21,7 @@ from unlearn_core.serving.scenes import Scene, Settled
 
 FOLDER = REPOSITORY / "lessons"
 VIEWS = {"images": "playground", "classes": "playground", "own": "playground", "layers": "layers", "attack": "privacy",
-         "map": "embeddings", "probe": "embeddings", "relearn": "embeddings", "depth": "embeddings"}
+         "game": "privacy", "map": "embeddings", "probe": "embeddings", "relearn": "embeddings", "depth": "embeddings"}
 """What a step may look at, and the page on which all of it can be explored."""
 PAGES = ("playground", "layers", "compare", "privacy", "embeddings", "landscape", "methods")
 DAMPENED = "dampened"
