@@ -29,10 +29,10 @@ import { mounted, redraw } from "./mount.js";
 const WAYS = [["eye", "1 By eye"], ["cut", "2 By its confidence"], ["lira", "3 Against LiRA"]];
 const HOW = {
   eye: "Mark those that you think the network was trained on; half of them are. Then check.",
-  cut: "Sorted by how sure the network is of the right class, surest first. Move the threshold: all that lie before it " +
-    "are called trained on. The score tells what no attacker knows, so the best you find here flatters.",
-  lira: "LiRA asks of each image: is the network as sure as networks that saw it, or as those that did not? The images " +
-    "with a mark are those that it calls trained on.",
+  cut: "Sorted by how sure the network is of the right class, surest first. Move the threshold: all that lie before " +
+    "it are called trained on. The score tells what no attacker knows, so the best you find here flatters.",
+  lira: "LiRA asks of each image: is the network as sure as networks that saw it, or as those that did not? The " +
+    "images with a mark are those that it calls trained on.",
 };
 const PAGE = `<div class="bar"><div role="group" aria-label="How you attack" class="ways"></div>
     <div role="group" aria-label="Which network" class="networks"></div></div>
@@ -214,9 +214,10 @@ function board(state) {
   $("tbody").innerHTML = `
     <tr><th scope="row">A coin</th><td colspan="${wide}"><b>${mean} of ${n}</b> on average, ${low} to ${high} in 95 of
       100 games</td></tr>
-    <tr><th scope="row">You, by eye</th><td colspan="${wide}"><b>${eye === null ? "…" : `${eye} of ${n}`}</b></td></tr>
+    <tr><th scope="row">You, by eye</th><td colspan="${wide}"><b>${eye === null ? "…" : `${eye} of ${n}`}</b>
+      </td></tr>
     <tr><th scope="row">You, by a threshold</th>${each((network, i) => (cut[i]
-      ? cell(of(i, "cut"), `the best one over all ${data.all} images: ${percent(network.best)}`) : cell("…", "")))}</tr>
+      ? cell(of(i, "cut"), `the best over all ${data.all} images: ${percent(network.best)}`) : cell("…", "")))}</tr>
     <tr><th scope="row">LiRA</th>${data.missing ? `<td colspan="${wide}">cannot play here</td>` : each((network, i) =>
       (met && network.lira !== null ? cell(of(i, "lira"), `over all ${data.all} images: ${percent(network.lira)}`)
         : cell("…", "")))}</tr>`;

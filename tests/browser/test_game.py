@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 
 import pytest
+from playwright.sync_api import expect
 
 from tests.conftest import Visitor
 
@@ -33,24 +34,24 @@ def test_the_attacker_is_played_by_keyboard_alone(address: str, visitor: Callabl
             break
     assert len(seen) == 10
     said = game.get_by_test_id("said")
-    mine = re.fullmatch(r"(\d+) of 20 right. A coin reaches 10.", said.inner_text())
-    assert mine and game.locator("[data-truth='trained on']").count() == 10
+    expect(said).to_have_text(re.compile(r"\d+ of 20 right. A coin reaches 10."))
+    assert game.locator("[data-truth='trained on']").count() == 10
     before = [image.get_attribute("src") for image in game.locator("img").all()]
 
     game.get_by_role("button", name="2 By its confidence").press("Enter")
     game.get_by_role("slider").focus()
     for _ in range(7):
         page.keyboard.press("ArrowRight")
-    assert game.locator(".wall button[aria-pressed='true']").count() == 7
+    expect(game.locator(".wall button[aria-pressed='true']")).to_have_count(7)
     assert "the 7 surest" in game.locator("output").inner_text()
-    first = re.fullmatch(r"(\d+) of 20 right.", said.inner_text())
-    assert first, said.inner_text()
-    assert f"{first[1]} of 20" in game.locator("tbody tr").nth(2).inner_text()
+    score = said.inner_text().removesuffix(" right.")
+    assert re.fullmatch(r"\d+ of 20", score) and score in game.locator("tbody tr").nth(2).inner_text()
 
     assert "…" in game.locator("tbody tr").nth(3).inner_text(), "LiRA shows its cards last"
     game.get_by_role("button", name="3 Against LiRA").press("Enter")
     for name in ("The original", "After SSD", "Retrained without them"):
         game.get_by_role("button", name=name).press("Enter")
+        expect(game.locator(".networks [aria-pressed='true']")).to_have_text(name)
         assert re.fullmatch(r"LiRA has \d+ of 20 right.", said.inner_text())
     assert len(re.findall(r"\d+ of 20", game.locator("tbody tr").nth(3).inner_text())) == 3
 
@@ -58,5 +59,5 @@ def test_the_attacker_is_played_by_keyboard_alone(address: str, visitor: Callabl
     page.wait_for_function("""(old) => { const find = (root) => root.querySelector('.lacuna-game') ||
         [...root.querySelectorAll('*')].map((e) => e.shadowRoot && find(e.shadowRoot)).find(Boolean);
         return find(document).querySelector('img').src !== old; }""", arg=before[0])
-    assert game.locator("[data-truth='trained on']").count() == 0
+    expect(game.locator("[data-truth='trained on']")).to_have_count(0)
     assert not one.complaints
