@@ -7,6 +7,7 @@ from pathlib import Path
 import streamlit as st
 
 from ui.asking import ask
+from ui.glossary import tip
 from ui.state import state
 from ui.waiting import arrive
 from unlearn_core.methods import METHODS
@@ -41,7 +42,8 @@ with st.sidebar:
     ask(chosen)
     st.session_state["method"] = chosen.method
     st.selectbox("Method", list(METHODS), format_func=lambda name: f"{METHODS[name].title} · {METHODS[name].family}",
-                 key="method", on_change=lambda: setattr(chosen, "method", st.session_state["method"]))
+                 key="method", on_change=lambda: setattr(chosen, "method", st.session_state["method"]),
+                 help=tip("unlearning"))
     st.caption(METHODS[chosen.method].about)
 
 st.markdown(f"##### {page.icon} {QUESTIONS[page.title][-1]}")

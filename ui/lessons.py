@@ -10,6 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import cast
 
+from ui.glossary import FILE as GLOSSARY
 from ui.state import read_address
 from unlearn_core.assets import REPOSITORY, AssetError
 from unlearn_core.audit.evidence import ORIGINAL, UNLEARNED
@@ -108,7 +109,7 @@ class Lesson:
 def lessons(folder: Path = FOLDER) -> tuple[list[Lesson], list[str]]:
     """All lessons of a folder in the order of their files' names, and a sentence for each file that is none."""
     found, faults = [], []
-    for file in sorted(folder.glob("*.toml")):
+    for file in sorted(set(folder.glob("*.toml")) - {GLOSSARY}):
         try:
             found.append(read(file, file.stat().st_mtime_ns))
         except (ValueError, OSError, AssetError) as problem:

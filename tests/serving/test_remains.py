@@ -199,7 +199,7 @@ def test_probes_have_a_panel_a_number_and_a_shade_only_with_seeds() -> None:
 SECTION = """
 import streamlit as st
 from ui.present import headline, present
-from ui.remains import remains
+from ui.panels.remains import remains
 from ui.state import state
 visitor = state()
 shown = present(visitor)
