@@ -36,7 +36,8 @@ wanted = settled.choice
 summary = st.container()
 st.markdown("#### Members or never seen?")
 name = cast(AttackName, view(visitor, "statistic", list(TITLES), "What the attacker looks at",
-                             format_func=lambda n: TITLES[n][0].upper() + TITLES[n][1:], help=tip("membership"), width=320))
+                             format_func=lambda n: TITLES[n][0].upper() + TITLES[n][1:], width=320,
+                             help=tip("membership")))
 picture, offer = st.container(), st.container()
 try:
     with offer:

@@ -40,9 +40,9 @@ def _terms(visitor: State, known: Mapping[str, Lesson]) -> None:
         st.info("No term here has these letters.", icon=":material/info:")
     for name, term in sorted(shown.items(), key=lambda pair: pair[1].title.lower()):
         source = f" *{term.source}.*" if depth == "paper" else ""
-        with st.container(horizontal=True, vertical_alignment="top"):
-            st.markdown(f"**{term.title}** {getattr(term, depth)}{source}")
-            if term.lesson in known and st.button("See it", icon=":material/school:", key=f"term.{name}",
-                                                  type="tertiary", help=known[term.lesson].title):
-                enter(visitor, known, (term.lesson, term.step))
-                st.rerun()
+        left, right = st.columns([0.88, 0.12])
+        left.markdown(f"**{term.title}.** {getattr(term, depth)}{source}")
+        if term.lesson in known and right.button("See it", icon=":material/school:", key=f"term.{name}",
+                                                 type="tertiary", help=known[term.lesson].title):
+            enter(visitor, known, (term.lesson, term.step))
+            st.rerun()
