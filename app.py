@@ -8,6 +8,7 @@ import streamlit as st
 
 from ui.asking import ask
 from ui.glossary import tip
+from ui.presenting import dress, follow, presents, room
 from ui.state import state
 from ui.waiting import arrive
 from unlearn_core.methods import METHODS
@@ -33,6 +34,7 @@ page = st.navigation(pages, position="top")
 st.logo("assets/logo.svg", size="large")
 st.html(Path(__file__).parent / "assets" / "css" / "app.css")
 arrive(page.title)
+st.session_state["page file"] = Path(QUESTIONS[page.title][0]).stem
 
 chosen = state()
 with st.sidebar:
@@ -46,5 +48,9 @@ with st.sidebar:
                  help=tip("unlearning"))
     st.caption(METHODS[chosen.method].about)
 
+    if not presents(chosen):
+        room(chosen)
+dress(chosen)
+follow(chosen, {Path(file).stem: file for file, _, _ in QUESTIONS.values()})
 st.markdown(f"##### {page.icon} {QUESTIONS[page.title][-1]}")
 page.run()

@@ -99,7 +99,7 @@ def presets(state: State) -> None:
         offered = openings.presets(state.network, state.forget, state.method)
     except (AssetError, OSError):
         offered = openings.untried(found)
-    with st.container(horizontal=True, gap="small"):
+    with st.container(horizontal=True, gap="small", key="presets"):
         for preset in offered:
             said = preset.effect.said(state.subject.classes) if preset.effect else ""
             st.button(preset.name[0].upper() + preset.name[1:], help=" ".join(filter(None, (preset.about, said))),

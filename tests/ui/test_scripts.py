@@ -14,7 +14,7 @@ from tests.conftest import REPOSITORY
 from ui.views import scripts
 from ui.views.scripts import EXPORT, IMPORT, resolved, script
 
-MAINS = ("live/main.js", "layers/main.js", "attack/main.js", "embedding/main.js", "game.js", "marks.js")
+MAINS = ("live/main.js", "layers/main.js", "attack/main.js", "embedding/main.js", "game.js", "remote.js", "marks.js")
 ROOT = REPOSITORY / "assets" / "js"
 MODULES = {path.relative_to(ROOT).as_posix(): path.read_text("utf-8") for path in ROOT.rglob("*.js")}
 
