@@ -11,6 +11,7 @@ from ui.state import State, positions, snap, start
 from unlearn_core.assets import AssetError
 from unlearn_core.methods import method
 from unlearn_core.methods.base import Hyperparameter, Value
+from unlearn_core.nets.request import Request
 from unlearn_core.serving.choice import SEEDS
 from unlearn_core.subjects import openings
 
@@ -92,13 +93,17 @@ def origin(state: State) -> str:
     return f"Opens on {', '.join(moved) or 'the general default'}, {best_of} validation images."
 
 
+def named_settings(network: str, forget: Request, method_name: str) -> tuple[openings.Named, ...]:
+    """The settings of a request that have a name; they claim nothing where the bundled openings cannot be read."""
+    try:
+        return openings.presets(network, forget, method_name)
+    except (AssetError, OSError):
+        return openings.untried(method(method_name))
+
+
 def presets(state: State) -> None:
     """The settings that have a name on this request, undo and reset, in one row."""
-    found = method(state.method)
-    try:
-        offered = openings.presets(state.network, state.forget, state.method)
-    except (AssetError, OSError):
-        offered = openings.untried(found)
+    found, offered = method(state.method), named_settings(state.network, state.forget, state.method)
     with st.container(horizontal=True, gap="small", key="presets"):
         for preset in offered:
             said = preset.effect.said(state.subject.classes) if preset.effect else ""

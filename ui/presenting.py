@@ -29,6 +29,12 @@ PARTS = {
 """What `hide=` may take away, and where it stands: parts of the page, and every knob by its name."""
 PANELS = ("pad", "gauges", "heat", "before", "after")
 """Panels of the live view that `hide=` may take away."""
+PAPER = """@media print {
+  .stApp { filter: invert(1) hue-rotate(180deg); }
+  .stApp :is(img, [data-testid="stImage"]) { filter: invert(1) hue-rotate(180deg); }
+}
+"""
+"""What is drawn for a dark screen is turned round for paper; pictures stay as they are."""
 LECTURE = "lecture"
 FOLLOWED = "followed"
 
@@ -42,10 +48,12 @@ def presents(visitor: State) -> bool:
 
 
 def dress(visitor: State) -> None:
-    """What the address asks of every page: large type, and controls taken away."""
+    """How every page looks on paper, and what the address asks of it: large type, and controls taken away."""
     wanted = list(filter(None, visitor.views.get("hide", "").split(",")))
     known = [name for name in wanted if name in PARTS or name in PANELS]
-    css = styles("present.css") if presents(visitor) else ""
+    css = styles("print.css", *(["present.css"] if presents(visitor) else []))
+    if st.context.theme.type == "dark":
+        css += PAPER
     for name in known:
         css += f":root {{ --lacuna-{name}: none; }}\n" if name in PANELS else \
             f"{', '.join(PARTS[name])} {{ display: none !important; }}\n"
@@ -54,8 +62,7 @@ def dress(visitor: State) -> None:
         if not known:
             del visitor.views["hide"]
         visitor.note(f"hide: some of {', '.join([*PARTS, *PANELS])} expected; what is none of them is ignored.")
-    if css:
-        st.html(f"<style>{css}</style>")
+    st.html(f"<style>{css}</style>")
     if presents(visitor):
         with st.container(key="presenting"):
             left = _remote(key="remote", data={}, on_leave_change=lambda: visitor.views.pop("present", None))
@@ -138,8 +145,6 @@ def follow(visitor: State, pages: dict[str, str]) -> None:
     """Show what the presenter shows, for as long as the address asks for it; `pages` are files by their names."""
     if "follow" in visitor.views:
         _listen(visitor, pages)
-    elif st.session_state.pop("unheard", False):
-        st.info("Nobody presents at this address now. The page is yours to move.", icon=":material/link_off:")
 
 
 @st.fragment(run_every=2.0)
@@ -151,7 +156,7 @@ def _listen(visitor: State, pages: dict[str, str]) -> None:
         visitor.views.pop("follow", None)
         st.session_state.pop(FOLLOWED, None)
         if shown is None:
-            st.session_state["unheard"] = True
+            visitor.note("follow: nobody presents at this address now; the page is yours to move.")
         st.rerun()
     if st.session_state.get(FOLLOWED) != (code, shown.number):
         st.session_state[FOLLOWED] = code, shown.number

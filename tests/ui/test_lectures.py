@@ -36,6 +36,7 @@ def test_a_lecture_that_nobody_tells_of_ends_and_the_oldest_makes_room() -> None
     first, secret = lectures.begin("playground", {})
     now[0] = KEPT - 1
     second, _ = lectures.begin("playground", {})
+    now[0] = KEPT
     assert lectures.tell(first, secret, "playground", {})
     now[0] = KEPT + 5
     assert lectures.shown(first) is not None and lectures.shown(second) is not None

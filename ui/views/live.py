@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import streamlit as st
 
+from ui.controls import named_settings
 from ui.pictures import address
 from ui.present import Shown
 from ui.server.runtime import publish
@@ -15,6 +16,7 @@ from unlearn_core.audit.gauges import KINDS
 from unlearn_core.figures import style
 from unlearn_core.methods import method
 from unlearn_core.methods.selective import ALPHA, LAMBDA
+from unlearn_core.serving.choice import Choice
 from unlearn_core.serving.scenes import Scene, Settled
 
 _mount = st.components.v2.component(
@@ -61,12 +63,29 @@ def live_view(shown: Shown, on_point: Callable[[], None], on_picked: Callable[[]
             } for name, kind in KINDS.items()],
             "settled": {"alpha": settled.alpha, "lambda": settled.lam},
             "exact": exact_layers(scene, settled),
+            "show": way(settled.choice) if live else [],
             "palette": {"original": style.ORIGINAL, "retrained": style.RETRAINED, "unlearned": style.UNLEARNED,
                         "classes": style.colours(len(scene.choice.subject.classes))},
         },
         on_point_change=on_point,
         on_picked_change=on_picked,
     )
+
+
+STAGES = (("too weak", "weak"), ("sweet spot", "best trade-off", "medium"), ("catastrophic", "very strong"))
+"""Names of the settings that "Just show me" leads over, in its order."""
+
+
+def way(chosen: Choice) -> list[dict[str, object]]:
+    """From a setting that is too weak over the right one to ruin: those of this request that differ in alpha and
+    lambda alone, so that one can glide between them.
+    """
+    fixed = {name: value for name, value in chosen.settings if name not in ("alpha", "lambda")}
+    known = {one.name: one.settings for one in named_settings(chosen.network, chosen.forget, chosen.method)
+             if {"alpha", "lambda"} <= one.settings.keys()
+             and all(one.settings[name] == value for name, value in fixed.items())}
+    found = [next((name for name in names if name in known), None) for names in STAGES]
+    return [{"name": name, "alpha": known[name]["alpha"], "lambda": known[name]["lambda"]} for name in found if name]
 
 
 def exact_layers(scene: Scene, settled: Settled) -> dict[str, object] | None:
