@@ -6,9 +6,10 @@ import streamlit as st
 from streamlit.runtime.pages_manager import PagesManager
 
 from ui.server.routes import ROUTES
+from ui.server.shell import SHELL
 from ui.server.warmup import lifespan
 
 # Until some session has run app.py, Streamlit would serve a deep link to pages/ without it.
 PagesManager.uses_pages_directory = False
 
-app = st.App("app.py", lifespan=lifespan, routes=ROUTES)
+app = st.App("app.py", lifespan=lifespan, routes=[*ROUTES, *SHELL])

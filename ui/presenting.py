@@ -53,7 +53,7 @@ def dress(visitor: State) -> None:
     known = [name for name in wanted if name in PARTS or name in PANELS]
     css = styles("print.css", *(["present.css"] if presents(visitor) else []))
     if st.context.theme.type == "dark":
-        css += PAPER
+        css += PAPER + ":root { --lacuna-chosen: #ffb899; }\n"
     for name in known:
         css += f":root {{ --lacuna-{name}: none; }}\n" if name in PANELS else \
             f"{', '.join(PARTS[name])} {{ display: none !important; }}\n"

@@ -48,7 +48,8 @@ function turn(by) {
   const far = ahead === undefined ? by * 0.85 * height : Math.max(Math.min(ahead - 8, 0.85 * height), -0.85 * height);
   const last = tops.at(-1) ?? 0;
   if (by > 0 && ahead === undefined && last < height / 2) return leaf(by);
-  main.scrollTo({ top: before + far / scale, behavior: "instant" });
+  const to = before + far / scale;
+  main.scrollTo({ top: by < 0 && to < main.clientHeight / 4 ? 0 : to, behavior: "instant" });
   if (Math.abs(main.scrollTop - before) < 2) leaf(by);
 }
 
