@@ -8,7 +8,9 @@ from pathlib import Path
 import streamlit as st
 
 from ui.asking import ask
+from ui.glossary import tip
 from ui.own import shelf
+from ui.presenting import dress, follow, presents, room
 from ui.state import state
 from ui.waiting import arrive
 from unlearn_core.assets import ROOT
@@ -38,6 +40,7 @@ if LOGO:
     st.logo(LOGO, size="large")
 st.html(f"<style>{styles('app.css')}</style>")
 arrive(page.title)
+st.session_state["page file"] = Path(QUESTIONS[page.title][0]).stem
 
 chosen = state()
 with st.sidebar:
@@ -50,8 +53,13 @@ with st.sidebar:
     ask(chosen)
     st.session_state["method"] = chosen.method
     st.selectbox("Method", list(METHODS), format_func=lambda name: f"{METHODS[name].title} · {METHODS[name].family}",
-                 key="method", on_change=lambda: setattr(chosen, "method", st.session_state["method"]))
+                 key="method", on_change=lambda: setattr(chosen, "method", st.session_state["method"]),
+                 help=tip("unlearning"))
     st.caption(METHODS[chosen.method].about)
 
+    if not presents(chosen):
+        room(chosen)
+dress(chosen)
+follow(chosen, {Path(file).stem: file for file, _, _ in QUESTIONS.values()})
 st.markdown(f"##### {page.icon} {QUESTIONS[page.title][-1]}")
 page.run()

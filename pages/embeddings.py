@@ -9,6 +9,7 @@ from ui.panels.remains import remains
 from ui.present import headline, present
 from ui.server.runtime import engine
 from ui.state import state, tell_notes, view, write_address
+from ui.tables import data_table
 from ui.waiting import ready
 from unlearn_core.assets import AssetError
 from unlearn_core.maps.projection import NEIGHBOURS
@@ -64,7 +65,7 @@ st.caption(f"How to read this: neighbours are an image's {NEIGHBOURS} nearest in
            "no map distorts them; new are those that it does not have in the original. ± is a 95 % interval over "
            "images, a range is over retrained networks. Trustworthiness (Venna and Kaski 2001) is 1 if an image's "
            "neighbours on the map are its neighbours in that space too.")
-st.dataframe(numbers(shown), hide_index=True)
+data_table(numbers(shown), hide_index=True)
 
 if fitting:
     st.caption("What remains of the forget set in the network is told once the joint map is there or cancelled.")

@@ -7,6 +7,7 @@ import streamlit as st
 from ui.controls import knobs
 from ui.lessons import DAMPENED, lessons, measured, words
 from ui.panels import outcome
+from ui.panels.glossary import all_terms
 from ui.panels.lesson import lit, story
 from ui.present import headline, present
 from ui.state import state, tell_notes
@@ -58,3 +59,5 @@ if scene is not None and settled is not None and now.readings is not None:
         st.error(str(problem), icon=":material/error:")
     st.page_link(f"pages/{step.page}.py", label="Explore this setting further on its page",
                  icon=":material/arrow_forward:")
+all_terms(visitor, known)
+

@@ -6,6 +6,7 @@ from typing import cast
 
 import streamlit as st
 
+from ui.glossary import tip
 from ui.panels import attack
 from ui.panels.attacks import attacks_table, boxes, forgetful_shadows, judge
 from ui.panels.bystanders import bystanders
@@ -15,6 +16,7 @@ from ui.server.runtime import engine
 from ui.state import state, tell_notes, view
 from ui.theme import ink
 from ui.views.attack import attack_view
+from ui.views.game import game
 from ui.waiting import ready
 from unlearn_core.assets import AssetError
 from unlearn_core.audit.report import TITLES, AttackName
@@ -34,7 +36,8 @@ wanted = settled.choice
 summary = st.container()
 st.markdown("#### Members or never seen?")
 name = cast(AttackName, view(visitor, "statistic", list(TITLES), "What the attacker looks at",
-                             format_func=lambda n: TITLES[n][0].upper() + TITLES[n][1:], width=320))
+                             format_func=lambda n: TITLES[n][0].upper() + TITLES[n][1:], width=320,
+                             help=tip("membership")))
 picture, offer = st.container(), st.container()
 try:
     with offer:
@@ -78,6 +81,11 @@ with picture:
                         settled.logits, lambda: attack.worst(drawn, visitor))
         attack.in_full(judged, name, ink())
 
+play = st.expander("Play the attacker: which of twenty images were trained on?", icon=":material/casino:",
+                   on_change="rerun", key="play")
+if play.open:
+    with play:
+        game(scene, settled)
 attacks_table(judged)
 bystanders(found.risk, wanted.network, ink())
 retraining(judged, ink())

@@ -12,6 +12,7 @@ from ui.state import State, start
 from unlearn_core.assets import AssetError
 from unlearn_core.methods import method, positions
 from unlearn_core.methods.base import Hyperparameter, Value
+from unlearn_core.nets.request import Request
 from unlearn_core.serving.choice import SEEDS
 from unlearn_core.subjects import openings
 
@@ -93,14 +94,18 @@ def origin(visitor: State) -> str:
     return f"Opens on {', '.join(moved) or 'the general default'}, {best_of} validation images."
 
 
+def named_settings(network: str, forget: Request, method_name: str) -> tuple[openings.Named, ...]:
+    """The settings of a request that have a name; they claim nothing where the bundled openings cannot be read."""
+    try:
+        return openings.presets(network, forget, method_name)
+    except (AssetError, OSError):
+        return openings.untried(method(method_name))
+
+
 def presets(visitor: State) -> None:
     """The settings that have a name on this request, undo and reset, in one row."""
-    found = method(visitor.method)
-    try:
-        offered = openings.presets(visitor.network, visitor.forget, visitor.method)
-    except (AssetError, OSError):
-        offered = openings.untried(found)
-    with st.container(horizontal=True, gap="small"):
+    found, offered = method(visitor.method), named_settings(visitor.network, visitor.forget, visitor.method)
+    with st.container(horizontal=True, gap="small", key="presets"):
         for preset in offered:
             said = preset.effect.said(visitor.subject.classes) if preset.effect else ""
             st.button(preset.name[0].upper() + preset.name[1:], help=" ".join(filter(None, (preset.about, said))),

@@ -10,6 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import cast
 
+from ui.glossary import FILE as GLOSSARY
 from ui.state import read_address
 from unlearn_core.assets import REPOSITORY, AssetError
 from unlearn_core.audit.evidence import ORIGINAL, UNLEARNED
@@ -21,7 +22,7 @@ from unlearn_core.serving.scenes import Scene, Settled
 
 FOLDER = REPOSITORY / "lessons"
 VIEWS = {"images": "playground", "classes": "playground", "own": "playground", "layers": "layers", "attack": "privacy",
-         "map": "embeddings", "probe": "embeddings", "relearn": "embeddings", "depth": "embeddings"}
+         "game": "privacy", "map": "embeddings", "probe": "embeddings", "relearn": "embeddings", "depth": "embeddings"}
 """What a step may look at, and the page on which all of it can be explored."""
 PAGES = ("playground", "layers", "compare", "privacy", "embeddings", "landscape", "methods")
 DAMPENED = "dampened"
@@ -108,7 +109,7 @@ class Lesson:
 def lessons(folder: Path = FOLDER) -> tuple[list[Lesson], list[str]]:
     """All lessons of a folder in the order of their files' names, and a sentence for each file that is none."""
     found, faults = [], []
-    for file in sorted(folder.glob("*.toml")):
+    for file in sorted(set(folder.glob("*.toml")) - {GLOSSARY}):
         try:
             found.append(read(file, file.stat().st_mtime_ns))
         except (ValueError, OSError, AssetError) as problem:

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import base64
+import io
 from collections.abc import Mapping, Sequence
 from html import escape
 
+import numpy as np
+import numpy.typing as npt
 import streamlit as st
+from PIL import Image
 
 from unlearn_core.picture.images import address
 from unlearn_core.subjects.subject import Subject
+
+INLINE = 96  # pixels a side at most
 
 
 def strip(subject: Subject, numbers: Sequence[int], said: str, width: int) -> None:
@@ -29,3 +36,12 @@ def wall(subject: Subject, captions: Mapping[int, str], width: int) -> None:
         f'width="{width}" height="{width}" style="border-radius:6px">'
         f'<figcaption style="font-size:14px;opacity:.8">{escape(said)}</figcaption></figure>'
         for number, said in captions.items()) + "</div>")
+
+
+def inline(pixels: npt.NDArray[np.uint8]) -> str:
+    """An image, (C, H, W) of bytes, as an address that holds it and so does not tell which image it is."""
+    picture = Image.fromarray(pixels[0] if len(pixels) == 1 else pixels.transpose(1, 2, 0))
+    picture.thumbnail((INLINE, INLINE))
+    stream = io.BytesIO()
+    picture.save(stream, "PNG")
+    return f"data:image/png;base64,{base64.b64encode(stream.getvalue()).decode()}"

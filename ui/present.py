@@ -7,6 +7,7 @@ from typing import Literal, TypeVar, cast
 
 import streamlit as st
 
+from ui.presenting import tell
 from ui.server.runtime import engine
 from ui.state import State, write_address
 from ui.verdict import AUDIT, REFERENCE, strip
@@ -105,6 +106,7 @@ def present(visitor: State, *kept: str) -> Shown:
         return Shown("invalid", None, former, f"{str(problem).capitalize()}.", audit=_judged(former))
     _arrive(wanted.key, kept)
     write_address(wanted, visitor)
+    tell()
     failure: Shown | None = st.session_state.get("failure")
     if failure is not None:
         return failure

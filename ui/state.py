@@ -18,7 +18,8 @@ from unlearn_core.subjects import openings
 from unlearn_core.subjects.subject import Subject, subject, subjects
 
 PAIR = ("ssd", "retrain")
-VIEWS = ("layer", "map", "filter", "statistic", "x", "y", "measure", "tensor", "lesson", "step")
+VIEWS = ("layer", "map", "filter", "statistic", "x", "y", "measure", "tensor", "lesson", "step", "present",
+         "hide", "follow")
 """Names of `State.views`: no hyper-parameter may have one of them."""
 ADDRESS_VERSION = "1"
 

@@ -10,7 +10,7 @@ import { css } from "./theme.js";
  * @returns {Surface}
  */
 export function surfaceOf(canvas) {
-  const scale = window.devicePixelRatio || 1;
+  const scale = (window.devicePixelRatio || 1) * (canvas.currentCSSZoom ?? 1);
   const [w, h] = [canvas.clientWidth, canvas.clientHeight];
   canvas.width = Math.round(w * scale);
   canvas.height = Math.round(h * scale);

@@ -254,3 +254,41 @@ def test_a_comparison_can_be_recomputed_and_cancelled(address: str, visitor: Cal
     page.get_by_role("button", name="Cancel").wait_for(state="detached")
     page.wait_for_selector("text=Verdicts on")
     assert not one.complaints
+
+
+SHOW = '[data-testid="show"]'
+
+
+def test_just_show_me_glides_and_any_key_stops_it(address: str, visitor: Callable[..., Visitor]) -> None:
+    one = visitor()
+    page = one.open(address)
+    page.click(SHOW)
+    page.wait_for_function("""() => { const find = (root) => root.querySelector('[data-testid="show"]') ||
+        [...root.querySelectorAll('*')].map((e) => e.shadowRoot && find(e.shadowRoot)).find(Boolean);
+        return find(document).textContent.includes('sweet spot'); }""", timeout=20_000)
+    seen = {page.get_attribute('[data-testid="pad"]', "data-value") for _ in range(4) if not page.wait_for_timeout(700)}
+    assert len(seen) > 1, "it moves by itself"
+    assert "interpolated" in page.inner_text('[data-testid="status"]') and "alpha" not in page.url
+    page.keyboard.press("x")
+    page.wait_for_function("""() => { const find = (root) => root.querySelector('[data-testid="show"]') ||
+        [...root.querySelectorAll('*')].map((e) => e.shadowRoot && find(e.shadowRoot)).find(Boolean);
+        return find(document).textContent.includes('Just show me'); }""")
+    one.exact()
+    rest = page.get_attribute('[data-testid="pad"]', "data-value")
+    page.wait_for_timeout(800)
+    assert page.get_attribute('[data-testid="pad"]', "data-value") == rest and not one.complaints
+
+
+def test_just_show_me_jumps_where_motion_is_not_wanted_and_ends_in_ruin(
+        address: str, visitor: Callable[..., Visitor]) -> None:
+    one = visitor(reduced_motion="reduce")
+    page = one.open(address)
+    page.click(SHOW)
+    seen = set()
+    for _ in range(200):
+        seen.add(page.get_attribute('[data-testid="pad"]', "data-value"))
+        page.wait_for_timeout(60)
+        if "alpha=0.3" in page.url:
+            break
+    assert seen <= {"7,1", "4.64,0.3", "0.3,0.1"} and len(seen) == 3
+    page.get_by_text("Damaged").first.wait_for(timeout=60_000)

@@ -15,7 +15,7 @@ from unlearn_core.picture import scripts
 from unlearn_core.picture.scripts import EXPORT, IMPORT, resolved, script
 
 MAINS = ("live/main.js", "live/alone.js", "layers/main.js", "attack/main.js", "embedding/main.js", "figures.js",
-         "marks.js")
+         "game.js", "remote.js", "marks.js")
 ROOT = REPOSITORY / "assets" / "js"
 MODULES = {path.relative_to(ROOT).as_posix(): path.read_text("utf-8") for path in ROOT.rglob("*.js")}
 

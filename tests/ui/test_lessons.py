@@ -272,7 +272,7 @@ def test_a_guess_comes_before_the_run_and_its_gap_after_it() -> None:
 def test_moving_on_keeps_the_words_and_offers_the_way_back() -> None:
     test = learn(lesson="ssd", step="2")
     before = next(m.value for m in test.markdown if m.value.startswith("The images to be forgotten"))
-    assert "1/ρ is 10 here" in before
+    assert "is 10 here" in before
     settle(test.select_slider(key="ssd.alpha").set_value(3.0).run())
     assert before in text(test) and any("controls have moved on" in c.value for c in test.caption)
     press(test, "Back to this step's setting")
@@ -323,3 +323,16 @@ def test_classes_without_a_reference_are_shown_without_a_band() -> None:
     test.session_state["lacuna"].forget = Request((0, 6))
     settle(test.run())
     assert "Unknown" in text(test) and not test.error
+
+
+def test_terms_in_a_sentence_lead_to_their_step_and_the_glossary_holds_them_all() -> None:
+    test = learn(lesson="ssd", step="2")
+    assert "[1/ρ](learn?lesson=ssd&step=2 \"The largest importance ratio" in text(test)
+    assert "Layer similarity" not in text(test)
+    test.session_state["glossary"] = True
+    settle(test.run())
+    assert "**Layer similarity (CKA).** How alike" in text(test)
+    test.text_input(key="sought").set_value("noise").run()
+    assert "**UNSIR.**" in text(test) and "Layer similarity" not in text(test)
+    settle(test.button(key="term.unsir").click().run())
+    assert test.query_params["lesson"] == "unsir" and "First, noise" in text(test)

@@ -10,6 +10,7 @@ import pandas as pd
 import streamlit as st
 
 from ui.server.runtime import engine
+from ui.tables import data_table
 from ui.waiting import ready
 from unlearn_core.assets import AssetError
 from unlearn_core.audit.evidence import ORIGINAL
@@ -106,7 +107,7 @@ def attacks_table(found: Report) -> None:
                "judge: within it, just outside as one more retrained network might be, or above or below it. Loss, "
                "confidence and logit margin order the images alike, so they share one ROC and one row (where a "
                "confidence is too small to be told from 0, the margin is the one that still sees).")
-    st.dataframe(_rows(found), hide_index=True, column_config={
+    data_table(_rows(found), hide_index=True, column_config={
         "AUC unlearned": st.column_config.NumberColumn(format="%.3f"),
         "AUC original": st.column_config.NumberColumn(format="%.3f")})
 

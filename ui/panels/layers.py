@@ -7,6 +7,7 @@ import math
 import pandas as pd
 import streamlit as st
 
+from ui.tables import data_table
 from ui.theme import NO_BAR, SHARE
 from unlearn_core.figures.layers import group_bars, share_text
 from unlearn_core.measure.anatomy import Group, groups
@@ -65,7 +66,7 @@ def numbers(scene: Scene, settled: Settled) -> pd.DataFrame:
 
 def layer_table(scene: Scene, settled: Settled) -> None:
     """The exact numbers of every layer."""
-    st.dataframe(numbers(scene, settled).drop(columns="selected", errors="ignore"), hide_index=True,
+    data_table(numbers(scene, settled).drop(columns="selected", errors="ignore"), hide_index=True,
                  column_config=COLUMNS)
 
 
@@ -76,7 +77,7 @@ def changed(scene: Scene, settled: Settled) -> None:
         "; selected weights have an importance ratio above α, the multiplier is what a weight keeps on average."
         if settled.answers is not None else "."))
     table = numbers(scene, settled)
-    st.dataframe(table, hide_index=True, height=380, column_config=COLUMNS)
+    data_table(table, hide_index=True, height=380, column_config=COLUMNS)
     st.download_button("Table as CSV", lambda: table.to_csv(index=False), f"lacuna-{settled.choice.key}.csv",
                        "text/csv", on_click="ignore", icon=":material/download:")
 

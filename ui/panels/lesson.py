@@ -5,6 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from ui.controls import take_point
+from ui.glossary import marked
 from ui.lessons import GUESSES, Question, Step, bounds, filled, kept
 from ui.panels import outcome, remains
 from ui.panels.strongest import attacked
@@ -12,6 +13,7 @@ from ui.present import Shown, named
 from ui.server.runtime import engine
 from ui.state import State
 from ui.tour import Place, guess, reveal
+from ui.views.game import game
 from ui.views.layers import layers_view
 from ui.waiting import ready
 from unlearn_core.figures.layer_change import layer_change
@@ -28,17 +30,17 @@ def story(visitor: State, now: Shown, step: Step, at: Place, values: dict[str, s
     here, told, mine = now.wanted == step.choice, st.session_state.setdefault("told", {}), guess(at)
     st.markdown(f"#### {filled(step.title, values)}")
     if step.question is not None:
-        st.markdown(filled(step.ask, values | bounds(step.question)))
+        st.markdown(marked(filled(step.ask, values | bounds(step.question))))
         return current and now.audit is not None and _answered(step, step.question, values, found)
     if step.guess and mine is None and not here:
-        st.markdown(filled(step.ask, values))
+        st.markdown(marked(filled(step.ask, values)))
         st.slider(f"{GUESSES[step.guess]}: your guess", 0, 100, 50, format="%d %%", key=f"guess {at}")
         st.button("Run it", icon=":material/play_arrow:", type="primary", on_click=reveal, args=(visitor, step, at))
         return False
     if here and current:  # first from some of the images, then from all
         told[at] = filled(step.say, values)
     if here or at in told:  # of another setting the numbers are not known: no sentence with holes in it
-        st.markdown(told.get(at, filled(step.say, {})))
+        st.markdown(marked(told.get(at, filled(step.say, {}))))
     if mine is not None and here and current:
         gap = 100 * (mine - found[step.guess])
         st.markdown(f"**You guessed {mine:.0%}, it is {found[step.guess]:.1%}:** " + (
@@ -85,7 +87,7 @@ def lit(visitor: State, now: Shown, scene: Scene, settled: Settled, readings: Re
     plain = {"classes": lambda: outcome.accuracies(settled, readings, ink),
              "images": lambda: outcome.images(scene, settled), "map": lambda: outcome.maps(scene, settled),
              "own": lambda: outcome.own_pictures(settled, ink),
-             "attack": lambda: attacked(scene, settled, ink),
+             "attack": lambda: attacked(scene, settled, ink), "game": lambda: game(scene, settled),
              "layers": lambda: _layers(visitor, now, scene, settled, ink)}
     if view == "attack" and now.audit is None:
         st.caption("The attack follows with the verdict …")

@@ -9,6 +9,7 @@ import pandas as pd
 import streamlit as st
 
 from ui.panels.comparison import standing, title
+from ui.tables import data_table
 from unlearn_core.audit.measures import MEASURES
 from unlearn_core.methods import METHODS
 from unlearn_core.methods.base import Need
@@ -26,7 +27,7 @@ def methods_table(found: Comparison) -> None:
                "true retraining the better, ↑ higher is better, ↓ lower is better; ± is half of the range over the "
                "seeds.")
     numbers = rows(found)
-    st.dataframe(numbers, hide_index=True, column_config=columns(), height=35 * (len(numbers) + 1) + 3)
+    data_table(numbers, hide_index=True, column_config=columns(), height=35 * (len(numbers) + 1) + 3)
     st.download_button("Table as CSV", lambda: numbers.to_csv(index=False), "lacuna-compare.csv", "text/csv",
                        on_click="ignore", icon=":material/download:")
 

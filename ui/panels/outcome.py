@@ -10,6 +10,7 @@ import streamlit as st
 
 from ui import pictures
 from ui.lessons import DAMPENED, GUESSES
+from ui.tables import data_table
 from ui.theme import NO_BAR, SHARE
 from unlearn_core.audit.gauges import KINDS
 from unlearn_core.exhibits import Pictures
@@ -73,7 +74,7 @@ def one_image(position: int, settled: Settled, scene: Scene) -> None:
     with st.container(border=True, horizontal=True):
         st.image(evaluation.images.images[position].permute(1, 2, 0).squeeze(-1).numpy(), width=120,
                  caption=f"{truth}, {'training' if evaluation.member[position] else 'test'} image")
-        st.dataframe(
+        data_table(
             pd.DataFrame({"class": classes, "before": seen.before.probabilities[position],
                           "after": settled.probabilities[position]}).sort_values("before", ascending=False).head(5),
             hide_index=True, column_config={"before": SHARE, "after": SHARE})
@@ -123,7 +124,7 @@ def own_pictures(settled: Settled, ink: str) -> None:
                 else:
                     st.plotly_chart(exhibit_figure(exhibit, ink), key=exhibit.title, alt=exhibit.caption, config=NO_BAR)
     with st.expander("The method's own numbers", icon=":material/tag:"):
-        st.dataframe(pd.DataFrame({"number": [k.replace("_", " ") for k in settled.trace],
+        data_table(pd.DataFrame({"number": [k.replace("_", " ") for k in settled.trace],
                                    "value": list(settled.trace.values())}), hide_index=True)
 
 

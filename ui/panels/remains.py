@@ -11,6 +11,7 @@ import pandas as pd
 import streamlit as st
 
 from ui.server.runtime import engine
+from ui.tables import data_table
 from ui.theme import NO_BAR, ink
 from ui.waiting import ready
 from unlearn_core.assets import AssetError
@@ -274,7 +275,7 @@ def distances(found: Remains) -> None:
                "column is each retrained network against the others. On the training images to be forgotten, "
                "tug-of-war on all. Rows that name the reference code give what published code computes; ∞ is what its "
                "divergence says of an output that is exactly 0.")
-    st.dataframe(pd.DataFrame(rows), hide_index=True)
+    data_table(pd.DataFrame(rows), hide_index=True)
 
 
 def _number(value: float) -> str:

@@ -27,6 +27,7 @@ import streamlit as st
 
 from ui.server.permission import STUDIES_ARE_THE_OPERATORS, visitors_may
 from ui.state import State
+from ui.tables import data_table
 from unlearn_core.assets import REPOSITORY
 from unlearn_core.methods import method, positions
 from unlearn_core.methods.base import Hyperparameter, Value
@@ -344,7 +345,7 @@ def _show(table: pd.DataFrame, space: Space, folder: Path, key: str) -> None:
                "the retrained networks, averaged over classes and seeds; ± is half of their range. The best of many is "
                "chosen on the images it is judged on, and so looks a little better than it is.")
     number = st.column_config.NumberColumn
-    st.dataframe(found[[*knobs, "gap", "spread", "forget", "retain", "membership", "seconds", "runs"]],
+    data_table(found[[*knobs, "gap", "spread", "forget", "retain", "membership", "seconds", "runs"]],
                  hide_index=True, height=min(35 * (len(found) + 1) + 3, 420), column_config=labels | {
                      "gap": number("Gap ↓", format="%.2f", help="|forget gap| + |retain gap|, points."),
                      "spread": number("±", format="%.2f"), "forget": number("Forget gap →", format="%+.2f"),

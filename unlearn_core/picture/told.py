@@ -19,7 +19,7 @@ STYLES = ("card.css", "live.css")
 
 
 def told(scene: Scene, settled: Settled, readings: Readings, point: Mapping[str, float | None]) -> dict[str, Any]:
-    """`LiveData` of `assets/js/live/types.d.ts`, without whose picture it is.
+    """`LiveData` of `assets/js/live/types.d.ts`, without whose picture it is, and without a way to be shown.
 
     Args:
         scene: what is fixed.
@@ -51,6 +51,7 @@ def told(scene: Scene, settled: Settled, readings: Readings, point: Mapping[str,
         } for name, kind in KINDS.items()],
         "settled": {"alpha": settled.alpha, "lambda": settled.lam},
         "exact": exact_layers(scene, settled),
+        "show": [],
         "palette": {"original": style.ORIGINAL, "retrained": style.RETRAINED, "unlearned": style.UNLEARNED,
                     "classes": style.colours(len(scene.choice.subject.classes))},
     }

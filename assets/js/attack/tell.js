@@ -22,7 +22,8 @@ const WALL = (name) => `<figure data-testid="wall-${name}"><figcaption></figcapt
 export const PAGE = `<div class="aims">
     <button data-testid="best" type="button"></button><button data-testid="low" type="button"></button>
     <button data-testid="worst" type="button"></button></div>
-  <canvas tabindex="0" role="slider" data-testid="attack" aria-orientation="vertical"></canvas>
+  <canvas tabindex="0" role="slider" data-testid="attack" aria-orientation="vertical"
+    aria-label="Threshold" aria-valuenow="0"></canvas>
   <p class="legend"><span><i class="solid"></i>balanced accuracy</span>
     <span><i class="dashed"></i>missed members (FNR)</span><span><i class="dotted"></i>false alarms (FPR)</span>
     <span><i class="grey"></i>balanced accuracy on the original</span>

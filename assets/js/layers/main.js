@@ -21,7 +21,7 @@ import { kindShares, shareText } from "./shares.js";
 const HTML = `<p class="readout"><b>α</b> <output class="alpha" data-testid="layers-alpha"></output> selects
   <output class="total" data-testid="layers-total"></output> of all weights
   <span class="status" data-testid="layers-status" role="status"></span></p>
-  <canvas tabindex="0" role="slider" data-testid="layers"></canvas>
+  <canvas tabindex="0" role="slider" data-testid="layers" aria-label="α" aria-valuenow="0"></canvas>
   <p class="how">Selected share of each kind of parameter:</p><div class="kinds"></div><p class="note" hidden></p>`;
 
 /** @type {Record<string, number>} */

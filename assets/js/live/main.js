@@ -19,6 +19,7 @@ import { drawMaps, drawPoints } from "./maps.js";
 import { drawPad, padScale, padShade } from "./pad.js";
 import { dress, setGauges, setSliders } from "./page.js";
 import { glided, hasOutcome, isExact, isStill } from "./point.js";
+import { tellShow } from "./show.js";
 import { drawBars, drawHeat, heatLayout, rowsLayout } from "./rows.js";
 import { describe, tell } from "./tell.js";
 import { make } from "./wiring.js";
@@ -43,6 +44,7 @@ function take(state) {
   const told = { alpha: data.alpha?.value ?? 0, lambda: data.lambda?.value ?? 0 };
   if (heard(state, told, left || !!data.former)) Object.assign(state, told);
   setSliders(state);
+  tellShow(state);
   if (left) forget(state);
   setGauges(state);
   load(state);

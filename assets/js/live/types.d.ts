@@ -1,6 +1,6 @@
 /* Shapes of the live view. */
 
-import type { Answers, Draggable, Knob, OwnAnswers, Pair, Palette, Ratios, Sums, Surface, Theme, View }
+import type { Answers, Draggable, Knob, OwnAnswers, Pair, Palette, Point, Ratios, Sums, Surface, Theme, View }
   from "../types";
 
 export interface Gauge {
@@ -22,6 +22,11 @@ export interface Reading extends Gauge {
   exact: boolean;
 }
 
+/** A setting with a name, on the way of "Just show me". */
+export interface Stage extends Point {
+  name: string;
+}
+
 /** What unlearn_core/picture/told.py says. α and λ are null for a method that has neither. */
 export interface LiveData {
   key: string;
@@ -36,6 +41,8 @@ export interface LiveData {
   gauges: Gauge[];
   settled: { alpha: number | null; lambda: number | null } | null;
   exact: Answers | null;
+  /** Where "Just show me" leads, from too weak to ruin; empty where there is no such way. */
+  show: Stage[];
   palette: Palette;
   /** No server is there to ask: whatever is not in the file stays interpolated. */
   alone?: boolean;
@@ -147,6 +154,9 @@ export interface Live extends View<LiveData>, Draggable {
   alpha: number;
   lambda: number;
   describing: boolean;
+  /** The stage that "Just show me" is at, or empty; and when it ended last. */
+  show: string;
+  ended: number;
   hovered: number;
   hoveredIn: MapName;
   pinned: number;

@@ -5,6 +5,7 @@ import { redraw, whenLeft } from "../mount.js";
 import { hover } from "./card.js";
 import { PAGE, SLIDERS } from "./page.js";
 import { commit, move } from "./point.js";
+import { wireShow } from "./show.js";
 import { layerInWords } from "./tell.js";
 
 /** @import { Knob, View } from "../types" */
@@ -18,13 +19,15 @@ export function make(bare) {
   sliders.className = "sliders";
   sliders.innerHTML = SLIDERS;
   $(".pad").append(sliders);
+  $(".pad h3").insertAdjacentHTML("afterend", '<button type="button" data-testid="show" hidden></button>');
   const canvas = (/** @type {CanvasName} */ name) => /** @type {HTMLCanvasElement} */ ($(`[data-testid=${name}]`));
   const range = (/** @type {string} */ name) => /** @type {HTMLInputElement} */ ($(`[data-testid=${name}]`));
   const state = Object.assign(/** @type {Live} */ (bare), {
-    surfaces: {}, notes: {}, awaited: [], hovered: -1, pinned: -1, told: null, committed: null,
+    surfaces: {}, notes: {}, awaited: [], show: "", ended: 0, hovered: -1, pinned: -1, told: null, committed: null,
     canvases: { pad: canvas("pad"), heat: canvas("heat"), before: canvas("before"), after: canvas("after") },
     ranges: { alpha: range("alpha"), lambda: range("lambda") },
   });
+  wireShow(state);
   wireSliders(state);
   wirePad(state);
   wireMaps(state);
