@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import gzip
-import json
 import os
 import shutil
 import time
@@ -18,7 +17,6 @@ from dataclasses import replace
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -31,14 +29,14 @@ from unlearn_core import assets
 from unlearn_core.audit.membership import statistics
 from unlearn_core.audit.similarity import layer_features
 from unlearn_core.bundle import make_people
+from unlearn_core.bundle.make_openings import make_openings
 from unlearn_core.maps.projection import fit_map
 from unlearn_core.measure.estimator import Estimator, Loss
 from unlearn_core.measure.gram import measure_grams
 from unlearn_core.measure.history import ClassRecorder
 from unlearn_core.measure.task import Measurement, measure
-from unlearn_core.methods import METHODS
 from unlearn_core.nets.evaluate import evaluation_set, other_images, outputs
-from unlearn_core.nets.request import Request
+from unlearn_core.nets.request import CLASS, Request
 from unlearn_core.nets.train import MOMENTUM, RECIPES, seed_of, train
 from unlearn_core.progress import silent
 from unlearn_core.serving import remains
@@ -47,7 +45,6 @@ from unlearn_core.serving.engine import Engine
 from unlearn_core.serving.grid import ALPHAS, Landscape
 from unlearn_core.serving.landscape import ESTIMATORS, GRID_LAMBDAS, gauges
 from unlearn_core.serving.shadows import NETWORKS, audited_rows, shadow_half, shadow_pool
-from unlearn_core.study import tune
 from unlearn_core.study.comparison import compare
 from unlearn_core.study.comparison import save as save_comparison
 from unlearn_core.subjects.fashion import fashion_mnist
@@ -365,26 +362,6 @@ def make_remains(architecture: str, jobs: int) -> None:
             done.result()
 
 
-def make_openings(architecture: str) -> None:
-    """Try what each request could open with, method by method; finished ones are kept, on one thread."""
-    torch.set_num_threads(1)
-    file = assets.ROOT / f"openings/{architecture}.json"
-    file.parent.mkdir(parents=True, exist_ok=True)
-    found: dict[str, Any] = json.loads(file.read_text("utf-8")) if file.exists() else {
-        "images": [len(tune.judged_images(0)[0]), [VALIDATED] * 10],
-        "reference": {str(label): tune.reference_row(architecture, label) for label in range(10)}, "methods": {}}
-    quick_first = sorted((m for m in METHODS.values() if m.name != "retrain"), key=lambda m: m.seeded)
-    todo = [(m, label) for m in quick_first for label in range(10)
-            if str(label) not in found["methods"].get(m.name, {"requests": {}})["requests"]]
-    for m, label in tqdm(todo, desc=f"openings of {architecture}"):
-        rows = tune.try_request(architecture, label, m.name)
-        kept = found["methods"].setdefault(m.name, {"defaults": m.settings(), "requests": {}})
-        kept["requests"][str(label)] = rows
-        partial_file = file.with_suffix(".partial")
-        partial_file.write_text(json.dumps(found, separators=(",", ":")) + "\n", "utf-8")
-        partial_file.replace(file)
-
-
 def _save(name: str, arrays: Mapping[str, npt.NDArray[np.generic]]) -> None:
     (assets.ROOT / name).parent.mkdir(parents=True, exist_ok=True)
     np.savez_compressed(assets.ROOT / name, **arrays)  # type: ignore[arg-type]
@@ -451,7 +428,7 @@ def main() -> None:
                         ("estimators", make_estimators), ("grams", make_grams),
                         ("histories", make_histories), ("comparisons", partial(make_comparisons, jobs=chosen.jobs)),
                         ("remains", partial(make_remains, jobs=chosen.jobs)),
-                        ("openings", make_openings)):
+                        ("openings", partial(make_openings, kind=CLASS))):
         if stage in wanted:
             for architecture in chosen.architectures:
                 make(architecture)
@@ -462,6 +439,9 @@ def main() -> None:
         make_people.make_references()
         list_assets()
         make_people.measure()
+        for kind in ("person", CLASS):
+            make_openings(make_people.SUBJECT, kind)
+        list_assets()
 
 
 if __name__ == "__main__":
