@@ -8,6 +8,7 @@ import streamlit as st
 from ui import outcome, pictures
 from ui.asking import forget_these, instead
 from ui.controls import knobs, presets, take_point
+from ui.poison import poison
 from ui.present import headline, present, whose
 from ui.state import State, state, tell_notes
 from ui.views.live import live_view
@@ -100,6 +101,7 @@ def details(scene: Scene, settled: Settled, readings: Readings, plain: bool) -> 
         show_image(picked, settled, scene)
         forget_these(state(), [int(evaluation.pictures[picked])])
 
+    poison(scene, settled, readings, ink)
     if plain:
         outcome.maps(scene, settled)
 

@@ -65,7 +65,7 @@ def test_where_none_serves_gap_and_the_worst_loss_are_weighed_together() -> None
 def test_a_loss_counts_against_the_lower_of_the_original_and_retraining() -> None:
     original, retrained = Accuracies(1.0, (0.9, 0.6, 0.8)), [Accuracies(0.0, (0.0, 0.8, 0.7)),
                                                              Accuracies(0.04, (0.0, 0.9, 0.7))]
-    found = openings.judge({}, Accuracies(0.1, (0.0, 0.55, 0.5)), 0, original, retrained)
+    found = openings.judge({}, Accuracies(0.1, (0.0, 0.55, 0.5)), Request((0,)), original, retrained)
     assert (found.worst_class, found.worst_loss) == (2, pytest.approx(0.2))
     assert (found.retrained, found.highest) == (pytest.approx(0.02), 0.04)
     assert found.retain_gap == pytest.approx((0.55 + 0.5) / 2 - (0.85 + 0.7) / 2)
@@ -82,7 +82,7 @@ def test_no_image_of_the_evaluation_set_is_judged() -> None:
     shown = evaluation_set(train, test).images.images.flatten(1).numpy()
     shown = {row.tobytes() for row in shown}
     for label in range(10):
-        forget, held_out = tune.judged_images(label)
+        forget, held_out = tune.judged_images("small-resnet", Request((label,)))
         assert len(forget) == 300 and set(forget.labels.tolist()) == {label}
         assert len(held_out) == 1000 and (torch.bincount(held_out.labels) == 100).all()
         for part in (forget, held_out):
@@ -142,10 +142,10 @@ def test_a_shipped_run_can_be_repeated(network: str, label: int, name: str) -> N
     chosen = choice(network, (label,), name, found.settings)
     scene = tune.engine().prepare(chosen, lambda share, note: None)
     weights = METHODS[name].run(scene.task, found.settings, lambda share, note: None).weights
-    forget, classes = tune.recognised(label, weights, scene.task.model)
-    original, *retrained = (openings.read(row, (300, [100] * 10)) for row in tune.reference_row(network, label))
-    again = openings.judge(found.settings, openings.read((forget, classes), (300, [100] * 10)), label, original,
-                           retrained)
+    forget, sizes = Request((label,)), tune.sizes(network, Request((label,)))
+    original, *retrained = (openings.read(row, sizes) for row in tune.reference_row(network, forget))
+    got = openings.read(tune.recognised(network, forget, weights, scene.task.model), sizes)
+    again = openings.judge(found.settings, got, forget, original, retrained)
     near = pytest.approx(found.best.forget, abs=0.01), pytest.approx(found.best.retain_gap, abs=0.005)
     assert (again.forget, again.retain_gap) == near and again.serves == found.serves
 

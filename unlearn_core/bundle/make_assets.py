@@ -28,7 +28,7 @@ from tqdm import tqdm
 from unlearn_core import assets
 from unlearn_core.audit.membership import statistics
 from unlearn_core.audit.similarity import layer_features
-from unlearn_core.bundle import make_people
+from unlearn_core.bundle import make_people, make_poison
 from unlearn_core.bundle.make_openings import make_openings
 from unlearn_core.maps.projection import fit_map
 from unlearn_core.measure.estimator import Estimator, Loss
@@ -36,7 +36,7 @@ from unlearn_core.measure.gram import measure_grams
 from unlearn_core.measure.history import ClassRecorder
 from unlearn_core.measure.task import Measurement, measure
 from unlearn_core.nets.evaluate import evaluation_set, other_images, outputs
-from unlearn_core.nets.request import CLASS, Request
+from unlearn_core.nets.request import CLASS, POISONED, Request
 from unlearn_core.nets.train import MOMENTUM, RECIPES, seed_of, train
 from unlearn_core.progress import silent
 from unlearn_core.serving import remains
@@ -404,7 +404,7 @@ def main() -> None:
     """Run one stage, or all of them in order."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     stages = ["data", "networks", "shadows", "references", "others", "importances", "maps", "landscapes",
-              "estimators", "grams", "histories", "comparisons", "remains", "openings", "people"]
+              "estimators", "grams", "histories", "comparisons", "remains", "openings", "people", "poison"]
     parser.add_argument("stage", nargs="?", default="all", choices=["all", *stages])
     parser.add_argument("--architectures", nargs="+", default=list(SEEDS), choices=list(SEEDS))
     parser.add_argument("--jobs", type=int, default=2, help="trainings at once, one thread each")
@@ -433,6 +433,14 @@ def main() -> None:
             for architecture in chosen.architectures:
                 make(architecture)
             list_assets()
+    if "poison" in wanted:
+        make_poison.make_networks()
+        list_assets()
+        make_poison.make_references()
+        list_assets()
+        make_poison.measure()
+        make_openings(make_poison.SUBJECT, POISONED)
+        list_assets()
     if "people" in wanted:
         make_people.make_networks(chosen.jobs)
         list_assets()

@@ -89,12 +89,13 @@ def run_training(left_out: str | None, seed: int) -> None:
                   seed=seed_of("train", SUBJECT, left_out, seed))
     file = run_file(left_out, seed)
     partial = file.with_suffix(".partial")
-    save_file({name: _half(value) for name, value in model.state_dict().items()}, partial,
+    save_file({name: half(value) for name, value in model.state_dict().items()}, partial,
               {"seconds": f"{time.process_time() - started:.2f}"})
     partial.replace(file)
 
 
-def _half(value: Tensor) -> Tensor:
+def half(value: Tensor) -> Tensor:
+    """As it is shipped: in half precision if it is no whole number."""
     return (value.half() if value.is_floating_point() else value).contiguous()
 
 

@@ -140,8 +140,20 @@ def kept_groups(request: Request, evaluation: EvaluationSet, more: Sequence[Rows
     return found
 
 
+def tested(request: Request, member: npt.NDArray[np.bool_],
+           forgotten: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """(N,) where the accuracy of each class is read: on unseen images, without those of a group to be forgotten.
+
+    Args:
+        request: what is to be forgotten.
+        member: (N,) whether the image was in the training set.
+        forgotten: (N,) whether it is of what is to be forgotten.
+    """
+    return ~member if request.classes else ~member & ~forgotten
+
+
 def other_images(train: ImageSet, test: ImageSet, evaluation: EvaluationSet, forgotten: npt.NDArray[np.bool_],
-                 size: int = 500) -> Iterator[Rows]:
+                 size: int = 500, without: npt.NDArray[np.bool_] | None = None) -> Iterator[Rows]:
     """All test images and all training images to be forgotten that the evaluation set lacks, `size` at a time.
 
     Args:
@@ -150,9 +162,10 @@ def other_images(train: ImageSet, test: ImageSet, evaluation: EvaluationSet, for
         evaluation: the images that are left out.
         forgotten: (training images,) whether the image is to be forgotten.
         size: a release waits for no more than the evaluation of so many.
+        without: (test images,) those that are left out too; by default none.
     """
     wanted: dict[Literal["train", "test"], npt.NDArray[np.bool_]] = {
-        "test": np.ones(len(test), np.bool_), "train": forgotten.copy()}
+        "test": np.ones(len(test), np.bool_) if without is None else ~without, "train": forgotten.copy()}
     for part, rows in wanted.items():
         rows[evaluation.row[evaluation.member == (part == "train")]] = False
         positions = np.flatnonzero(rows)

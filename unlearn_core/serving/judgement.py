@@ -17,6 +17,7 @@ from unlearn_core.audit.accuracy import per_class
 from unlearn_core.audit.distinguish import LEAST_SEEDS, Spread, pooled
 from unlearn_core.audit.evidence import (
     ANSWERS,
+    ATTACK_SUCCESS,
     FORGET_ACCURACY,
     HEAD_ZEROING,
     ORIGINAL,
@@ -32,10 +33,10 @@ from unlearn_core.audit.relearn import Relearning
 from unlearn_core.audit.similarity import cka
 from unlearn_core.audit.verdict import Verdict, judge, worst_loss
 from unlearn_core.methods import METHODS
-from unlearn_core.nets.evaluate import Outputs, Rows, kept_groups, labelled, masked, missing_rows, other_images
+from unlearn_core.nets.evaluate import Outputs, Rows, kept_groups, labelled, masked, missing_rows, other_images, tested
 from unlearn_core.nets.heads import head
 from unlearn_core.nets.images import ImageSet
-from unlearn_core.nets.request import CLASS, IMAGE, Request
+from unlearn_core.nets.request import CLASS, IMAGE, POISONED, Request, unaudited
 from unlearn_core.progress import Progress, silent, stage
 from unlearn_core.serving import remains
 from unlearn_core.serving.choice import SEEDS, Choice, choice
@@ -136,7 +137,8 @@ def first_verdict(engine: Engine, scene: Scene, settled: Settled) -> Verdict:
     labels, before = seen.evaluation.labels, seen.before
     retrained = [] if scene.retrained_logits is None else [Model(logits) for logits in scene.retrained_logits]
     checks = gather({ORIGINAL: Model(before.logits), UNLEARNED: Model(settled.logits)}, retrained, labels,
-                    seen.evaluation.member, seen.forgotten, only=[FORGET_ACCURACY],
+                    seen.evaluation.member, seen.forgotten, only=[FORGET_ACCURACY, ATTACK_SUCCESS],
+                    planted=scene.request.kind == POISONED,
                     spreads=spreads(engine, scene.choice.network, scene.request))
     return _conclude(scene.choice, checks, before.logits, settled.logits, [seed.logits for seed in retrained], labels,
                      seen.kept, settled.gauges["forget"].value, spreads(engine, scene.choice.network, scene.request))
@@ -198,8 +200,10 @@ def judged(measure: Yardstick, chosen: Choice, mine: Model) -> Audit:
     labels, member, forgotten = measure.labels, measure.member, measure.forgotten
     gauges = read_gauges(Outputs(mine.logits, mine.logits), labels, member, forgotten)
     checks = joined(measure.checks, gather({UNLEARNED: mine}, measure.retrained, labels, member, forgotten,
-                                           hold_out=False, spreads=measure.spreads))
-    accuracy = per_class(mine.logits[~member].argmax(1), labels[~member], len(measure.classes))
+                                           hold_out=False, spreads=measure.spreads,
+                                           planted=chosen.forget.kind == POISONED))
+    unseen = tested(chosen.forget, member, forgotten)
+    accuracy = per_class(mine.logits[unseen].argmax(1), labels[unseen], len(measure.classes))
     return Audit(
         Readings(len(labels), gauges, measure.original, measure.band, accuracy, measure.accuracy_before,
                  measure.accuracy_retrained), tuple(checks),
@@ -232,7 +236,7 @@ def others(engine: Engine, network: str, request: Request) -> Iterator[Rows]:
     """The audited images beyond those that are shown."""
     images = subject(network).images
     return other_images(images.train, images.test, engine.seen(network, request).evaluation,
-                        request.mask(images.train).numpy())
+                        request.mask(images.train).numpy(), without=unaudited(request, images.test).numpy())
 
 
 def inside(engine: Engine, network: str, request: Request, found: Outputs) -> Model:
@@ -317,15 +321,18 @@ def _yardstick(engine: Engine, network: str, request: Request, progress: Progres
     def gauges(model: Model) -> dict[GaugeName, Reading]:
         return read_gauges(Outputs(model.logits, model.logits), labels, member, forgotten)
 
+    unseen = tested(request, member, forgotten)
+
     def accuracy(model: Model) -> Float64:
-        return per_class(model.logits[~member].argmax(1), labels[~member], len(train.classes))
+        return per_class(model.logits[unseen].argmax(1), labels[unseen], len(train.classes))
 
     return Yardstick(
         train.classes, labels, member, forgotten, models, retrained, gauges(models[ORIGINAL]),
         tuple(map(gauges, retrained)), accuracy(models[ORIGINAL]),
         np.stack(list(map(accuracy, retrained))) if retrained else None,
         kept_groups(request, evaluation, rest, train, test),
-        known, tuple(gather(models, retrained, labels, member, forgotten, spreads=known)))
+        known, tuple(gather(models, retrained, labels, member, forgotten, spreads=known,
+                            planted=request.kind == POISONED)))
 
 
 def _shut(model: nn.Module, train: ImageSet, request: Request, logits: Float32) -> Float32:
