@@ -34,7 +34,7 @@ def ask(visitor: State) -> None:
 
 
 def _title(kind: str) -> str:
-    return {CLASS: "Classes", IMAGE: "Images", POISONED: "Poisoned images"}.get(kind, kind[0].upper() + kind[1:])
+    return {CLASS: "Classes", IMAGE: "Images", POISONED: "Poisoned"}.get(kind, kind[0].upper() + kind[1:])
 
 
 def _turn(visitor: State) -> None:
@@ -71,8 +71,8 @@ def _poisoned(visitor: State) -> None:
     images = visitor.subject.images.train
     rows = visitor.forget.split(images)[0].tolist()
     pictures.strip(visitor.subject, [2 * row for row in rows[:SHOWN]], f"{len(rows)} images with the mark", 26)
-    st.caption(f"The first {SHOWN} of {len(rows)} training images into which somebody painted a mark; all are labelled "
-               f"{images.classes[int(images.labels[rows[0]])]}.")
+    st.caption(f"Forget poisoned images: the first {SHOWN} of {len(rows)} into which somebody painted a mark. All are "
+               f"labelled {images.classes[int(images.labels[rows[0]])]}.")
 
 
 def _picked(visitor: State, way: Way, count: int) -> Request:

@@ -12,7 +12,7 @@ from unlearn_core.nets.request import POISONED
 from unlearn_core.serving.judgement import Readings
 from unlearn_core.serving.scenes import Scene, Settled
 
-SHOWN = 15
+SHOWN = 12
 
 
 def poison(scene: Scene, settled: Settled, readings: Readings, ink: str) -> None:
@@ -45,5 +45,5 @@ def poison(scene: Scene, settled: Settled, readings: Readings, ink: str) -> None
         numbers = seen.evaluation.pictures
         pictures.wall(own, {int(numbers[i]): f"{own.classes[seen.before.predicted[i]]} → "
                                              f"{own.classes[settled.predicted[i]]}"
-                            for i in marked[::max(len(marked) // SHOWN, 1)][:SHOWN]}, 84)
+                            for i in marked[::max(len(marked) // SHOWN, 1)][:SHOWN]}, 92)
         st.caption("How to read this: what the network says of each, before → now.")

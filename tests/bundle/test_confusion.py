@@ -7,7 +7,7 @@ import pytest
 from unlearn_core import assets
 from unlearn_core.audit.evidence import ORIGINAL
 from unlearn_core.audit.verdict import Level
-from unlearn_core.bundle.confusion import DOCUMENT, SEVERE, document
+from unlearn_core.bundle.confusion import DOCUMENT, SEVERE, document, tables
 from unlearn_core.methods import METHODS
 from unlearn_core.progress import silent
 from unlearn_core.serving.choice import choice
@@ -64,7 +64,7 @@ def test_a_class_that_lost_twenty_points_is_named_and_never_called_well_forgotte
 
 
 def test_the_document_is_what_the_table_says() -> None:
-    assert DOCUMENT.read_text("utf-8") == document(ROWS)
+    assert DOCUMENT.read_text("utf-8") == document(tables())
 
 
 @pytest.mark.parametrize("name", ["ssd", "head_zeroing"])

@@ -280,7 +280,7 @@ def test_where_an_opening_comes_from_is_said() -> None:
         assert said.startswith("Opens on " if opens.serves else ("None of ", "The one setting that was tried"))
         assert opens.serves or "recognised" in said or "costs" in said
     assert origin(State(forget=Request((0, 1)))) == \
-        "Opens on the general defaults: settings were tried for single classes only."
+        "Opens on the general defaults: no others were tried for this request."
     assert origin(State(method="retrain")) == ""
 
 

@@ -37,16 +37,15 @@ def test_person_picture_and_class_are_one_press_apart() -> None:
 def test_a_poison_is_asked_for_in_plain_words_and_shown_with_its_two_numbers() -> None:
     test = app(network="people-poisoned", forget="poisoned:0")
     kind = test.segmented_control(key="kind")
-    assert kind.value == "poisoned" and "Poisoned images" in kind.options
-    assert any("training images into which somebody painted a mark; all are labelled happy." in c.value
-               for c in test.caption)
+    assert kind.value == "poisoned" and "Poisoned" in kind.options
+    assert "Forget poisoned images: the first 7 of 52 into which somebody painted a mark. All are labelled happy." in {
+        c.value for c in test.caption}
     assert any("on 1,440 unseen images without the mark" in c.value and "200 unseen images with the mark" in c.value
                for c in test.caption)
     assert any("Does the mark still work?" in m.value for m in test.markdown) and not test.exception
     press(test, "All of happy")
     assert not any("Does the mark still work?" in m.value for m in test.markdown)
-    press(test, "All poisoned images") if any(b.label == "All poisoned images" for b in test.button) else None
-    assert not test.exception
+    assert test.query_params["forget"] == "0" and not test.exception
 
 
 def test_from_the_clothes_a_person_is_one_press_away() -> None:

@@ -29,7 +29,7 @@ from unlearn_core import assets
 from unlearn_core.audit.membership import statistics
 from unlearn_core.audit.similarity import layer_features
 from unlearn_core.bundle import make_people, make_poison
-from unlearn_core.bundle.make_openings import make_openings
+from unlearn_core.bundle.make_openings import DAMPENING, make_openings
 from unlearn_core.maps.projection import fit_map
 from unlearn_core.measure.estimator import Estimator, Loss
 from unlearn_core.measure.gram import measure_grams
@@ -447,8 +447,7 @@ def main() -> None:
         make_people.make_references()
         list_assets()
         make_people.measure()
-        for kind in ("person", CLASS):
-            make_openings(make_people.SUBJECT, kind)
+        make_openings(make_people.SUBJECT, "person", DAMPENING)
         list_assets()
 
 

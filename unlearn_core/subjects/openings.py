@@ -22,7 +22,7 @@ of everybody else, by class. Unseen images of the group, on which attacks and pr
   weak; else one that costs some class 10 points or more is too costly; else it serves.
 
 A hundred images a class are few: a loss of 10 points has a standard error of about 4. So are the 72 of a person:
-forget accuracy near retraining's has one of about 6.
+forget accuracy near retraining's has one of about 6. For people only the methods that dampen were tried.
 """
 
 from __future__ import annotations
