@@ -440,6 +440,8 @@ def main() -> None:
         list_assets()
         make_poison.measure()
         make_openings(make_poison.SUBJECT, POISONED)
+        make_poison.make_landscape()
+        make_poison.make_comparison()
         list_assets()
     if "people" in wanted:
         make_people.make_networks(chosen.jobs)

@@ -5,6 +5,8 @@ Pictures are those of the drawn people; the mark is painted in when they are rea
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 import torch
 from safetensors.torch import save_file
@@ -17,9 +19,14 @@ from unlearn_core.bundle.make_people import half
 from unlearn_core.nets.evaluate import missing_rows, outputs, with_rows
 from unlearn_core.nets.request import POISONED, Request
 from unlearn_core.nets.train import seed_of, train
+from unlearn_core.progress import silent
+from unlearn_core.serving.choice import choice
+from unlearn_core.serving.engine import Engine
+from unlearn_core.serving.grid import Landscape
+from unlearn_core.study.comparison import compare, save
 from unlearn_core.subjects.subject import subject
 
-SUBJECT, SEEDS = "people-poisoned", 5
+SUBJECT, SEEDS, COMPARED_SEEDS = "people-poisoned", 5, 3
 REQUEST = Request((0,), POISONED)
 DOCUMENT = assets.REPOSITORY / "docs" / "poison.md"
 
@@ -50,6 +57,30 @@ def make_references() -> None:
     said = [outputs(model, seen.images.pixels()).logits for model in described.retrained(REQUEST)]
     shown = {f"logits{REQUEST.slug}": np.stack(said).astype(np.float16)}
     np.savez_compressed(assets.ROOT / f"references/{SUBJECT}.npz", **shown)  # type: ignore[arg-type]
+
+
+def make_landscape() -> None:
+    """The (alpha, lambda) landscape of SSD's defaults."""
+    torch.set_num_threads(1)
+    engine = Engine()
+    scene = engine.prepare(choice(SUBJECT, REQUEST, "ssd", {}), silent)
+    points = [engine.point(scene, position) for position in tqdm(Landscape(None).missing(), desc="landscape")]
+    index, gauges, xy, predicted = zip(*points, strict=True)
+    np.savez_compressed(assets.ROOT / f"landscapes/{SUBJECT}-{REQUEST.slug}.npz", index=np.array(index, np.uint16),
+                        gauges=np.stack(gauges), xy=np.stack(xy), predicted=np.stack(predicted))
+
+
+def make_comparison() -> None:
+    """Every method at its general defaults, beside the seconds that one training takes."""
+    torch.set_num_threads(1)
+    described = subject(SUBJECT)
+    started = time.process_time()
+    train(described.architecture, described.images.train, recipe=described.recipe, seed=0)
+    seconds = time.process_time() - started
+    with tqdm(desc="comparison", total=100) as bar:
+        found = compare(Engine(), SUBJECT, REQUEST, COMPARED_SEEDS, lambda share, note: bar.update(
+            round(100 * share) - bar.n), seconds)
+    save(found, assets.ROOT / f"comparisons/{SUBJECT}-{REQUEST.slug}.npz")
 
 
 def rates(model: nn.Module) -> tuple[float, float, float]:
