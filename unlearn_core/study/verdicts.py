@@ -43,7 +43,7 @@ class Row:
 
 @cache
 def load(network: str) -> tuple[Row, ...]:
-    """The shipped table of a network, or of its groups of a kind, as in ``people-resnet-person``; empty if there is none.
+    """The shipped table of a network, or of groups, as in ``people-resnet-person``; empty if there is none.
 
     Raises:
         assets.AssetError: if its file is missing or altered.
