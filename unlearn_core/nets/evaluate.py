@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from unlearn_core.nets.heads import as_taken, check_logits, last_layer, watched
 from unlearn_core.nets.images import ImageSet, first_of_each, joined
 from unlearn_core.nets.models import private_copy
-from unlearn_core.nets.request import CLASS, Request
+from unlearn_core.nets.request import CLASS, Request, unaudited
 from unlearn_core.nets.substitute import called_with
 
 # On two cores, batches of 250 evaluate several times faster than one of 1,000: they stay in the cache.
@@ -150,6 +150,13 @@ def tested(request: Request, member: npt.NDArray[np.bool_],
         forgotten: (N,) whether it is of what is to be forgotten.
     """
     return ~member if request.classes else ~member & ~forgotten
+
+
+def tested_per_class(request: Request, test: ImageSet) -> npt.NDArray[np.int64]:
+    """(classes,) on how many test images the accuracy of each class is read; see `tested`."""
+    gone = request.mask(test, torch.full((len(test),), -1)).numpy()
+    read = tested(request, unaudited(request, test).numpy(), gone)
+    return np.bincount(test.labels.numpy()[read], minlength=len(test.classes))
 
 
 def other_images(train: ImageSet, test: ImageSet, evaluation: EvaluationSet, forgotten: npt.NDArray[np.bool_],
