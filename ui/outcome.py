@@ -26,7 +26,7 @@ from unlearn_core.figures.bullets import Bullet, bullets
 from unlearn_core.figures.embedding import embedding
 from unlearn_core.figures.exhibits import exhibit_figure, picture_arrays
 from unlearn_core.figures.privacy import Curve, roc_curves
-from unlearn_core.nets.evaluate import tested_per_class
+from unlearn_core.nets.evaluate import accuracy_counts
 from unlearn_core.serving.judgement import Readings, Yardstick, submit_outputs, yardstick
 from unlearn_core.serving.scenes import Scene, Settled
 
@@ -62,7 +62,7 @@ def accuracies(settled: Settled, readings: Readings, ink: str) -> None:
     """The change of every class."""
     own = settled.choice.subject
     classes, forget = own.classes, settled.choice.forget.classes
-    counts = tested_per_class(settled.choice.forget, own.images.test.in_terms_of(own.images.train))
+    counts = accuracy_counts(settled.choice.forget, own.images.test.in_terms_of(own.images.train))
     st.markdown("#### Who else was hurt?")
     st.caption("How to read this: bars to the left lost accuracy. ✖ is to be forgotten; black marks are the "
                "retrained models; the dashed line is the mean of the retained classes. "

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from unlearn_core.bundle.make_poison import DOCUMENT, REQUEST, SUBJECT, rates
-from unlearn_core.nets.evaluate import other_images, tested_per_class
+from unlearn_core.nets.evaluate import accuracy_counts, other_images
 from unlearn_core.nets.images import ImageSet
 from unlearn_core.nets.request import POISONED, Request, unaudited
 from unlearn_core.progress import silent
@@ -71,9 +71,9 @@ def test_marked_test_images_are_read_for_the_poison_and_for_nothing_else() -> No
         assert np.array_equal(np.sort(rows), np.arange(size))
     images = subject(SUBJECT).images
     for request in (REQUEST, Request((1,))):
-        assert tested_per_class(request, images.test).tolist() == [240] * 6
+        assert accuracy_counts(request, images.test).tolist() == [240] * 6
     people = subject("people-resnet").images.test
-    assert tested_per_class(Request((3,), "person"), people).tolist() == [230] * 6
+    assert accuracy_counts(Request((3,), "person"), people).tolist() == [230] * 6
     left = other_images(images.train, images.test, images.evaluation, np.zeros(len(images.train), np.bool_))
     assert sum(len(rows) for part, rows in left) == 1640 - 600, "unless somebody leaves them out"
 

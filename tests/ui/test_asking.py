@@ -45,7 +45,7 @@ def test_a_poison_is_asked_for_in_plain_words_and_shown_with_its_two_numbers() -
     assert any("Does the mark still work?" in m.value for m in test.markdown) and not test.exception
     press(test, "All of happy")
     assert not any("Does the mark still work?" in m.value for m in test.markdown)
-    assert test.query_params["forget"] == "0" and not test.exception
+    assert test.session_state["lacuna"].forget == Request((0,)) and not test.exception
 
 
 def test_from_the_clothes_a_person_is_one_press_away() -> None:

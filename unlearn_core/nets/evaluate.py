@@ -140,7 +140,7 @@ def kept_groups(request: Request, evaluation: EvaluationSet, more: Sequence[Rows
     return found
 
 
-def tested(request: Request, member: npt.NDArray[np.bool_],
+def accuracy_images(request: Request, member: npt.NDArray[np.bool_],
            forgotten: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
     """(N,) where the accuracy of each class is read: on unseen images, without those of a group to be forgotten.
 
@@ -152,10 +152,10 @@ def tested(request: Request, member: npt.NDArray[np.bool_],
     return ~member if request.classes else ~member & ~forgotten
 
 
-def tested_per_class(request: Request, test: ImageSet) -> npt.NDArray[np.int64]:
-    """(classes,) on how many test images the accuracy of each class is read; see `tested`."""
+def accuracy_counts(request: Request, test: ImageSet) -> npt.NDArray[np.int64]:
+    """(classes,) on how many test images the accuracy of each class is read; see `accuracy_images`."""
     gone = request.mask(test, torch.full((len(test),), -1)).numpy()
-    read = tested(request, unaudited(request, test).numpy(), gone)
+    read = accuracy_images(request, unaudited(request, test).numpy(), gone)
     return np.bincount(test.labels.numpy()[read], minlength=len(test.classes))
 
 

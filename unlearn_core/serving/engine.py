@@ -31,10 +31,10 @@ from unlearn_core.methods.selective import ceiling, importance_pair
 from unlearn_core.nets.evaluate import (
     Outputs,
     Rows,
+    accuracy_images,
     kept_groups,
     missing_rows,
     outputs,
-    tested,
     with_rows,
 )
 from unlearn_core.nets.images import ImageSet
@@ -166,7 +166,7 @@ class Engine:
             pair = importance_pair(task, found.importance, settings, progress)
             index, limit = build_index(weights, pair.forget, pair.reference), ceiling(task, settings)
         labels, member = evaluation.labels, evaluation.member
-        unseen = tested(request, member, seen.forgotten)
+        unseen = accuracy_images(request, member, seen.forgotten)
         logits = self.retrained_logits(chosen.network, request)
         seeds = [Outputs(seed, np.zeros((0, 0), np.float32)) for seed in (logits if logits is not None else [])]
 
@@ -255,7 +255,7 @@ class Engine:
         seconds = time.perf_counter() - start
         labels, member = scene.seen.evaluation.labels, scene.seen.evaluation.member
         gauges = read_gauges(after, labels, member, scene.seen.forgotten)
-        unseen = tested(scene.request, member, scene.seen.forgotten)
+        unseen = accuracy_images(scene.request, member, scene.seen.forgotten)
         settled = Settled(
             chosen, gauges, per_class(after.predicted[unseen], labels[unseen], len(scene.task.train.classes)),
             change, after.predicted, after.logits, base.feature_map.place(after.features),

@@ -33,7 +33,16 @@ from unlearn_core.audit.relearn import Relearning
 from unlearn_core.audit.similarity import cka
 from unlearn_core.audit.verdict import Verdict, judge, worst_loss
 from unlearn_core.methods import METHODS
-from unlearn_core.nets.evaluate import Outputs, Rows, kept_groups, labelled, masked, missing_rows, other_images, tested
+from unlearn_core.nets.evaluate import (
+    Outputs,
+    Rows,
+    accuracy_images,
+    kept_groups,
+    labelled,
+    masked,
+    missing_rows,
+    other_images,
+)
 from unlearn_core.nets.heads import head
 from unlearn_core.nets.images import ImageSet
 from unlearn_core.nets.request import CLASS, IMAGE, POISONED, Request, unaudited
@@ -202,7 +211,7 @@ def judged(measure: Yardstick, chosen: Choice, mine: Model) -> Audit:
     checks = joined(measure.checks, gather({UNLEARNED: mine}, measure.retrained, labels, member, forgotten,
                                            hold_out=False, spreads=measure.spreads,
                                            planted=chosen.forget.kind == POISONED))
-    unseen = tested(chosen.forget, member, forgotten)
+    unseen = accuracy_images(chosen.forget, member, forgotten)
     accuracy = per_class(mine.logits[unseen].argmax(1), labels[unseen], len(measure.classes))
     return Audit(
         Readings(len(labels), gauges, measure.original, measure.band, accuracy, measure.accuracy_before,
@@ -321,7 +330,7 @@ def _yardstick(engine: Engine, network: str, request: Request, progress: Progres
     def gauges(model: Model) -> dict[GaugeName, Reading]:
         return read_gauges(Outputs(model.logits, model.logits), labels, member, forgotten)
 
-    unseen = tested(request, member, forgotten)
+    unseen = accuracy_images(request, member, forgotten)
 
     def accuracy(model: Model) -> Float64:
         return per_class(model.logits[unseen].argmax(1), labels[unseen], len(train.classes))

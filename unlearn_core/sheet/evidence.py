@@ -22,7 +22,7 @@ from unlearn_core.audit.gauges import KINDS, GaugeName, Reading
 from unlearn_core.audit.verdict import Loss
 from unlearn_core.methods import method
 from unlearn_core.methods.base import Value
-from unlearn_core.nets.evaluate import tested_per_class
+from unlearn_core.nets.evaluate import accuracy_counts
 from unlearn_core.progress import Progress, silent, stage
 from unlearn_core.serving.choice import VERSION, Choice
 from unlearn_core.serving.engine import Engine
@@ -242,7 +242,7 @@ def _check(check: Check, forget: Reading) -> Evidence:
 
 def _touched(chosen: Choice, request: Asked, audit: Audit) -> Evidence:
     readings, images = audit.readings, chosen.subject.images
-    counts = tested_per_class(chosen.forget, images.test.in_terms_of(images.train))
+    counts = accuracy_counts(chosen.forget, images.test.in_terms_of(images.train))
     return {"worst": _loss(audit.verdict.loss),
             "classes": [_class(name, label, int(counts[label]), label in request.classes, readings)
                         for label, name in enumerate(chosen.subject.classes) if counts[label]],
