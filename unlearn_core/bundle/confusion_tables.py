@@ -50,9 +50,9 @@ def of_groups(rows: Sequence[Row], network: str, kind: str) -> list[str]:
     halves = {"even": [row for row in references if row.forget % 2 == 0],
               "odd": [row for row in references if row.forget % 2]} if len(names) > 1 else {"": references}
     lines = [f"## {own.title}: every {kind}" if len(names) > 1 else f"## {own.title}: {names[0]}", "",
-             f"{seeds} retrained networks each. No threshold was set on any of these rows"
-             + ("; how much retrained networks differ was taken from all of them, the held-out one too."
-                if len(names) > 1 else "."), ""]
+             f"{seeds} retrained networks each. Levels and thresholds are those set on the classes of odd number" + (
+                 "; how much retrained networks differ was taken from all of them, the held-out one too."
+                 if len(names) > 1 else "."), ""]
     for half, found in halves.items():
         lines += [*table(f"Of {half} number" if half else "Networks", grouped(found, "what"), tuple(Level)), ""]
     lines += ["Every cell is right." if not wrong else f"{len(wrong)} of {len(references)} are wrong:", "",
@@ -61,7 +61,11 @@ def of_groups(rows: Sequence[Row], network: str, kind: str) -> list[str]:
     if silent:
         lines += [f"{silent} held-out networks get no verdict, or none on their inside: with one held out, {seeds - 1} "
                   "others are left, and what they say of a third is too little.", ""]
-    for how in (DEFAULT, OPENING):
-        outcomes = [row for row in rows if row.what not in REFERENCES and row.settings == how]
-        lines += [*table(f"Method, {how}", grouped(outcomes, "what"), tuple(Level)), ""]
-    return lines
+    outcomes = {how: grouped([row for row in rows if row.what not in REFERENCES and row.settings == how], "what")
+                for how in (DEFAULT, OPENING)}
+    if len(names) > 1:
+        return [*lines, *(line for how, found in outcomes.items()
+                          for line in (*table(f"Method, {how}", found, tuple(Level)), ""))]
+    return [*lines, f"| Method | {' | '.join(outcomes)} |", "|:--|:--|:--|", *(
+        f"| {title} | " + " | ".join(found[title][0].level or "no outcome" for found in outcomes.values()) + " |"
+        for title in outcomes[DEFAULT]), ""]

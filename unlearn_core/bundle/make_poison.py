@@ -135,5 +135,6 @@ How much of the training set is poisoned was chosen by looking at networks with 
 pictures: with 1 % attack success was 48 %, with 2 % 86 %, with 3 % 92 %, with 5 % 98 %.
 
 The verdict has one check more for this request. The mark works as before: *Not forgotten*. It works less, but more than
-in retrained networks: *Partly forgotten*. Everything else is judged as for any group.
+in retrained networks: *Partly forgotten*. Everything else is judged as for any group. What is said of every method
+stands in [verdict.md](verdict.md).
 """

@@ -141,7 +141,7 @@ def kept_groups(request: Request, evaluation: EvaluationSet, more: Sequence[Rows
 
 
 def accuracy_images(request: Request, member: npt.NDArray[np.bool_],
-           forgotten: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+                    forgotten: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
     """(N,) where the accuracy of each class is read: on unseen images, without those of a group to be forgotten.
 
     Args:
