@@ -9,6 +9,7 @@ from ui.asking import forget_these, instead
 from ui.controls import knobs, presets, take_point
 from ui.panels import outcome
 from ui.panels.layers import changed
+from ui.panels.poison import poison
 from ui.present import headline, present, whose
 from ui.state import State, state, tell_notes
 from ui.theme import ink
@@ -50,6 +51,7 @@ def details(visitor: State, scene: Scene, settled: Settled, readings: Readings) 
     if isinstance(picked, int) and 0 <= picked <= last:
         outcome.one_image(picked, settled, scene)
         forget_these(visitor, [int(evaluation.pictures[picked])])
+    poison(scene, settled, readings, ink())
     if visitor.plain:
         outcome.maps(scene, settled)
     left, right = st.columns([0.48, 0.52])

@@ -9,7 +9,7 @@ import streamlit as st
 from ui import pictures
 from ui.server.runtime import engine
 from ui.state import State
-from unlearn_core.nets.request import CLASS, IMAGE, Request
+from unlearn_core.nets.request import CLASS, IMAGE, POISONED, Request
 from unlearn_core.serving.choice import Choice
 from unlearn_core.serving.picking import MOST_PICKED, WAYS, Way, pick
 from unlearn_core.subjects.subject import bundled
@@ -26,13 +26,15 @@ def ask(visitor: State) -> None:
                          on_change=_turn, args=(visitor,))
     if visitor.forget.kind == IMAGE:
         _images(visitor)
+    elif visitor.forget.kind == POISONED:
+        _poisoned(visitor)
     else:
         names = own.classes if visitor.forget.kind == CLASS else own.groups[visitor.forget.kind].names
         _numbers(visitor, names)
 
 
 def _title(kind: str) -> str:
-    return {CLASS: "Classes", IMAGE: "Images"}.get(kind, kind[0].upper() + kind[1:])
+    return {CLASS: "Classes", IMAGE: "Images", POISONED: "Poisoned"}.get(kind, kind[0].upper() + kind[1:])
 
 
 def _turn(visitor: State) -> None:
@@ -64,6 +66,15 @@ def _images(visitor: State) -> None:
     st.caption(f"{more}Or click a training image on the first page, or lasso some on the page Inside.")
 
 
+def _poisoned(visitor: State) -> None:
+    """The training images with the mark, and what they are called."""
+    images = visitor.subject.images.train
+    rows = visitor.forget.split(images)[0].tolist()
+    pictures.strip(visitor.subject, [2 * row for row in rows[:SHOWN]], f"{len(rows)} images with the mark", 26)
+    st.caption(f"Forget poisoned images: the first {SHOWN} of {len(rows)} into which somebody painted a mark. All are "
+               f"labelled {images.classes[int(images.labels[rows[0]])]}.")
+
+
 def _picked(visitor: State, way: Way, count: int) -> Request:
     return pick(engine().base(visitor.network), way, count)
 
@@ -91,16 +102,21 @@ def instead(visitor: State, wanted: Choice) -> None:
     offers = {f"All of {train.classes[label]}": (wanted.network, Request((label,)))}
     for kind, known in train.groups.items():
         if (number := int(known.numbers[row])) >= 0:
-            offers[f"The {kind} {known.names[number]}"] = wanted.network, Request((number,), kind)
+            offers[_offer(kind, known.names[number])] = wanted.network, Request((number,), kind)
     offers["This one picture"] = wanted.network, Request((row,), IMAGE)
     for name, other in bundled().items():
         if name != wanted.network and not train.groups:
-            offers |= {f"A {kind}": (name, Request((0,), kind)) for kind in other.groups}
+            offers |= {"A poison" if kind == POISONED else f"A {kind}": (name, Request((0,), kind))
+                       for kind in other.groups}
     with st.container(horizontal=True, gap="small", vertical_alignment="center", width="content", key="instead"):
         st.caption("Forget instead:", width="content")
         for said, (network, request) in offers.items():
             if (network, request) != (wanted.network, wanted.forget):
                 st.button(said, type="tertiary", on_click=_turn_to, args=(visitor, network, request))
+
+
+def _offer(kind: str, name: str) -> str:
+    return "All poisoned images" if kind == POISONED else f"The {kind} {name}"
 
 
 def _turn_to(visitor: State, network: str, request: Request) -> None:

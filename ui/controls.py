@@ -79,7 +79,7 @@ def origin(visitor: State) -> str:
         return f"Opens on the general defaults: {problem}"
     if opens is None:
         single = len(visitor.forget.classes) == 1
-        return "" if single else "Opens on the general defaults: settings were tried for single classes only."
+        return "" if single else "Opens on the general defaults: no others were tried for this request."
     best, found = opens.best, method(visitor.method)
     if not opens.serves:
         faults = [f"leaves {100 * best.forget:.0f} % recognised"] if best.recognised else []

@@ -86,6 +86,29 @@ def said(mine: Model, loss: Loss | None = NO_LOSS, **options: Any) -> Verdict:
     return judge(list(toy(mine, **options).values()), loss, "class 0", recognised)
 
 
+def of_poison(mine: Model, loss: Loss | None = NO_LOSS) -> Verdict:
+    checks = gather({ORIGINAL: BEFORE, UNLEARNED: mine}, SEEDS, LABELS, MEMBER, GONE, planted=True)
+    return judge(checks, loss, "the poison", 0.0)
+
+
+def test_a_poison_is_not_forgotten_as_long_as_its_mark_works() -> None:
+    """Unseen images of class 0 stand for those with a mark, labelled 0."""
+    marked = ~MEMBER & GONE
+    fine = of_poison(LIKE_A_SEED)
+    assert fine.marks[0].title == "Attack success" and fine.marks[0].status == "passes"
+    assert fine.level not in (Level.NOT_FORGOTTEN, Level.PARTLY)
+    before = of_poison(BEFORE)
+    assert before.level is Level.NOT_FORGOTTEN and before.sentence.startswith(
+        "Not forgotten: the mark still works on")
+    some = LIKE_A_SEED.logits.copy()
+    half = np.flatnonzero(marked)[::2]
+    some[half] = BEFORE.logits[half]
+    found = of_poison(replace(LIKE_A_SEED, logits=some), Loss("class 1", 0.3, (0.2, 0.4), 1000))
+    assert found.level is Level.PARTLY and "in retrained networks on" in found.sentence
+    assert found.sentence.endswith("; class 1 lost 30 points.")
+    assert all(check.title != "Attack success" for check in toy(BEFORE).values())
+
+
 # --- the checks, on networks of which the truth is known -------------------------------------------------
 
 

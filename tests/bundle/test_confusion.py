@@ -7,14 +7,16 @@ import pytest
 from unlearn_core import assets
 from unlearn_core.audit.evidence import ORIGINAL
 from unlearn_core.audit.verdict import Level
-from unlearn_core.bundle.confusion import DOCUMENT, SEVERE, document
+from unlearn_core.bundle.confusion import DOCUMENT, GROUPS, SEVERE, document, tables
 from unlearn_core.methods import METHODS
+from unlearn_core.nets.request import POISONED, Request
 from unlearn_core.progress import silent
 from unlearn_core.serving.choice import choice
 from unlearn_core.serving.engine import Engine
 from unlearn_core.serving.judgement import audit
 from unlearn_core.study.verdicts import CONTROL, DEFAULT, HELD_OUT, OPENING, Row, load
-from unlearn_core.subjects.subject import bundled
+from unlearn_core.subjects import openings
+from unlearn_core.subjects.subject import bundled, subject
 
 SEEDS = {"small-resnet": 5, "small-vit": 3}
 ROWS = [row for network in bundled("fashion-mnist") for row in load(network)]
@@ -64,7 +66,7 @@ def test_a_class_that_lost_twenty_points_is_named_and_never_called_well_forgotte
 
 
 def test_the_document_is_what_the_table_says() -> None:
-    assert DOCUMENT.read_text("utf-8") == document(ROWS)
+    assert DOCUMENT.read_text("utf-8") == document(tables())
 
 
 @pytest.mark.parametrize("name", ["ssd", "head_zeroing"])
@@ -76,5 +78,26 @@ def test_a_row_is_what_is_computed(name: str) -> None:
     assert (row.level, row.verdict) == (str(found.level), str(found))
 
 
+def test_persons_and_the_poison_are_judged_as_classes_are() -> None:
+    for name, (network, kind, methods) in GROUPS.items():
+        rows, groups = load(name), range(len(subject(network).groups[kind].names))
+        assert {row.network for row in rows} == {network}
+        for what, settings in ((ORIGINAL, ""), *((m, how) for m in methods for how in (DEFAULT, OPENING))):
+            found = [row.forget for row in rows if (row.what, row.settings) == (what, settings)]
+            assert sorted(found) == list(groups), (name, what, settings)
+        held = [row for row in rows if row.what == HELD_OUT]
+        assert len(held) == len(groups) * (5 if kind == POISONED else 3)
+        assert {row.level for row in rows if row.what == ORIGINAL} == {Level.NOT_FORGOTTEN}
+        for part in (0, 1):
+            mine = [row for row in held if row.forget % 2 == part]
+            assert not {row.level for row in mine} & {Level.NOT_FORGOTTEN, Level.PARTLY, Level.DAMAGED}
+            assert sum(row.level in (Level.HIDDEN, Level.OVER, Level.TOLD) for row in mine) <= 0.15 * len(mine)
+        for row in rows:
+            if row.key:
+                request = Request((row.forget,), kind)
+                knobs = {} if row.settings == DEFAULT else openings.start(network, request, row.what)
+                assert row.key == choice(network, request, row.what, knobs).key, "`make audit`"
+
+
 def test_the_tables_are_listed() -> None:
-    assert {f"verdicts/{network}.json" for network in bundled("fashion-mnist")} <= set(assets.manifest().files)
+    assert {f"verdicts/{name}.json" for name in tables()} <= set(assets.manifest().files)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -78,6 +80,14 @@ def test_the_core_takes_as_many_images_as_one_likes() -> None:
 def test_a_group_that_nobody_was_trained_on_cannot_be_forgotten() -> None:
     with pytest.raises(ValueError, match=r"^person groups: some but not all training images expected, got 0"):
         checked(Request((3,), "person"), images([0, 1], [0, 1], ("Ana", "Bo", "Cy", "Di")))
+
+
+def test_the_only_group_can_be_forgotten_if_some_images_are_of_none() -> None:
+    some = replace(TRAIN, groups={"person": Groups(("Ana",), (TRAIN.groups["person"].numbers == 0).long() - 1)})
+    assert checked(Request((0,), "person"), some) == Request((0,), "person")
+    every = replace(TRAIN, groups={"person": Groups(("Ana",), torch.zeros(len(TRAIN), dtype=torch.long))})
+    with pytest.raises(ValueError, match=r"^person groups: some but not all training images expected, got 8"):
+        checked(Request((0,), "person"), every)
 
 
 def test_groups_follow_their_images() -> None:

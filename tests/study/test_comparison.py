@@ -15,7 +15,7 @@ from unlearn_core.audit.weights import relative_change
 from unlearn_core.measure.task import Task
 from unlearn_core.methods import METHODS
 from unlearn_core.methods.base import Outcome, Settings
-from unlearn_core.nets.request import Request
+from unlearn_core.nets.request import POISONED, Request
 from unlearn_core.progress import Cancelled, Progress, silent
 from unlearn_core.serving.choice import choice
 from unlearn_core.serving.engine import Engine
@@ -125,10 +125,12 @@ def test_a_saved_comparison_comes_back(engine: Engine, few: None, tmp_path: Path
             kept.cache_clear()
 
 
-@pytest.mark.parametrize("network", list(bundled("fashion-mnist")))
-def test_the_shipped_comparisons_are_those_of_the_present_methods(network: str) -> None:
-    for label in range(10):
-        found = comparison.load(network, Request((label,)))
+@pytest.mark.parametrize(("network", "requests"), [
+    *((network, [Request((label,)) for label in range(10)]) for network in bundled("fashion-mnist")),
+    ("people-poisoned", [Request((0,), POISONED)])])
+def test_the_shipped_comparisons_are_those_of_the_present_methods(network: str, requests: list[Request]) -> None:
+    for request in requests:
+        found = comparison.load(network, request)
         assert isinstance(found, Comparison)
         assert set(found.entries) == {"original", *METHODS}
         for name, method in METHODS.items():
@@ -138,6 +140,7 @@ def test_the_shipped_comparisons_are_those_of_the_present_methods(network: str) 
             if not entry.obstacle:
                 assert np.isfinite(entry.measures).all() and entry.measures.shape[1] == len(MEASURES)
                 assert len(entry.measures) > 1 or not method.seeded
+                assert entry.verdict and entry.level, "the verdict is in the table of what was judged"
 
 
 def test_distance_is_zero_for_the_reference_and_two_roots_for_opposites() -> None:

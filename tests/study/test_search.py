@@ -66,9 +66,9 @@ def begun(wanted: Search, folder: Path, engine: Engine, trials: int) -> Path:
 
 def test_a_trial_is_judged_on_validation_images_against_the_retrained(engine: Engine) -> None:
     unchanged = choice("small-resnet", (0,), "ssd", {"alpha": 100.0})
-    before = tune.accuracies(0, None, subject("small-resnet").original())
+    before = tune.accuracies("small-resnet", 0, None, subject("small-resnet").original())
     models = subject("small-resnet").retrained(Request((0,)))
-    wanted = np.mean([tune.accuracies(0, None, model) for model in models], 0)
+    wanted = np.mean([tune.accuracies("small-resnet", 0, None, model) for model in models], 0)
     found = judge(engine, unchanged, silent)
     assert found == pytest.approx(100 * np.abs(np.subtract(before, wanted)))
     assert found[0] > 80 > judge(engine, SSD, silent)[0]

@@ -14,16 +14,17 @@ from ui.controls import origin
 from ui.sliders import snap
 from ui.state import DEFAULT, State, read_address, start, write_address
 from unlearn_core import assets
+from unlearn_core.bundle.make_openings import DAMPENING
 from unlearn_core.methods import METHODS, positions
 from unlearn_core.methods.base import Value
 from unlearn_core.nets.evaluate import evaluation_set
-from unlearn_core.nets.request import Request
+from unlearn_core.nets.request import POISONED, Request
 from unlearn_core.serving.choice import choice
 from unlearn_core.study import tune
 from unlearn_core.subjects import openings
 from unlearn_core.subjects.fashion import fashion_mnist
 from unlearn_core.subjects.openings import Accuracies, Effect
-from unlearn_core.subjects.subject import bundled
+from unlearn_core.subjects.subject import bundled, subject
 
 REQUESTS = [(network, Request((label,))) for network in bundled("fashion-mnist") for label in range(10)]
 HISTORY = {"amnesiac", "partial_amnesiac"}
@@ -66,7 +67,7 @@ def test_where_none_serves_gap_and_the_worst_loss_are_weighed_together() -> None
 def test_a_loss_counts_against_the_lower_of_the_original_and_retraining() -> None:
     original, retrained = Accuracies(1.0, (0.9, 0.6, 0.8)), [Accuracies(0.0, (0.0, 0.8, 0.7)),
                                                              Accuracies(0.04, (0.0, 0.9, 0.7))]
-    found = openings.judge({}, Accuracies(0.1, (0.0, 0.55, 0.5)), 0, original, retrained)
+    found = openings.judge({}, Accuracies(0.1, (0.0, 0.55, 0.5)), Request((0,)), original, retrained)
     assert (found.worst_class, found.worst_loss) == (2, pytest.approx(0.2))
     assert (found.retrained, found.highest) == (pytest.approx(0.02), 0.04)
     assert found.retain_gap == pytest.approx((0.55 + 0.5) / 2 - (0.85 + 0.7) / 2)
@@ -83,7 +84,7 @@ def test_no_image_of_the_evaluation_set_is_judged() -> None:
     shown = evaluation_set(train, test).images.images.flatten(1).numpy()
     shown = {row.tobytes() for row in shown}
     for label in range(10):
-        forget, held_out = tune.judged_images(label)
+        forget, held_out = tune.judged_images("small-resnet", Request((label,)))
         assert len(forget) == 300 and set(forget.labels.tolist()) == {label}
         assert len(held_out) == 1000 and (torch.bincount(held_out.labels) == 100).all()
         for part in (forget, held_out):
@@ -126,6 +127,46 @@ def test_openings_follow_the_rule() -> None:
             assert found.best.gap == min(one.gap for one in tried if one.serves)
 
 
+PERSONS = [("people-resnet", Request((number,), "person"), name) for number in range(24) for name in DAMPENING]
+POISON = ("people-poisoned", Request((0,), POISONED))
+
+
+def test_every_person_has_an_opening_of_each_dampening_method_by_the_same_rule() -> None:
+    for request in PERSONS:
+        found, tried = openings.opening(*request), openings.effects(*request)
+        assert found is not None and found.best in tried and found.images == 72, request
+        assert found.serves == any(one.serves for one in tried), request
+        offered = openings.presets(*request)
+        assert ("sweet spot" in [one.name for one in offered]) == found.serves
+        assert origin(State(*request)).startswith("Opens on " if found.serves else "None of ")
+        for knob in METHODS[request[2]].hyperparameters:
+            if knob.scale != "choice":
+                assert snap(knob, float(found.settings[knob.name])) == found.settings[knob.name]
+    assert openings.opening("people-resnet", Request((0, 1), "person"), "ssd") is None
+    assert openings.opening("people-resnet", Request((0,), "image"), "ssd") is None
+
+
+def test_the_poison_opens_by_the_same_rule() -> None:
+    opened = {name: openings.opening(*POISON, name) for name in METHODS if openings.effects(*POISON, name)}
+    assert set(opened) >= {*DAMPENING, "random_labels", "salun"}
+    for name, found in opened.items():
+        assert found is not None and found.images == 52
+        assert found.serves == any(one.serves for one in openings.effects(*POISON, name))
+
+
+def test_of_a_group_all_training_images_are_judged_and_no_test_image() -> None:
+    own = subject("people-resnet").images
+    unseen = {row.tobytes() for row in own.test.images.numpy()}
+    forget, held_out = tune.judged_images("people-resnet", Request((3,), "person"))
+    assert forget.groups["person"].numbers.tolist() == [3] * 72 and len(held_out) == 23 * 24
+    assert not (held_out.groups["person"].numbers == 3).any()
+    trained = {row.tobytes() for row in own.train.images.numpy()}
+    assert not {row.tobytes() for row in held_out.images.numpy()} & (trained | unseen)
+    assert not {row.tobytes() for row in forget.images.numpy()} & unseen
+    assert tune.sizes("people-resnet", Request((3,), "person")) == (72, [92] * 6)
+    assert tune.sizes(*POISON) == (52, [96] * 6)
+
+
 def test_openings_and_presets_stand_on_slider_positions() -> None:
     for network, forget, name in EVERY:
         offered = [preset.settings for preset in openings.presets(network, forget, name)]
@@ -135,18 +176,19 @@ def test_openings_and_presets_stand_on_slider_positions() -> None:
                     assert snap(knob, float(settings[knob.name])) == settings[knob.name] in positions(knob)
 
 
-@pytest.mark.parametrize("network, label, name", [
-    ("small-resnet", 7, "ssd"), ("small-vit", 0, "lfssd"), ("small-resnet", 3, "head_zeroing")])
-def test_a_shipped_run_can_be_repeated(network: str, label: int, name: str) -> None:
-    found = openings.opening(network, Request((label,)), name)
+@pytest.mark.parametrize("network, forget, name", [
+    ("small-resnet", Request((7,)), "ssd"), ("small-vit", Request((0,)), "lfssd"),
+    ("small-resnet", Request((3,)), "head_zeroing"), ("people-resnet", Request((18,), "person"), "lfssd")])
+def test_a_shipped_run_can_be_repeated(network: str, forget: Request, name: str) -> None:
+    found = openings.opening(network, forget, name)
     assert found is not None
-    chosen = choice(network, (label,), name, found.settings)
+    chosen = choice(network, forget, name, found.settings)
     scene = tune.engine().prepare(chosen, lambda share, note: None)
     weights = METHODS[name].run(scene.task, found.settings, lambda share, note: None).weights
-    forget, classes = tune.recognised(label, weights, scene.task.model)
-    original, *retrained = (openings.read(row, (300, [100] * 10)) for row in tune.reference_row(network, label))
-    again = openings.judge(found.settings, openings.read((forget, classes), (300, [100] * 10)), label, original,
-                           retrained)
+    sizes = tune.sizes(network, forget)
+    original, *retrained = (openings.read(row, sizes) for row in tune.reference_row(network, forget))
+    got = openings.read(tune.recognised(network, forget, weights, scene.task.model), sizes)
+    again = openings.judge(found.settings, got, forget, original, retrained)
     near = pytest.approx(found.best.forget, abs=0.01), pytest.approx(found.best.retain_gap, abs=0.005)
     assert (again.forget, again.retain_gap) == near and again.serves == found.serves
 
@@ -281,7 +323,7 @@ def test_where_an_opening_comes_from_is_said() -> None:
         assert said.startswith("Opens on " if opens.serves else ("None of ", "The one setting that was tried"))
         assert opens.serves or "recognised" in said or "costs" in said
     assert origin(State(forget=Request((0, 1)))) == \
-        "Opens on the general defaults: settings were tried for single classes only."
+        "Opens on the general defaults: no others were tried for this request."
     assert origin(State(method="retrain")) == ""
 
 

@@ -34,6 +34,20 @@ def test_person_picture_and_class_are_one_press_apart() -> None:
     assert not test.exception
 
 
+def test_a_poison_is_asked_for_in_plain_words_and_shown_with_its_two_numbers() -> None:
+    test = app(network="people-poisoned", forget="poisoned:0")
+    kind = test.segmented_control(key="kind")
+    assert kind.value == "poisoned" and "Poisoned" in kind.options
+    assert "Forget poisoned images: the first 7 of 52 into which somebody painted a mark. All are labelled happy." in {
+        c.value for c in test.caption}
+    assert any("on 1,440 unseen images without the mark" in c.value and "200 unseen images with the mark" in c.value
+               for c in test.caption)
+    assert any("Does the mark still work?" in m.value for m in test.markdown) and not test.exception
+    press(test, "All of happy")
+    assert not any("Does the mark still work?" in m.value for m in test.markdown)
+    assert test.session_state["lacuna"].forget == Request((0,)) and not test.exception
+
+
 def test_from_the_clothes_a_person_is_one_press_away() -> None:
     test = press(app(), "A person")
     assert (test.query_params["network"], test.query_params["forget"]) == ("people-resnet", "person:0")

@@ -19,6 +19,7 @@ from unlearn_core.figures.bullets import Bullet, bullets
 from unlearn_core.figures.embedding import embedding
 from unlearn_core.figures.exhibits import exhibit_figure, picture_arrays
 from unlearn_core.methods import method
+from unlearn_core.nets.evaluate import accuracy_counts
 from unlearn_core.serving.judgement import Readings
 from unlearn_core.serving.scenes import Scene, Settled
 
@@ -84,10 +85,11 @@ def accuracies(settled: Settled, readings: Readings, ink: str) -> None:
     """The change of every class."""
     own = settled.choice.subject
     classes, forget = own.classes, settled.choice.forget.classes
+    counts = accuracy_counts(settled.choice.forget, own.images.test.in_terms_of(own.images.train))
     st.markdown("#### Who else was hurt?")
     st.caption("How to read this: bars to the left lost accuracy. ✖ is to be forgotten; black marks are the "
                "retrained models; the dashed line is the mean of the retained classes. "
-               f"{len(own.images.test) // len(classes):,} test images of each class.")
+               f"{counts.mean():,.0f} test images of each class.")
     lost = 100 * (readings.accuracy - readings.accuracy_before)
     worst = min((i for i in range(len(classes)) if i not in forget), key=lambda i: float(lost[i]))
     st.plotly_chart(

@@ -35,6 +35,7 @@ Bools = npt.NDArray[np.bool_]
 
 ORIGINAL, HEAD_ZEROING, UNLEARNED = "original", "head zeroing", "unlearned"
 FORGET_ACCURACY, SURENESS, ATTACKS = "Forget accuracy", "Sureness of the old answer", "Threshold attacks"
+ATTACK_SUCCESS = "Attack success"
 STEPS_SPREAD = 0.1
 """Relative spread of relearning steps over seeds: the median over the bundled requests where all came back in time.
 Where all are stopped at one limit, their own says nothing."""
@@ -126,7 +127,7 @@ def passes(placement: Placement) -> bool:
 def read(check: Check, placement: Placement) -> str:
     """A network's number and the retrained networks' range, in a few words."""
     low, high = placement.null.min(), placement.null.max()
-    if check.title == FORGET_ACCURACY:
+    if check.title in (FORGET_ACCURACY, ATTACK_SUCCESS):
         return f"{placement.value:.1%}, retrained {low:.1%} to {high:.1%}"
     return f"{placement.value:.3g}, retrained {low:.3g} to {high:.3g}"
 
@@ -150,6 +151,12 @@ def exposure(logits: Float32, labels: Labels, member: Bools, forgotten: Bools) -
     return max(roc(found[name][known], found[name][~known]).auc for name in _ATTACKS)
 
 
+def attack_success(logits: Float32, labels: Labels, member: Bools, forgotten: Bools) -> float:
+    """Share of the unseen images with the mark of a poison that are given the class that it stands for, their label."""
+    marked = ~member & forgotten
+    return float((logits[marked].argmax(1) == labels[marked]).mean())
+
+
 ANSWERS: dict[str, Callable[[Float32, Labels, Bools, Bools], float]] = {
     FORGET_ACCURACY: recognition, SURENESS: sureness, ATTACKS: exposure}
 """What single checks read off a network's answers, by the check's title; arguments as for `gather`."""
@@ -158,7 +165,7 @@ ANSWERS: dict[str, Callable[[Float32, Labels, Bools, Bools], float]] = {
 def gather(networks: Models, retrained: Sequence[Model], labels: npt.NDArray[np.int64],
            member: npt.NDArray[np.bool_], forgotten: npt.NDArray[np.bool_],
            only: Sequence[str] | None = None, hold_out: bool = True,
-           spreads: Mapping[str, Spread] | None = None) -> list[Check]:
+           spreads: Mapping[str, Spread] | None = None, planted: bool = False) -> list[Check]:
     """Every check on every network: retrained ones, each held out in turn, and the named others among all of them.
 
     Args:
@@ -171,6 +178,7 @@ def gather(networks: Models, retrained: Sequence[Model], labels: npt.NDArray[np.
         hold_out: whether to try the checks on held-out retrained networks, which takes most of the time.
         spreads: of the numbers of `ANSWERS` among networks retrained for the same request, where they are known from
             many requests; else these networks alone must say it.
+        planted: whether a poison is to be forgotten, so that unseen images with its mark say whether it still works.
     """
     seen, spread = member & forgotten, spreads or {}
     rest = [[*retrained[:i], *retrained[i + 1:]] for i in range(len(retrained))] if hold_out else []
@@ -197,11 +205,11 @@ def gather(networks: Models, retrained: Sequence[Model], labels: npt.NDArray[np.
                 if len(others) >= LEAST_SEEDS]
         return tuple(held), {name: place(model, retrained) for name, model in networks.items()}
 
-    def recognised(null: Float64) -> tuple[float, float]:
+    def of_images(null: Float64, images: Bools) -> tuple[float, float]:
         """Where the share of one more network may lie, were only the images drawn anew: seeds may all have none."""
-        n, hits = int(seen.sum()), float(null.sum() * seen.sum())
+        n, hits = int(images.sum()), float(null.sum() * images.sum())
         by_images = betabinom.ppf([(1 - LEVEL) / 2, (1 + LEVEL) / 2], n, 0.5 + hits, 0.5 + n * len(null) - hits) / n
-        low, high = further(null, known=spread.get(FORGET_ACCURACY))
+        low, high = further(null, known=spread.get(FORGET_ACCURACY) if images is seen else None)
         return min(low, float(by_images[0])), max(high, float(by_images[1]))
 
     def fine_tuned(null: Float64) -> tuple[float, float]:
@@ -236,9 +244,14 @@ def gather(networks: Models, retrained: Sequence[Model], labels: npt.NDArray[np.
 
     outside = partial(check, inside=False)
     behind = partial(check, page="embeddings", inside=True)
+    mark = [outside(ATTACK_SUCCESS, "unseen images with the mark that are given the class that it stands for",
+                    "playground", remembers="high", tried=partial(
+                        single, lambda m: attack_success(m.logits, labels, member, forgotten),
+                        partial(of_images, images=~member & forgotten)))] if planted else []
     return [
+        *mark,
         outside(FORGET_ACCURACY, "accuracy on the training images to be forgotten", "playground", remembers="high",
-                tried=partial(single, of_answers(FORGET_ACCURACY), recognised)),
+                tried=partial(single, of_answers(FORGET_ACCURACY), partial(of_images, images=seen))),
         outside(SURENESS, "mean logit margin of the true class on the images to be forgotten",
                 "privacy", remembers="high", tried=partial(single, of_answers(SURENESS), elsewhere(SURENESS))),
         outside(ATTACKS, "highest AUC of margin, entropy and modified entropy, training against unseen "

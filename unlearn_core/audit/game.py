@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import binom  # type: ignore[import-untyped]
+from scipy.stats import binom
 
 from unlearn_core.audit.lira import Shadows
 from unlearn_core.audit.membership import margins

@@ -14,7 +14,16 @@ from statistics import NormalDist
 import numpy as np
 import numpy.typing as npt
 
-from unlearn_core.audit.evidence import FORGET_ACCURACY, ORIGINAL, UNLEARNED, Check, Page, Status, read
+from unlearn_core.audit.evidence import (
+    ATTACK_SUCCESS,
+    FORGET_ACCURACY,
+    ORIGINAL,
+    UNLEARNED,
+    Check,
+    Page,
+    Status,
+    read,
+)
 
 Bools = npt.NDArray[np.bool_]
 
@@ -166,6 +175,12 @@ def judge(checks: Sequence[Check], loss: Loss | None, forgotten: str, accuracy: 
                 f"there is no network retrained without {forgotten} to compare with"
             return Level.UNKNOWN, (f"{why}. {accuracy:.0%} of the images to be forgotten are still recognised"
                                    + (f", and {damage}" if damage else ""))
+        if ATTACK_SUCCESS in {check.title for check in signs["remembers"]}:
+            judged = known[ATTACK_SUCCESS].judged
+            seeds, works, worked = judged[UNLEARNED].null, judged[UNLEARNED].value, judged[ORIGINAL].value
+            return (Level.NOT_FORGOTTEN if works > worked - HARDLY_LESS else Level.PARTLY), (
+                f"the mark still works on {works:.1%} of unseen images, on {worked:.1%} before, and in retrained "
+                f"networks on {seeds.min():.1%} to {seeds.max():.1%}" + (f"; {damage}" if damage else ""))
         if FORGET_ACCURACY in {check.title for check in signs["remembers"]}:
             judged = known[FORGET_ACCURACY].judged
             seeds, before = judged[UNLEARNED].null, judged[ORIGINAL].value

@@ -2,7 +2,8 @@
 
 `python -m unlearn_core.bundle.confusion` (`make audit`) judges, for each bundled network and class, the original, every
 retrained network held out from its own reference, and the outcome of each method at its defaults and at each of its
-presets. It writes `assets/verdicts/` and from it `docs/verdict.md`. Finished outcomes are kept, so it resumes.
+presets; likewise each drawn person, and the poison. It writes `assets/verdicts/` and from it `docs/verdict.md`.
+Finished outcomes are kept, so it resumes.
 """
 
 from __future__ import annotations
@@ -21,12 +22,14 @@ from safetensors.torch import load_file, save_file
 from unlearn_core import assets
 from unlearn_core.audit.evidence import HEAD_ZEROING, ORIGINAL, gather
 from unlearn_core.audit.verdict import DAMAGED, Level, Verdict
+from unlearn_core.bundle.confusion_tables import grouped, of_groups, table
+from unlearn_core.bundle.make_openings import DAMPENING
 from unlearn_core.bundle.manifest import list_assets
 from unlearn_core.bundle.work import in_processes
 from unlearn_core.files import replacing
 from unlearn_core.methods import METHODS, method
 from unlearn_core.methods.base import Diverged, NotApplicable
-from unlearn_core.nets.request import Request
+from unlearn_core.nets.request import CLASS, POISONED, Request
 from unlearn_core.progress import silent
 from unlearn_core.serving.choice import Choice, choice
 from unlearn_core.serving.engine import Engine
@@ -41,7 +44,12 @@ KEPT = assets.ROOT.parent / "build" / "outcomes"
 DOCUMENT = assets.ROOT.parent / "docs" / "verdict.md"
 SEVERE = 0.20
 """A retained class that lost so much must be named, whatever else is said."""
-CLASSES = 10
+EVERY = tuple(name for name in METHODS if name != "retrain")
+"""True retraining is left out: the held-out networks stand for it."""
+GROUPS: dict[str, tuple[str, str, Sequence[str]]] = {
+    "people-resnet-person": ("people-resnet", "person", (*DAMPENING, "head_zeroing")),
+    "people-poisoned-poisoned": ("people-poisoned", POISONED, EVERY)}
+"""Tables of groups: network, kind of group, and methods that are judged, at their defaults and openings."""
 
 
 @cache
@@ -49,17 +57,13 @@ def _engine() -> Engine:
     return Engine(2**29)
 
 
-def choices(network: str, label: int) -> Iterator[tuple[str, Choice]]:
-    """Every method at its general defaults, as the request opens, and at each preset that the request is offered.
-
-    True retraining is left out: the held-out networks stand for it.
-    """
-    for name, found in METHODS.items():
-        if name != "retrain":
-            yield DEFAULT, choice(network, (label,), name, {})
-            yield OPENING, choice(network, (label,), name, openings.start(network, Request((label,)), name))
-            for preset in openings.presets(network, Request((label,)), name):
-                yield preset.name, choice(network, (label,), name, found.settings(preset.settings))
+def choices(network: str, request: Request, methods: Sequence[str] = EVERY) -> Iterator[tuple[str, Choice]]:
+    """Methods at their general defaults, as the request opens, and at each preset that the request is offered."""
+    for name in methods:
+        yield DEFAULT, choice(network, request, name, {})
+        yield OPENING, choice(network, request, name, openings.start(network, request, name))
+        for preset in openings.presets(network, request, name):
+            yield preset.name, choice(network, request, name, method(name).settings(preset.settings))
 
 
 def run(chosen: Choice) -> str:
@@ -80,9 +84,12 @@ def run(chosen: Choice) -> str:
     return ""
 
 
-def judge_request(network: str, label: int, presets: bool, known: Mapping[str, Row]) -> list[Row]:
-    """Every row of one network and class; outcomes whose row is `known` by its choice's key are not judged again."""
-    engine, request = _engine(), Request((label,))
+def judge_request(network: str, request: Request, only: Sequence[str], known: Mapping[str, Row],
+                  methods: Sequence[str] = EVERY) -> list[Row]:
+    """Every row of one network and request, with `only` these settings if any are named; outcomes whose row is `known`
+    by its choice's key are not judged again.
+    """
+    engine, label = _engine(), request.chosen[0]
     any_of_it = choice(network, request, "ssd", {})
     measure = yardstick(engine, network, request)
 
@@ -92,17 +99,18 @@ def judge_request(network: str, label: int, presets: bool, known: Mapping[str, R
                    "" if worst is None else worst.group, 0.0 if worst is None else round(worst.value, 4))
 
     rows = [row(what, "", judged(measure, any_of_it, replace(measure.models[name], steps=None)).verdict)
-            for what, name in ((ORIGINAL, ORIGINAL), (CONTROL, HEAD_ZEROING))]
+            for what, name in ((ORIGINAL, ORIGINAL), (CONTROL, HEAD_ZEROING)) if name in measure.models]
     assert measure.accuracy_retrained is not None
     for seed, held in enumerate(measure.retrained):
         others = (*measure.retrained[:seed], *measure.retrained[seed + 1:])
         without = replace(measure, retrained=others, checks=tuple(gather(
-            measure.models, others, measure.labels, measure.member, measure.forgotten)),
+            measure.models, others, measure.labels, measure.member, measure.forgotten, spreads=measure.spreads,
+            planted=request.kind == POISONED)),
             accuracy_retrained=measure.accuracy_retrained[[i for i in range(len(measure.retrained)) if i != seed]])
         rows.append(row(HELD_OUT, str(seed), judged(without, any_of_it, replace(held, steps=None)).verdict))
     known = dict(known)
-    for preset, chosen in choices(network, label):
-        if preset not in (DEFAULT, OPENING) and not presets:
+    for preset, chosen in choices(network, request, methods):
+        if only and preset not in only:
             continue
         if chosen.key not in known:  # a preset may be what the request opens with
             if reason := run(chosen):
@@ -115,24 +123,9 @@ def judge_request(network: str, label: int, presets: bool, known: Mapping[str, R
     return rows
 
 
-def document(rows: Sequence[Row]) -> str:
-    """The table in words, as `docs/verdict.md`."""
-    columns = [level for level in Level if level is not Level.UNKNOWN]
-
-    def table(title: str, groups: dict[str, list[Row]]) -> list[str]:
-        lines = ["| " + " | ".join([title, *columns, "no outcome", "of"]) + " |", "|:--|" + "--:|" * (len(columns) + 2)]
-        for name, found in groups.items():
-            counts = Counter(row.level for row in found)
-            cells = [str(counts[level] or "·") for level in (*columns, "")]
-            lines.append("| " + " | ".join([name, *cells, str(len(found))]) + " |")
-        return lines
-
-    def grouped(chosen: Sequence[Row], *names: str) -> dict[str, list[Row]]:
-        found: dict[str, list[Row]] = {}
-        for row in chosen:
-            found.setdefault(", ".join(_said(row, name) for name in names), []).append(row)
-        return found
-
+def document(tables: Mapping[str, Sequence[Row]]) -> str:
+    """The tables in words, as `docs/verdict.md`."""
+    rows = [row for name, found in tables.items() if name not in GROUPS for row in found]
     halves = {half: [row for row in rows if row.forget % 2 == part and row.what in REFERENCES]
               for half, part in (("odd", 1), ("even", 0))}
     wrong = [row for row in rows if (row.what == ORIGINAL and row.level != Level.NOT_FORGOTTEN)
@@ -198,6 +191,7 @@ def document(rows: Sequence[Row]) -> str:
         "",
         *every_preset,
         "",
+        *(line for name, (network, kind, _) in GROUPS.items() for line in of_groups(tables[name], network, kind)),
     ])
 
 
@@ -206,48 +200,54 @@ def _share(rows: Sequence[Row]) -> str:
         row.network for row in rows).items()) or "none"
 
 
-def _said(row: Row, name: str) -> str:
-    value = str(getattr(row, name))
-    return method(value).title if name == "what" and value in METHODS else value or "no outcome"
+def tables() -> dict[str, list[Row]]:
+    """The shipped rows by the name of their table."""
+    return {name: list(load(name)) for name in (*bundled("fashion-mnist"), *GROUPS)}
 
 
-def write(rows: dict[str, list[Row]]) -> None:
+def write(rows: Mapping[str, list[Row]]) -> None:
     """The tables, and the document that they make."""
     folder = assets.ROOT / "verdicts"
     folder.mkdir(exist_ok=True)
-    for network, found in rows.items():
+    for name, found in rows.items():
         found.sort(key=lambda row: row.forget)
-        (folder / f"{network}.json").write_text(
+        (folder / f"{name}.json").write_text(
             json.dumps([asdict(row) for row in found], indent=0, ensure_ascii=False) + "\n", "utf-8")
     list_assets()
-    DOCUMENT.write_text(document([row for found in rows.values() for row in found]), "utf-8")
+    DOCUMENT.write_text(document(rows), "utf-8")
 
 
 def main() -> None:
     """Judge everything and write the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    rows = tables()
     parser.add_argument("--jobs", type=int, default=2, help="requests at once, one thread each")
-    parser.add_argument("--networks", nargs="*", default=list(bundled("fashion-mnist")), metavar="NETWORK")
-    parser.add_argument("--classes", nargs="*", type=int, default=list(range(CLASSES)), metavar="CLASS")
+    parser.add_argument("--tables", nargs="*", default=list(rows), choices=list(rows), metavar="TABLE")
+    parser.add_argument("--numbers", nargs="*", type=int, metavar="NUMBER", help="of classes or groups; all by default")
     parser.add_argument("--no-presets", action="store_true", help="defaults and openings alone: minutes, not hours")
     parser.add_argument("--only-new", action="store_true", help="judge only outcomes that have no row yet")
     parser.add_argument("--from-rows", action="store_true", help="write the document from the rows at hand")
     arguments = parser.parse_args()
-    rows: dict[str, list[Row]] = {network: list(load(network)) for network in bundled("fashion-mnist")}
     if arguments.from_rows:
         return write(rows)
     KEPT.mkdir(parents=True, exist_ok=True)
+    todo: list[tuple[Any, ...]] = []
+    for name in arguments.tables:
+        network, kind, methods = GROUPS.get(name, (name, CLASS, EVERY))
+        own = subject(network)
+        count = len(own.classes if kind == CLASS else own.groups[kind].names)
+        only = (DEFAULT, OPENING) if arguments.no_presets or name in GROUPS else ()
+        for number in arguments.numbers or range(count):
+            known = {row.key: row for row in rows[name] if row.key and row.forget == number}
+            todo.append((network, Request((number,), kind), only, known if arguments.only_new else {}, methods))
 
-    def keep(request: tuple[Any, ...], judged: list[Row]) -> None:
-        network, label = request[:2]
-        rows[network] = [*(row for row in rows[network] if row.forget != label), *judged]
+    def keep(asked: tuple[Any, ...], judged: list[Row]) -> None:
+        network, request = asked[:2]
+        name = next((name for name, (of, kind, _) in GROUPS.items() if (of, kind) == (network, request.kind)), network)
+        rows[name] = [*(row for row in rows[name] if row.forget != request.chosen[0]), *judged]
         write(rows)
 
-    in_processes(judge_request, [(network, label, not arguments.no_presets,
-                                  {row.key: row for row in rows[network] if row.key and row.forget == label}
-                                  if arguments.only_new else {})
-                                 for network in arguments.networks for label in arguments.classes],
-                 arguments.jobs, "requests", keep)
+    in_processes(judge_request, todo, arguments.jobs, "requests", keep)
     return None
 
 

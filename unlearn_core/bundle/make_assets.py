@@ -10,15 +10,17 @@ import argparse
 from functools import partial
 from pathlib import Path
 
-from unlearn_core.bundle import make_fashion, make_people, make_references, make_shadows
+from unlearn_core.bundle import make_fashion, make_people, make_poison, make_references, make_shadows
+from unlearn_core.bundle.make_openings import DAMPENING, make_openings
 from unlearn_core.bundle.manifest import list_assets
+from unlearn_core.nets.request import CLASS, POISONED
 
 
 def main() -> None:
     """Run one stage, or all of them in order."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     stages = ["data", "networks", "shadows", "references", "others", "importances", "maps", "landscapes",
-              "estimators", "grams", "histories", "comparisons", "remains", "openings", "people"]
+              "estimators", "grams", "histories", "comparisons", "remains", "openings", "people", "poison"]
     parser.add_argument("stage", nargs="?", default="all", choices=["all", *stages])
     parser.add_argument("--architectures", nargs="+", default=list(make_fashion.SEEDS),
                         choices=list(make_fashion.SEEDS))
@@ -44,17 +46,29 @@ def main() -> None:
                         ("histories", make_references.make_histories),
                         ("comparisons", partial(make_references.make_comparisons, jobs=arguments.jobs)),
                         ("remains", partial(make_references.make_remains, jobs=arguments.jobs)),
-                        ("openings", make_references.make_openings)):
+                        ("openings", partial(make_openings, kind=CLASS))):
         if stage in wanted:
             for architecture in arguments.architectures:
                 make(architecture)
             list_assets()
+    if "poison" in wanted:
+        make_poison.make_networks()
+        list_assets()
+        make_poison.make_references()
+        list_assets()
+        make_poison.measure()
+        make_openings(make_poison.SUBJECT, POISONED)
+        make_poison.make_landscape()
+        make_poison.make_comparison()
+        list_assets()
     if "people" in wanted:
         make_people.make_networks(arguments.jobs)
         list_assets()
         make_people.make_references()
         list_assets()
         make_people.measure()
+        make_openings(make_people.SUBJECT, "person", DAMPENING)
+        list_assets()
 
 
 if __name__ == "__main__":

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import time
 from dataclasses import replace
 from functools import partial
-from typing import Any
 
 import numpy as np
 import torch
@@ -16,15 +14,13 @@ from tqdm import tqdm
 
 from unlearn_core import assets
 from unlearn_core.audit.similarity import layer_features
-from unlearn_core.bundle.make_fashion import SEEDS, VALIDATED, all_retrained
+from unlearn_core.bundle.make_fashion import SEEDS, all_retrained
 from unlearn_core.bundle.work import in_processes, save_arrays
-from unlearn_core.files import replacing
 from unlearn_core.maps.projection import fit_map
 from unlearn_core.measure.estimator import Estimator, Loss
 from unlearn_core.measure.gram import measure_grams
 from unlearn_core.measure.recording import ClassRecorder
 from unlearn_core.measure.task import Measurement, measure
-from unlearn_core.methods import METHODS
 from unlearn_core.nets.evaluate import evaluation_set, other_images, outputs
 from unlearn_core.nets.request import Request
 from unlearn_core.nets.train import MOMENTUM, RECIPES, seed_of, train
@@ -34,7 +30,6 @@ from unlearn_core.serving.choice import choice
 from unlearn_core.serving.engine import Engine
 from unlearn_core.serving.grid import ALPHAS, Landscape
 from unlearn_core.serving.landscape import ESTIMATORS, GRID_LAMBDAS, gauges
-from unlearn_core.study import tune
 from unlearn_core.study.comparison import compare
 from unlearn_core.study.comparison import save as save_comparison
 from unlearn_core.subjects.fashion import fashion_mnist
@@ -199,22 +194,3 @@ def make_remains(architecture: str, jobs: int) -> None:
     todo = [(architecture, label) for label in range(10)
             if not (assets.ROOT / f"remains/{architecture}-{label}.json").exists()]
     in_processes(look_inside, todo, jobs, f"remains of {architecture}")
-
-
-def make_openings(architecture: str) -> None:
-    """Try what each request could open with, method by method; finished ones are kept, on one thread."""
-    torch.set_num_threads(1)
-    file = assets.ROOT / f"openings/{architecture}.json"
-    file.parent.mkdir(parents=True, exist_ok=True)
-    found: dict[str, Any] = json.loads(file.read_text("utf-8")) if file.exists() else {
-        "images": [len(tune.judged_images(0)[0]), [VALIDATED] * 10],
-        "reference": {str(label): tune.reference_row(architecture, label) for label in range(10)}, "methods": {}}
-    quick_first = sorted((m for m in METHODS.values() if m.name != "retrain"), key=lambda m: m.seeded)
-    todo = [(m, label) for m in quick_first for label in range(10)
-            if str(label) not in found["methods"].get(m.name, {"requests": {}})["requests"]]
-    for m, label in tqdm(todo, desc=f"openings of {architecture}"):
-        rows = tune.try_request(architecture, label, m.name)
-        kept = found["methods"].setdefault(m.name, {"defaults": m.settings(), "requests": {}})
-        kept["requests"][str(label)] = rows
-        with replacing(file) as unfinished:
-            unfinished.write_text(json.dumps(found, separators=(",", ":")) + "\n", "utf-8")

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from unlearn_core.nets.heads import as_taken, check_logits, last_layer, watched
 from unlearn_core.nets.images import ImageSet, first_of_each, joined
 from unlearn_core.nets.models import private_copy
-from unlearn_core.nets.request import CLASS, Request
+from unlearn_core.nets.request import CLASS, Request, unaudited
 from unlearn_core.nets.substitute import called_with
 
 # On two cores, batches of 250 evaluate several times faster than one of 1,000: they stay in the cache.
@@ -141,8 +141,27 @@ def kept_groups(request: Request, evaluation: EvaluationSet, more: Sequence[Rows
     return found
 
 
+def accuracy_images(request: Request, member: npt.NDArray[np.bool_],
+                    forgotten: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """(N,) where the accuracy of each class is read: on unseen images, without those of a group to be forgotten.
+
+    Args:
+        request: what is to be forgotten.
+        member: (N,) whether the image was in the training set.
+        forgotten: (N,) whether it is of what is to be forgotten.
+    """
+    return ~member if request.classes else ~member & ~forgotten
+
+
+def accuracy_counts(request: Request, test: ImageSet) -> npt.NDArray[np.int64]:
+    """(classes,) on how many test images the accuracy of each class is read; see `accuracy_images`."""
+    gone = request.mask(test, torch.full((len(test),), -1)).numpy()
+    read = accuracy_images(request, unaudited(request, test).numpy(), gone)
+    return np.bincount(test.labels.numpy()[read], minlength=len(test.classes))
+
+
 def other_images(train: ImageSet, test: ImageSet, evaluation: EvaluationSet, forgotten: npt.NDArray[np.bool_],
-                 size: int = 500) -> Iterator[Rows]:
+                 size: int = 500, without: npt.NDArray[np.bool_] | None = None) -> Iterator[Rows]:
     """All test images and all training images to be forgotten that the evaluation set lacks, `size` at a time.
 
     Args:
@@ -151,9 +170,10 @@ def other_images(train: ImageSet, test: ImageSet, evaluation: EvaluationSet, for
         evaluation: the images that are left out.
         forgotten: (training images,) whether the image is to be forgotten.
         size: a release waits for no more than the evaluation of so many.
+        without: (test images,) those that are left out too; by default none.
     """
     wanted: dict[Literal["train", "test"], npt.NDArray[np.bool_]] = {
-        "test": np.ones(len(test), np.bool_), "train": forgotten.copy()}
+        "test": np.ones(len(test), np.bool_) if without is None else ~without, "train": forgotten.copy()}
     for part, rows in wanted.items():
         rows[evaluation.row[evaluation.member == (part == "train")]] = False
         positions = np.flatnonzero(rows)

@@ -11,7 +11,9 @@ from torch import Tensor
 
 from unlearn_core.nets.images import Groups, ImageSet
 
-CLASS, IMAGE = "class", "image"
+CLASS, IMAGE, POISONED = "class", "image", "poisoned"
+"""Kinds of request. Images that somebody planted are a group like any other, but for one thing: in the test set there
+are some too, made to see whether the poison works, and they are read for no other request (see `unaudited`)."""
 MOST_IMAGES = 200
 """Of single images in one request: an address holds no more, and a page shows all of them."""
 
@@ -79,6 +81,13 @@ class Request:
         return numbers if self.kind == CLASS else f"{self.kind}:{numbers}"
 
 
+def unaudited(request: Request, test: ImageSet) -> Tensor:
+    """(N,) bool: the test images on which nothing is read: those with a mark, if something else is to be forgotten."""
+    if request.kind == POISONED or POISONED not in test.groups:
+        return torch.zeros(len(test), dtype=torch.bool)
+    return test.groups[POISONED].numbers >= 0
+
+
 def checked(request: Request, train: ImageSet) -> Request:
     """The request in order and without repeats.
 
@@ -95,20 +104,22 @@ def checked(request: Request, train: ImageSet) -> Request:
     if request.kind not in train.groups:
         raise ValueError(f"forget: one of {', '.join((CLASS, *train.groups, IMAGE))} expected, got {request.kind!r}")
     names = train.groups[request.kind].names
-    found = Request(_in_order(request.chosen, len(names), f"{request.kind} groups", "group"), request.kind)
+    found = Request(_in_order(request.chosen, len(names), f"{request.kind} groups", "group", all_of=len(names) == 1),
+                    request.kind)
     if not 0 < (size := int(found.mask(train).sum())) < len(train):
         raise ValueError(f"{request.kind} groups: some but not all training images expected, got {size}")
     return found
 
 
-def _in_order(chosen: Sequence[int], known: int, what: str, one: str) -> tuple[int, ...]:
+def _in_order(chosen: Sequence[int], known: int, what: str, one: str, all_of: bool = False) -> tuple[int, ...]:
+    """In order and without repeats; `all_of` them only where that is allowed."""
     found = tuple(sorted(set(chosen)))
     for number in (*found[:1], *found[-1:]):
         if not 0 <= number < known:
             raise ValueError(f"{what}: numbers in 0..{known - 1} expected, got {number}")
     if not found:
         raise ValueError(f"{what}: at least one {one} must be forgotten, got none")
-    if len(found) == known:
+    if len(found) == known and not all_of:
         raise ValueError(f"{what}: at least one {one} must be kept, got all {known}")
     return found
 

@@ -32,6 +32,7 @@ from unlearn_core.methods.ways import measure_ways
 from unlearn_core.nets.evaluate import (
     Outputs,
     Rows,
+    accuracy_images,
     kept_groups,
     missing_rows,
     outputs,
@@ -169,11 +170,12 @@ class Engine:
             pair = importance_pair(task, found.importance, settings, progress)
             index, limit = build_index(weights, pair.forget, pair.reference), ceiling(task, settings)
         labels, member = evaluation.labels, evaluation.member
+        unseen = accuracy_images(request, member, seen.forgotten)
         logits = self.retrained_logits(chosen.network, request)
         seeds = [Outputs(seed, np.zeros((0, 0), np.float32)) for seed in (logits if logits is not None else [])]
 
         def accuracies(o: Outputs) -> npt.NDArray[np.float64]:
-            return per_class(o.predicted[~member], labels[~member], len(task.train.classes))
+            return per_class(o.predicted[unseen], labels[unseen], len(task.train.classes))
 
         kinds, sizes = parameter_kinds(base.model, task.example), np.array([w.numel() for w in weights.values()])
         scene = Scene(
@@ -237,8 +239,9 @@ class Engine:
         seconds = time.perf_counter() - start
         labels, member = scene.seen.evaluation.labels, scene.seen.evaluation.member
         gauges = read_gauges(after, labels, member, scene.seen.forgotten)
+        unseen = accuracy_images(scene.request, member, scene.seen.forgotten)
         settled = Settled(
-            chosen, gauges, per_class(after.predicted[~member], labels[~member], len(scene.task.train.classes)),
+            chosen, gauges, per_class(after.predicted[unseen], labels[unseen], len(scene.task.train.classes)),
             change, after.predicted, after.logits, base.feature_map.place(after.features),
             weights if scene.index is None else None, (*base.faults, *result.warnings), result.trace,
             result.exhibits, result.cost, seconds)

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from unlearn_core.audit.accuracy import per_class
 from unlearn_core.audit.distinguish import LEAST_SEEDS, Spread
 from unlearn_core.audit.evidence import (
+    ATTACK_SUCCESS,
     FORGET_ACCURACY,
     ORIGINAL,
     UNLEARNED,
@@ -27,7 +28,8 @@ from unlearn_core.audit.gauges import GaugeName, Reading, read_gauges
 from unlearn_core.audit.relearn import Relearning
 from unlearn_core.audit.verdict import Verdict, judge, worst_loss
 from unlearn_core.methods import METHODS
-from unlearn_core.nets.evaluate import Outputs
+from unlearn_core.nets.evaluate import Outputs, accuracy_images
+from unlearn_core.nets.request import POISONED
 from unlearn_core.progress import Progress, silent, stage
 from unlearn_core.serving.choice import SEEDS, Choice, choice
 from unlearn_core.serving.engine import Engine
@@ -96,7 +98,8 @@ def first_verdict(engine: Engine, scene: Scene, settled: Settled) -> Verdict:
     labels, before = seen.evaluation.labels, seen.before
     retrained = [] if scene.retrained_logits is None else [Model(logits) for logits in scene.retrained_logits]
     checks = gather({ORIGINAL: Model(before.logits), UNLEARNED: Model(settled.logits)}, retrained, labels,
-                    seen.evaluation.member, seen.forgotten, only=[FORGET_ACCURACY],
+                    seen.evaluation.member, seen.forgotten, only=[FORGET_ACCURACY, ATTACK_SUCCESS],
+                    planted=scene.request.kind == POISONED,
                     spreads=spreads(engine, scene.choice.network, scene.request))
     return _conclude(scene.choice, checks, before.logits, settled.logits, [seed.logits for seed in retrained], labels,
                      seen.kept, settled.gauges["forget"].value, spreads(engine, scene.choice.network, scene.request))
@@ -158,8 +161,10 @@ def judged(measure: Yardstick, chosen: Choice, mine: Model) -> Audit:
     labels, member, forgotten = measure.labels, measure.member, measure.forgotten
     gauges = read_gauges(Outputs(mine.logits, mine.logits), labels, member, forgotten)
     checks = joined(measure.checks, gather({UNLEARNED: mine}, measure.retrained, labels, member, forgotten,
-                                           hold_out=False, spreads=measure.spreads))
-    accuracy = per_class(mine.logits[~member].argmax(1), labels[~member], len(measure.classes))
+                                           hold_out=False, spreads=measure.spreads,
+                                           planted=chosen.forget.kind == POISONED))
+    unseen = accuracy_images(chosen.forget, member, forgotten)
+    accuracy = per_class(mine.logits[unseen].argmax(1), labels[unseen], len(measure.classes))
     return Audit(
         Readings(len(labels), gauges, measure.original, measure.band, accuracy, measure.accuracy_before,
                  measure.accuracy_retrained), tuple(checks),

@@ -23,10 +23,19 @@ from unlearn_core.audit.evidence import (
 from unlearn_core.audit.gauges import GaugeName, Reading, read_gauges
 from unlearn_core.audit.probe import linear_probe
 from unlearn_core.audit.similarity import cka
-from unlearn_core.nets.evaluate import Outputs, Rows, kept_groups, labelled, masked, missing_rows, other_images
+from unlearn_core.nets.evaluate import (
+    Outputs,
+    Rows,
+    accuracy_images,
+    kept_groups,
+    labelled,
+    masked,
+    missing_rows,
+    other_images,
+)
 from unlearn_core.nets.heads import head
 from unlearn_core.nets.images import ImageSet
-from unlearn_core.nets.request import CLASS, IMAGE, Request
+from unlearn_core.nets.request import CLASS, IMAGE, POISONED, Request, unaudited
 from unlearn_core.progress import Progress, silent
 from unlearn_core.serving import remains
 from unlearn_core.serving.engine import Engine
@@ -90,7 +99,7 @@ def others(engine: Engine, network: str, request: Request) -> Iterator[Rows]:
     """The audited images beyond those that are shown."""
     images = subject(network).images
     return other_images(images.train, images.test, engine.seen(network, request).evaluation,
-                        request.mask(images.train).numpy())
+                        request.mask(images.train).numpy(), without=unaudited(request, images.test).numpy())
 
 
 def inside(engine: Engine, network: str, request: Request, found: Outputs) -> Model:
@@ -176,15 +185,18 @@ def _yardstick(engine: Engine, network: str, request: Request, progress: Progres
     def gauges(model: Model) -> dict[GaugeName, Reading]:
         return read_gauges(Outputs(model.logits, model.logits), labels, member, forgotten)
 
+    unseen = accuracy_images(request, member, forgotten)
+
     def accuracy(model: Model) -> Float64:
-        return per_class(model.logits[~member].argmax(1), labels[~member], len(train.classes))
+        return per_class(model.logits[unseen].argmax(1), labels[unseen], len(train.classes))
 
     return Yardstick(
         train.classes, labels, member, forgotten, models, retrained, gauges(models[ORIGINAL]),
         tuple(map(gauges, retrained)), accuracy(models[ORIGINAL]),
         np.stack(list(map(accuracy, retrained))) if retrained else None,
         kept_groups(request, evaluation, rest, train, test),
-        known, tuple(gather(models, retrained, labels, member, forgotten, spreads=known)))
+        known, tuple(gather(models, retrained, labels, member, forgotten, spreads=known,
+                            planted=request.kind == POISONED)))
 
 
 def _shut(model: nn.Module, train: ImageSet, request: Request, logits: Float32) -> Float32:

@@ -20,6 +20,7 @@ from unlearn_core.audit.evidence import FORGET_ACCURACY, ORIGINAL, UNLEARNED, Ch
 from unlearn_core.audit.gauges import KINDS, GaugeName, Reading
 from unlearn_core.audit.verdict import Loss
 from unlearn_core.methods import method
+from unlearn_core.nets.evaluate import accuracy_counts
 from unlearn_core.progress import Progress, silent, stage
 from unlearn_core.serving.choice import VERSION, Choice
 from unlearn_core.serving.engine import Engine
@@ -155,8 +156,8 @@ def settings_chosen(chosen: Choice) -> tuple[str, str]:
     """Where the settings come from, and whether they were chosen before the numbers on the sheet were seen."""
     settings, network, name = dict(chosen.settings), chosen.network, chosen.method
     opens = openings.opening(network, chosen.forget, name)
-    read = ("Before this audit, by a rule that reads no test image; 300 of the training images to be forgotten were "
-            "among those that it read.")
+    read = (f"Before this audit, by a rule that reads no test image; {opens.images if opens else 0} of the training "
+            "images to be forgotten were among those that it read.")
     if opens is not None and settings == opens.settings:
         return "the opening of this request" + (
             "" if opens.serves else ", a trade-off: nothing that was tried both forgets and spares the rest"), read
@@ -236,8 +237,7 @@ def _check(check: Check, forget: Reading) -> Evidence:
 
 def _touched(chosen: Choice, request: Asked, audit: Audit) -> Evidence:
     readings, images = audit.readings, chosen.subject.images
-    test = images.test.in_terms_of(images.train)
-    counts = np.bincount(test.labels.numpy(), minlength=len(chosen.subject.classes))
+    counts = accuracy_counts(chosen.forget, images.test.in_terms_of(images.train))
     return {"worst": _loss(audit.verdict.loss),
             "classes": [_class(name, label, int(counts[label]), label in request.classes, readings)
                         for label, name in enumerate(chosen.subject.classes) if counts[label]],

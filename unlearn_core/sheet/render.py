@@ -12,7 +12,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from unlearn_core.audit.evidence import FORGET_ACCURACY
+from unlearn_core.audit.evidence import ATTACK_SUCCESS, FORGET_ACCURACY
 from unlearn_core.audit.verdict import Level
 from unlearn_core.sheet import drawing, words
 from unlearn_core.sheet.evidence import Evidence
@@ -74,7 +74,7 @@ def _number(row: Mapping[str, Any], name: str) -> str:
     value = row[name]
     if value is None:
         return "none"
-    if row["measure"] == FORGET_ACCURACY:
+    if row["measure"] in (ATTACK_SUCCESS, FORGET_ACCURACY):
         return _percent(value)
     digits = ",.0f" if abs(value) >= 1000 else ".3g" if abs(value) >= 10 else "#.3g"
     return f"{value:{digits}}".replace("-", "−")

@@ -41,6 +41,7 @@ MEANING: Mapping[Level, str] = {
 }
 
 QUESTIONS: Mapping[str, str] = {
+    "Attack success": "Of unseen images with the mark, how many does it give the class that the mark stands for?",
     "Forget accuracy": "How many of the images to be forgotten does it still name rightly?",
     "Sureness of the old answer": "How strongly does it lean towards the old answer?",
     "Threshold attacks": "Can simple attacks tell its training images from images it never saw?",

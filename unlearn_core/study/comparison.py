@@ -19,7 +19,7 @@ from unlearn_core.audit.weights import relative_change
 from unlearn_core.methods import METHODS
 from unlearn_core.methods.base import Diverged, NotApplicable, Value
 from unlearn_core.nets.evaluate import softmax
-from unlearn_core.nets.request import Request
+from unlearn_core.nets.request import CLASS, Request
 from unlearn_core.progress import Progress, silent, stage
 from unlearn_core.serving.choice import choice
 from unlearn_core.serving.engine import Engine
@@ -246,7 +246,8 @@ def load(network: str, forget: Request) -> Comparison | None:
         return None
     table = assets.arrays(file)
     about = json.loads(table["about"].astype(np.uint8).tobytes())
-    judged = {(row.what, row.settings): row for row in verdicts.load(network) if (row.forget,) == forget.classes}
+    rows = verdicts.load(network if forget.kind == CLASS else f"{network}-{forget.kind}")
+    judged = {(row.what, row.settings): row for row in rows if (row.forget,) == forget.chosen}
     entries = {}
     for name, said in about.items():
         measures, accuracy, change = (table[f"{name}/{field}"].astype(np.float64) for field in STORED[:3])

@@ -139,7 +139,7 @@ def judge(engine: Engine, chosen: Choice, progress: Progress) -> tuple[float, fl
                                            stage(progress, 0.5, 0.9))
     except Diverged:
         return 100.0, 100.0
-    got = tune.accuracies(chosen.forget.classes[0], result.weights, scene.task.model)
+    got = tune.accuracies(chosen.network, chosen.forget.classes[0], result.weights, scene.task.model)
     return 100 * abs(got[0] - wanted[0]), 100 * abs(got[1] - wanted[1])
 
 

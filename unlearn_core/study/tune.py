@@ -42,7 +42,7 @@ from unlearn_core.serving.choice import choice
 from unlearn_core.serving.engine import Engine
 from unlearn_core.serving.grid import ALPHAS
 from unlearn_core.subjects import openings
-from unlearn_core.subjects.fashion import fashion_mnist
+from unlearn_core.subjects.data import bundled_images
 from unlearn_core.subjects.subject import bundled, subject
 
 CLASSES = (1, 6, 8)
@@ -82,26 +82,40 @@ def engine() -> Engine:
 
 
 @cache
-def judged_images(label: int) -> tuple[ImageSet, ImageSet]:
-    """300 training images of the class that are not in the evaluation set, and all validation images.
+def judged_images(network: str, forget: Request) -> tuple[ImageSet, ImageSet]:
+    """Training images of what is to be forgotten, and all validation images that are not of a group to be forgotten.
 
-    The evaluation set takes the first 100 training images of each class; these are the 101st to 400th.
+    Of a class 300 that are not in the evaluation set, which takes the first 100 training images of each class: the
+    101st to 400th. Of a group all that there are.
     """
-    train = fashion_mnist("train")
-    return train.subset(torch.nonzero(train.labels == label).flatten()[100:400]), fashion_mnist("validation")
+    train = subject(network).images.train
+    own, held_out = forget.split(train)[0], bundled_images(train.name, "validation").in_terms_of(train)
+    if forget.classes:
+        return train.subset(own[100:400]), held_out
+    rest = ~forget.mask(held_out, torch.full((len(held_out),), -1))
+    return train.subset(own), held_out.subset(torch.nonzero(rest).flatten())
 
 
-def recognised(label: int, weights: dict[str, torch.Tensor] | None, model: torch.nn.Module) -> tuple[int, list[int]]:
-    """How many of the judged training images of the class, and of the validation images of each class."""
-    forget, held_out = judged_images(label)
-    right = [outputs(model, part.pixels(), weights).predicted == part.labels.numpy() for part in (forget, held_out)]
+def sizes(network: str, forget: Request) -> tuple[int, list[int]]:
+    """How many images are judged: of what is to be forgotten, and validation images by class."""
+    own, held_out = judged_images(network, forget)
+    return len(own), torch.bincount(held_out.labels, minlength=len(held_out.classes)).tolist()
+
+
+def recognised(network: str, forget: Request, weights: dict[str, torch.Tensor] | None,
+               model: torch.nn.Module) -> tuple[int, list[int]]:
+    """How many of the judged training images to be forgotten, and of the validation images of each class."""
+    own, held_out = judged_images(network, forget)
+    right = [outputs(model, part.pixels(), weights).predicted == part.labels.numpy() for part in (own, held_out)]
     return int(right[0].sum()), np.bincount(held_out.labels.numpy()[right[1]],
                                             minlength=len(held_out.classes)).tolist()
 
 
-def accuracies(label: int, weights: dict[str, torch.Tensor] | None, model: torch.nn.Module) -> tuple[float, float]:
+def accuracies(network: str, label: int, weights: dict[str, torch.Tensor] | None,
+               model: torch.nn.Module) -> tuple[float, float]:
     """Accuracy on training images of the class, and on validation images of all others."""
-    (forget, classes), images = recognised(label, weights, model), judged_images(label)
+    request = Request((label,))
+    (forget, classes), images = recognised(network, request, weights, model), judged_images(network, request)
     return forget / len(images[0]), ((sum(classes) - classes[label])
                                      / int((images[1].labels != label).sum()))
 
@@ -109,7 +123,7 @@ def accuracies(label: int, weights: dict[str, torch.Tensor] | None, model: torch
 @cache
 def reference(network: str, label: int) -> tuple[float, float]:
     """Mean accuracies of the retrained networks."""
-    found = [accuracies(label, None, model) for model in subject(network).retrained(Request((label,)))]
+    found = [accuracies(network, label, None, model) for model in subject(network).retrained(Request((label,)))]
     return mean(forget for forget, _ in found), mean(retain for _, retain in found)
 
 
@@ -123,45 +137,45 @@ def trial(name: str, settings: dict[str, Value], network: str, label: int) -> tu
         return float("nan"), float("nan"), float("nan")
     except Diverged:
         return 1.0, -1.0, float("nan")
-    got, wanted = accuracies(label, result.weights, task.model), reference(network, label)
+    got, wanted = accuracies(network, label, result.weights, task.model), reference(network, label)
     return got[0] - wanted[0], got[1] - wanted[1], result.cost.seconds
 
 
-def reference_row(network: str, label: int) -> list[list[object]]:
-    """What the original recognises and, after it, each network retrained without the class (see `recognised`)."""
-    return [list(recognised(label, None, model))
-            for model in (engine().base(network).model, *subject(network).retrained(Request((label,))))]
+def reference_row(network: str, forget: Request) -> list[list[object]]:
+    """What the original recognises and, after it, each network retrained without it (see `recognised`)."""
+    return [list(recognised(network, forget, None, model))
+            for model in (engine().base(network).model, *subject(network).retrained(forget))]
 
 
-def try_request(network: str, label: int, name: str) -> list[list[object]]:
+def try_request(network: str, forget: Request, name: str) -> list[list[object]]:
     """Run every candidate for what a request opens with (see `unlearn_core.subjects.openings`), with seed 0.
 
     Returns:
         For each, what of its settings is not the general default, and what it still recognises (see `recognised`);
-        empty if the method cannot serve. A run that left the finite numbers recognises every image of the class and
-        no other, the worst there is.
+        empty if the method cannot serve. A run that left the finite numbers recognises every image to be forgotten
+        and no other, the worst there is.
     """
-    found, defaults, start = METHODS[name], METHODS[name].settings(), choice(network, (label,), name, {})
+    found, defaults, start = METHODS[name], METHODS[name].settings(), choice(network, forget, name, {})
     scene = engine().prepare(start, silent)
-    sizes = len(judged_images(label)[0]), [100] * 10
-    original, *retrained = (openings.read(row, sizes) for row in reference_row(network, label))
+    judged_on = sizes(network, forget)
+    original, *retrained = (openings.read(row, judged_on) for row in reference_row(network, forget))
     rows: dict[tuple[tuple[str, Value], ...], list[object]] = {}
 
     def run(given: dict[str, Value]) -> None:
-        chosen = choice(network, (label,), name, {**defaults, **given})
+        chosen = choice(network, forget, name, {**defaults, **given})
         if chosen.settings in rows:
             return
         try:
             weights = found.run(scene.task, dict(chosen.settings), silent).weights
-            got: tuple[int, list[int]] = recognised(label, weights, scene.task.model)
+            got: tuple[int, list[int]] = recognised(network, forget, weights, scene.task.model)
         except NotApplicable:
             raise
         except ValueError:
-            got = sizes[0], [0] * 10
+            got = judged_on[0], [0] * len(judged_on[1])
         rows[chosen.settings] = [{k: v for k, v in chosen.settings if v != defaults[k]}, *got]
 
     def judged(lam: Value | None) -> list[openings.Effect]:
-        return [openings.judge(dict(settings), openings.read(row[1:], sizes), label, original, retrained)
+        return [openings.judge(dict(settings), openings.read(row[1:], judged_on), forget, original, retrained)
                 for settings, row in rows.items() if lam is None or dict(settings)["lambda"] == lam]
 
     try:

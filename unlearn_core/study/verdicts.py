@@ -20,7 +20,7 @@ class Row:
 
     Attributes:
         network: name of a bundled network.
-        forget: the class.
+        forget: the class or group.
         what: one of `REFERENCES`, or the name of a method.
         settings: `DEFAULT`, `OPENING`, the name of a preset, or the number of a retrained seed.
         key: of the choice; empty for reference networks.
@@ -43,7 +43,7 @@ class Row:
 
 @cache
 def load(network: str) -> tuple[Row, ...]:
-    """The shipped table of a network; empty if there is none.
+    """The shipped table of a network, or of groups, as in ``people-resnet-person``; empty if there is none.
 
     Raises:
         assets.AssetError: if its file is missing or altered.

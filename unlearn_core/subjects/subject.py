@@ -36,6 +36,7 @@ from unlearn_core.nets.train import RECIPES, Recipe
 from unlearn_core.packing import ClassNumbers, class_numbers
 from unlearn_core.progress import Progress
 from unlearn_core.subjects.data import bundled_images
+from unlearn_core.subjects.poison import Poison, poisoned
 
 Float32 = npt.NDArray[np.float32]
 DESCRIPTION = "subject.toml"
@@ -321,9 +322,13 @@ def _bundled(name: str, said: dict[str, Any]) -> Subject:
             sums = []  # nothing can be computed, and so nothing kept, without the manifest
         return hashlib.sha256(repr((said, sums)).encode()).hexdigest()[:16]
 
+    def read() -> Images:
+        images, planted = _bundled_images(said["data"]), said.get("poison")
+        return images if planted is None else Images(*poisoned(images.train, images.test, Poison(**planted)))
+
     recipe = Recipe(**(asdict(RECIPES[said["architecture"]]) | said.get("recipe", {})))
     return Subject(name, said["title"], said["about"], said["architecture"], tuple(said["classes"]),
-                   recipe, fingerprint, file, lambda: _bundled_images(said["data"]),
+                   recipe, fingerprint, file, read,
                    lambda: assets.path(f"networks/{name}.safetensors"), said["layers"])
 
 
