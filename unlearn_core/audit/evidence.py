@@ -26,7 +26,7 @@ from unlearn_core.audit.distinguish import (
     further,
     privacy_score,
 )
-from unlearn_core.audit.membership import StatisticName, margins, statistics
+from unlearn_core.audit.membership import StatisticName, statistics, true_margins
 from unlearn_core.audit.roc import roc
 from unlearn_core.audit.unseen import compared
 from unlearn_core.nets.evaluate import softmax
@@ -148,7 +148,7 @@ def recognition(logits: Float32, labels: Labels, member: Bools, forgotten: Bools
 def sureness(logits: Float32, labels: Labels, member: Bools, forgotten: Bools) -> float:
     """Mean logit margin of the true class on the training images to be forgotten."""
     seen = member & forgotten
-    return float(margins(logits[seen])[np.arange(int(seen.sum())), labels[seen]].mean())
+    return float(true_margins(logits[seen], labels[seen]).mean())
 
 
 def exposure(logits: Float32, labels: Labels, member: Bools, forgotten: Bools) -> float:

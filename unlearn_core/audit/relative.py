@@ -94,17 +94,20 @@ def relative(unlearned: npt.NDArray[np.floating], original: npt.NDArray[np.float
         raise ValueError("unlearned, original, retrained: finite outputs expected, got NaN or infinity")
 
     def shares(network: Float64, others: Float64) -> Float64:
-        return _share(np.linalg.norm(network - first, axis=1).mean(), np.linalg.norm(others - network, axis=2).mean(1))
+        apart: Float64 = np.linalg.norm(others - network, axis=2).mean(1)
+        return _share(np.full_like(apart, np.linalg.norm(network - first, axis=1).mean()), apart)
 
     found = shares(mine, seeds)
     null = np.array([shares(seed, np.delete(seeds, i, 0)).mean() for i, seed in enumerate(seeds)])
-    per_image = _share(np.linalg.norm(mine - first, axis=1), np.linalg.norm(seeds - mine, axis=2)).mean(0)
+    apart: Float64 = np.linalg.norm(seeds - mine, axis=2)
+    per_image = _share(np.broadcast_to(np.linalg.norm(mine - first, axis=1), apart.shape), apart).mean(0)
     return Relative(found, null, *_permuted(found - 0.5), per_image)
 
 
-def _share(original: npt.ArrayLike, retrained: Float64) -> Float64:
+def _share(original: Float64, retrained: Float64) -> Float64:
     total = original + retrained
-    return np.divide(original, total, out=np.full_like(total, 0.5), where=total > 0)
+    result: Float64 = np.divide(original, total, out=np.full_like(total, 0.5), where=total > 0)
+    return result
 
 
 def _permuted(values: Float64) -> tuple[float, float]:
