@@ -10,13 +10,20 @@ endif
 # Idle OpenMP threads otherwise spin and take the processor from the other sessions.
 export OMP_WAIT_POLICY = passive
 
-.PHONY: run test lint bench load assets audit screenshots clean
+.PHONY: run test test-pages test-core lint bench load assets audit screenshots clean
 
 run: .venv/installed
 	$(BIN)/streamlit run serve.py --server.address $(HOST) --server.port $(PORT)
 
+# In two halves side by side, which takes half the time on two cores.
 test: .venv/installed-dev lint
-	$(BIN)/python -m pytest
+	$(MAKE) --jobs=2 --no-print-directory test-pages test-core
+
+test-pages:
+	$(BIN)/python -m pytest tests/browser tests/ui
+
+test-core:
+	$(BIN)/python -m pytest --ignore=tests/browser --ignore=tests/ui
 
 lint: .venv/installed-dev
 	$(BIN)/ruff check .

@@ -33,16 +33,16 @@ st.logo("assets/logo.svg", size="large")
 st.html(Path(__file__).parent / "assets" / "css" / "app.css")
 arrive(page.title)
 
-chosen = state()
+visitor = state()
 with st.sidebar:
-    st.session_state["network"] = chosen.network
+    st.session_state["network"] = visitor.network
     st.selectbox("Network", list(subjects()), format_func=lambda name: subject(name).title, key="network",
-                 on_change=lambda: chosen.take_network(st.session_state["network"]))
-    ask(chosen)
-    st.session_state["method"] = chosen.method
+                 on_change=lambda: visitor.take_network(st.session_state["network"]))
+    ask(visitor)
+    st.session_state["method"] = visitor.method
     st.selectbox("Method", list(METHODS), format_func=lambda name: f"{METHODS[name].title} · {METHODS[name].family}",
-                 key="method", on_change=lambda: setattr(chosen, "method", st.session_state["method"]))
-    st.caption(METHODS[chosen.method].about)
+                 key="method", on_change=lambda: setattr(visitor, "method", st.session_state["method"]))
+    st.caption(METHODS[visitor.method].about)
 
 st.markdown(f"##### {page.icon} {QUESTIONS[page.title][-1]}")
 page.run()

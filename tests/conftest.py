@@ -16,6 +16,9 @@ import pytest
 import torch
 from playwright.sync_api import Browser, Page, Route, sync_playwright
 
+from ui.server import runtime
+from unlearn_core.serving.engine import Engine
+
 REPOSITORY = Path(__file__).parent.parent
 CHROMIUM = shutil.which("chromium")
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update",
@@ -124,6 +127,12 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="session")
+def engine() -> Engine:
+    """The engine of the pages, for all tests that only ask it: what one has had worked out is there for the others."""
+    return runtime.engine()
 
 
 class Visitor:

@@ -16,9 +16,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from unlearn_core.measure.dampening import build_index, dampen
+from unlearn_core.measure.dampening import dampen
 from unlearn_core.measure.estimator import Estimator
 from unlearn_core.measure.importance import importance
+from unlearn_core.measure.ratio_index import build_index
 from unlearn_core.nets.evaluate import outputs
 
 

@@ -259,18 +259,18 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=5)
     parser.add_argument("--browsers", type=int, default=2)
     parser.add_argument("--address", help="of a server that runs already, such as a proxy; its memory is not measured")
-    chosen = parser.parse_args()
+    arguments = parser.parse_args()
     runs = []
-    for sessions in chosen.sessions:
-        process, address = (None, chosen.address) if chosen.address else start_server({})
+    for sessions in arguments.sessions:
+        process, address = (None, arguments.address) if arguments.address else start_server({})
         try:
-            time.sleep(0 if chosen.address else 5)  # the evaluator loads in the background
+            time.sleep(0 if arguments.address else 5)  # the evaluator loads in the background
             record, sizes = asyncio.run(crowd(address, process.pid if process else None, sessions,
-                                              60 * chosen.minutes, chosen.browsers))
+                                              60 * arguments.minutes, arguments.browsers))
         finally:
             if process:
                 process.kill()
-        runs.append(tell(sessions, record, sizes, 60 * chosen.minutes))
+        runs.append(tell(sessions, record, sizes, 60 * arguments.minutes))
     REPORT.parent.mkdir(exist_ok=True)
     REPORT.write_text(json.dumps(runs))
 

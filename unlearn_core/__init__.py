@@ -8,8 +8,9 @@
 """
 
 from unlearn_core.audit.gauges import read_gauges
-from unlearn_core.measure.dampening import build_index, dampen
+from unlearn_core.measure.dampening import dampen
 from unlearn_core.measure.estimator import Estimator
+from unlearn_core.measure.ratio_index import build_index
 from unlearn_core.measure.task import Task
 from unlearn_core.methods import METHODS, method
 from unlearn_core.nets.evaluate import evaluation_set, outputs

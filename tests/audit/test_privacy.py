@@ -182,9 +182,7 @@ def test_a_held_out_retrained_network_passes_and_the_original_does_not() -> None
         found = judged(seeds[out], np.delete(seeds, out, 0))
         assert found.told is not None and "apart" not in {
             found.told.distance.placement.place, found.told.score.placement.place}
-    start = time.perf_counter()
     original = judged(before, seeds)
-    assert time.perf_counter() - start < 1
     assert original.told is not None
     assert original.told.distance.placement.place == original.told.score.placement.place == "apart"
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import cache
 from typing import Any
 
 import numpy as np
@@ -14,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ui.server.runtime import engine
 from unlearn_core.audit.distances import jensen_shannon
 from unlearn_core.audit.distinguish import Placement, distinguish, further, pooled
 from unlearn_core.audit.evidence import (
@@ -36,6 +36,7 @@ from unlearn_core.serving import judgement
 from unlearn_core.serving.choice import choice
 from unlearn_core.serving.engine import Engine
 from unlearn_core.serving.scenes import Scene, Settled
+from unlearn_core.serving.yardstick import spreads, yardstick
 from unlearn_core.subjects.subject import subject
 
 Array = npt.NDArray[Any]
@@ -281,15 +282,10 @@ def test_the_worst_loss_is_paired_and_spares_what_retraining_costs_too() -> None
 # --- the bundled networks ------------------------------------------------------------------------------------
 
 
-@cache
-def engine() -> Engine:
-    return Engine()
-
-
 @pytest.mark.parametrize(("network", "label"), [("small-resnet", 0), ("small-resnet", 7), ("small-vit", 5)])
 def test_the_shipped_networks_read_as_what_they_are(network: str, label: int) -> None:
     request = Request((label,))
-    measure, any_of_it = judgement.yardstick(engine(), network, request), choice(network, request, "ssd", {})
+    measure, any_of_it = yardstick(engine(), network, request), choice(network, request, "ssd", {})
     assert len(measure.labels) == 2_000 + 9_000 + 1_900 and len(measure.retrained) >= 3
     assert measure.original["retain"].images == 9_000 and measure.original["forget"].images == 2_000
     levels = {name: judgement.judged(measure, any_of_it, model).verdict.level for name, model in measure.models.items()}
@@ -373,9 +369,9 @@ def test_the_spread_of_many_requests_tells_what_three_networks_cannot() -> None:
 def test_forgetting_a_person_is_judged_by_networks_that_never_saw_them() -> None:
     here = Engine()
     request = Request((13,), "person")
-    known = judgement.spreads(here, "people-resnet", request)
+    known = spreads(here, "people-resnet", request)
     assert {known[title].freedom for title in ANSWERS} == {48} and 0.02 < known["accuracy on calm"].value < 0.08
-    assert judgement.spreads(here, "people-resnet", Request((2,))) == {}
+    assert spreads(here, "people-resnet", Request((2,))) == {}
     chosen = choice("people-resnet", request, "ssd", {"alpha": 100.0})  # above the ceiling: the original
     scene = here.prepare(chosen, silent)
     outcome = here.compute(scene, chosen, silent)

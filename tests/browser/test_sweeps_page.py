@@ -20,7 +20,7 @@ from unlearn_core.nets.request import Request
 from unlearn_core.study import results
 from unlearn_core.study.comparison import load
 from unlearn_core.study.run import described
-from unlearn_core.study.sweep import Range, Space
+from unlearn_core.study.space import Range, Space
 
 PAGE = """
 from ui.state import state

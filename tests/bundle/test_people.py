@@ -12,7 +12,9 @@ from torch import nn
 from unlearn_core import assets
 from unlearn_core.audit.membership import statistics
 from unlearn_core.audit.roc import roc
-from unlearn_core.bundle.people import EXPRESSIONS, NAMES, SIZE, VIEWS, draw, everybody, people, view
+from unlearn_core.bundle.people import VIEWS, people
+from unlearn_core.bundle.persons import EXPRESSIONS, NAMES, everybody, view
+from unlearn_core.bundle.portraits import SIZE, draw
 from unlearn_core.nets.evaluate import missing_rows, outputs, with_rows
 from unlearn_core.nets.images import Split
 from unlearn_core.nets.request import Request

@@ -138,10 +138,6 @@ def test_nearest_leaves_the_point_itself_out() -> None:
 
 # -- what is bundled --------------------------------------------------------------------------------------------
 
-@pytest.fixture(scope="module")
-def engine() -> Engine:
-    return Engine()
-
 
 @pytest.mark.parametrize("network", bundled("fashion-mnist"))
 def test_every_layer_has_a_map_and_the_last_is_what_the_head_reads(engine: Engine, network: str) -> None:

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from tests.measure.test_importance import (
+from tests.toys import (
     LFSSD,
     SSD,
     SSD_PER_SAMPLE,
@@ -22,9 +22,11 @@ from tests.measure.test_importance import (
     fixture_t,
     sorted_batches,
 )
-from unlearn_core.measure.dampening import build_index, check_alpha_lambda, dampen, ratios
+from unlearn_core.measure.dampening import dampen
 from unlearn_core.measure.estimator import Estimator, Importance
 from unlearn_core.measure.importance import batch_indices, importance
+from unlearn_core.measure.ratio_index import build_index
+from unlearn_core.measure.ratios import check_alpha_lambda, ratios
 
 Weights = dict[str, Tensor]
 

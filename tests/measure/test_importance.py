@@ -12,51 +12,21 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torchvision.models import VisionTransformer, resnet18  # type: ignore[import-untyped]
 
+from tests.toys import LFSSD, LFSSD_PER_SAMPLE, SSD, SSD_PER_SAMPLE, approx, batches_of, fixture_t, sorted_batches
 from unlearn_core.measure import per_sample as module_under_test
 from unlearn_core.measure.estimator import Batch, Estimator, Importance
 from unlearn_core.measure.importance import batch_indices, importance
 from unlearn_core.measure.per_sample import per_sample_rule
 from unlearn_core.progress import Cancelled
 
-SSD = Estimator("cross_entropy", "batch_mean")
-LFSSD = Estimator("squared_norm", "batch_mean")
-SSD_PER_SAMPLE = Estimator("cross_entropy", "per_sample")
-LFSSD_PER_SAMPLE = Estimator("squared_norm", "per_sample")
 ALL = (SSD, LFSSD, SSD_PER_SAMPLE, LFSSD_PER_SAMPLE)
 PER_SAMPLE = (SSD_PER_SAMPLE, LFSSD_PER_SAMPLE)
 
 pytestmark = pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel")
 
 
-def fixture_t() -> tuple[nn.Module, Tensor, Tensor]:
-    """A tanh MLP 3-4-3 without random numbers, 12 samples, 3 classes (docs/methods.md, "Fixture T")."""
-    model = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 3)).double()
-    i, j = torch.arange(4.0, dtype=torch.float64)[:, None], torch.arange(4.0, dtype=torch.float64)[None, :]
-    values = {
-        "0.weight": torch.sin(1 + 0.7 * i + 1.3 * j[:, :3]),
-        "0.bias": 0.1 * torch.cos(i[:, 0]),
-        "2.weight": torch.cos(0.5 + 1.1 * i[:3] - 0.6 * j),
-        "2.bias": 0.05 * i[:3, 0],
-    }
-    model.load_state_dict(values)
-    n = torch.arange(12)
-    return model, torch.sin(0.3 * n.double()[:, None] + 1.7 * j[:, :3] + 0.5), n % 3
-
-
-def batches_of(x: Tensor, y: Tensor, size: int = 4) -> list[Batch]:
-    return list(zip(torch.split(x, size), torch.split(y, size), strict=True))
-
-
-def sorted_batches(x: Tensor, y: Tensor, size: int = 4) -> list[Batch]:
-    return [(x[i], y[i]) for i in batch_indices(y, size, "class_sorted", last=[0])]
-
-
 def total(values: Importance) -> float:
     return sum(v.sum().item() for v in values.values())
-
-
-def approx(value: float | list[float]) -> object:
-    return pytest.approx(value, abs=1e-9)
 
 
 def reference(model: nn.Module, x: Tensor, y: Tensor, estimator: Estimator) -> Importance:
@@ -107,7 +77,7 @@ def data(*shape: int, classes: int = 3, seed: int = 1) -> tuple[Tensor, Tensor]:
 def one_by_one(monkeypatch: pytest.MonkeyPatch) -> set[str]:
     """The names of the parameters that took the slow path."""
     names: set[str] = set()
-    slow = module_under_test.PerSample._one_by_one
+    slow = module_under_test.PerSample.one_by_one
 
     def spy(
         self: module_under_test.PerSample, images: Tensor, labels: Tensor, wanted: dict[str, nn.Parameter]
@@ -115,7 +85,7 @@ def one_by_one(monkeypatch: pytest.MonkeyPatch) -> set[str]:
         names.update(wanted)
         return slow(self, images, labels, wanted)
 
-    monkeypatch.setattr(module_under_test.PerSample, "_one_by_one", spy)
+    monkeypatch.setattr(module_under_test.PerSample, "one_by_one", spy)
     return names
 
 

@@ -16,18 +16,11 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tests.measure.test_importance import fixture_t
-from tests.methods.test_methods import Vectors, approx, assert_same, fingerprint, make_task, run, sum_and_norm
+from tests.toys import Vectors, approx, assert_same, fingerprint, fixture_t, generator, make_task, run, sum_and_norm
 from unlearn_core.exhibits import Curves, LayerBars, LayerMap
-from unlearn_core.measure.history import (
-    ClassHistory,
-    ClassRecorder,
-    Pruning,
-    StepHistory,
-    largest,
-    prune,
-    record_training,
-)
+from unlearn_core.measure.history import ClassHistory, StepHistory
+from unlearn_core.measure.pruning import Pruning, largest, prune
+from unlearn_core.measure.recording import ClassRecorder, record_training
 from unlearn_core.measure.task import Task
 from unlearn_core.methods import METHODS
 from unlearn_core.methods.base import NotApplicable, Outcome, Value
@@ -41,10 +34,6 @@ FIRST = Request((0,), "image")
 
 def weights(outcome: Outcome) -> Tensor:
     return torch.cat([w.flatten() for w in outcome.parameters.values()])
-
-
-def generator(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
 
 
 def golden(request: Request = FIRST) -> tuple[Task, nn.Module]:

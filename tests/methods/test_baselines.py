@@ -7,15 +7,13 @@ import math
 import re
 import threading
 from dataclasses import replace
-from functools import cache
 from typing import cast
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from tests.methods.test_methods import assert_same, fingerprint, make_task
-from tests.nets.test_train import ONE_EPOCH
+from tests.toys import ONE_EPOCH, assert_same, fingerprint, generator, learnt, make_task
 from unlearn_core.exhibits import Curves, LayerBars
 from unlearn_core.measure.task import Task
 from unlearn_core.methods import METHODS
@@ -23,7 +21,6 @@ from unlearn_core.methods.base import Diverged, NotApplicable, Outcome, Value
 from unlearn_core.methods.loop import descend, some_retained, training_norms, wrong_labels
 from unlearn_core.methods.training import batches
 from unlearn_core.nets import models
-from unlearn_core.nets.images import ImageSet
 from unlearn_core.nets.request import forget_classes, forget_images
 from unlearn_core.nets.train import Recipe, fit, train
 from unlearn_core.progress import Cancelled, silent
@@ -45,25 +42,7 @@ def task_of(architecture: str = "small-resnet", classes: tuple[int, ...] = (1,),
     return replace(make_task(architecture, classes=classes, **kind), recipe=RECIPE)
 
 
-def generator(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
-
-
 # --- a small problem that can be learnt -------------------------------------------------------------
-
-
-@cache
-def learnt() -> Task:
-    """4 by 4 images of five classes, a bright row or none, and a perceptron with a batch norm that knows them."""
-    labels = torch.arange(250) % 5
-    images = torch.randint(0, 120, (250, 1, 4, 4), generator=generator())
-    bright = labels < 4
-    images[bright, 0, labels[bright]] += 80  # training flips images left to right, which leaves rows alone
-    data = ImageSet("rows", images.to(torch.uint8), labels, tuple("abcde"), (0.25,), (0.15,))
-    model = models.fresh(
-        nn.Sequential(nn.Flatten(), nn.Linear(16, 24), nn.BatchNorm1d(24), nn.ReLU(), nn.Linear(24, 5)), generator())
-    fit(model, data, Recipe("adamw", epochs=15, batch_size=25, peak_lr=0.02, weight_decay=0.0), generator())
-    return Task(model, data, forget_classes([1], 5), recipe=Recipe("adamw", 15, 25, 0.02, 0.0))
 
 
 def with_weights(task: Task, outcome: Outcome) -> nn.Module:

@@ -11,18 +11,17 @@ import math
 import re
 import threading
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import cast
 
 import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from tests.measure.test_importance import fixture_t
+from tests.toys import Vectors, approx, assert_same, fingerprint, golden_task, make_task, run, sum_and_norm
 from unlearn_core import methods
 from unlearn_core.measure.estimator import Estimator, Importance
-from unlearn_core.measure.history import Step, StepHistory
 from unlearn_core.measure.importance import importance
 from unlearn_core.measure.task import Measurement, Part, Task, measure
 from unlearn_core.methods import METHODS, assd
@@ -32,63 +31,13 @@ from unlearn_core.nets import models
 from unlearn_core.nets.evaluate import outputs
 from unlearn_core.nets.images import ImageSet
 from unlearn_core.nets.request import Request, forget_classes, forget_images
-from unlearn_core.nets.train import Recipe
 from unlearn_core.progress import Cancelled, Progress, silent
-
-
-def approx(value: float | list[float]) -> object:
-    return pytest.approx(value, abs=1e-9)
-
-
-def run(name: str, task: Task, progress: Progress = silent, **given: Value) -> Outcome:
-    """Run a method; `lambda_` stands for lambda, which is a word of Python."""
-    method = methods.method(name)
-    return method.run(task, method.settings({k.rstrip("_"): v for k, v in given.items()}), progress)
-
 
 # --- golden values (docs/methods.md, "SSD on fixture T" and the two sections after it) ------------
 
 
-@dataclass(frozen=True)
-class Vectors:
-    """Fixture T's samples in the place of an image set, which would hold bytes."""
-
-    x: Tensor
-    labels: Tensor
-
-    def __len__(self) -> int:
-        return len(self.x)
-
-    @property
-    def images(self) -> Tensor:
-        return self.x
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        return tuple(f"class {i}" for i in range(int(self.labels.max()) + 1))
-
-    def pixels(self, index: Tensor) -> Tensor:
-        return self.x[index]
-
-
-def batches_of_four(
-    model: nn.Module, train: ImageSet, request: Request, wanted: Measurement, progress: Progress
-) -> Importance:
-    return measure(model, train, request, replace(wanted, batch_size=4), progress)
-
-
-def golden_task() -> Task:
-    model, x, y = fixture_t()
-    return Task(model, cast(ImageSet, Vectors(x, y)), Request((0,)), importances=batches_of_four)
-
-
 def official(name: str, **given: Value) -> Outcome:
     return run(name, golden_task(), **METHODS[name].presets["official"].settings | given)
-
-
-def sum_and_norm(outcome: Outcome) -> list[float]:
-    flat = torch.cat([w.flatten() for w in outcome.parameters.values()])
-    return [flat.sum().item(), flat.norm().item()]
 
 
 def test_ssd_official_preset_is_the_official_code() -> None:
@@ -226,31 +175,6 @@ EVERY_KNOB = pytest.mark.parametrize(
 )
 
 
-def image_set(channels: int, size: int) -> ImageSet:
-    """60 random images of 4 classes, each class with a brightness of its own."""
-    generator = torch.Generator().manual_seed(0)
-    labels = torch.arange(60) % 4
-    noise = torch.randint(0, 64, (60, channels, size, size), generator=generator)
-    images = (noise + 48 * labels[:, None, None, None]).to(torch.uint8)
-    return ImageSet("random", images, labels, ("a", "b", "c", "d"), (0.4,) * channels, (0.3,) * channels)
-
-
-def make_task(
-    architecture: str = "small-resnet", channels: int = 1, size: int = 28, classes: tuple[int, ...] = (1,)
-) -> Task:
-    images = image_set(channels, size)
-    model = models.build(
-        architecture, channels=channels, classes=4, size=size, generator=torch.Generator().manual_seed(1)
-    )
-    history = StepHistory((Step(0, torch.arange(60), {n: 0.1 * p.detach() for n, p in model.named_parameters()}),))
-    with torch.no_grad():
-        model.train()(images.pixels())  # running statistics that are not those of a fresh network
-    return Task(model.eval(), images, forget_classes(classes, 4), history=history, recipe=QUICK)
-
-
-QUICK = Recipe("sgd", epochs=2, batch_size=20, peak_lr=0.05, weight_decay=1e-3)
-
-
 def quick(method: Method, **given: Value) -> dict[str, Value]:
     """Settings that change the weights in little time: the smallest whole numbers above zero that a knob offers."""
     small = {k.name: min(c for c in k.choices if isinstance(c, int) and c > 0) for k in method.hyperparameters
@@ -259,36 +183,6 @@ def quick(method: Method, **given: Value) -> dict[str, Value]:
     if any(knob.name == "alpha" for knob in method.hyperparameters):
         small["alpha"] = 1.0  # below the ceiling of two forgotten classes out of four
     return method.settings(small | given)
-
-
-def fingerprint(model: nn.Module) -> tuple[object, ...]:
-    """Everything about a network and the global random state that a method must leave alone."""
-    state = {name: value.clone() for name, value in model.state_dict().items()}
-    grads = [None if p.grad is None else p.grad.clone() for p in model.parameters()]
-    frozen = [p.requires_grad for p in model.parameters()]
-    return (
-        state,
-        grads,
-        [m.training for m in model.modules()],
-        frozen,
-        torch.get_rng_state(),
-        np.random.get_state()[1].tolist(),
-    )  # type: ignore[index,union-attr]
-
-
-def assert_same(got: object, expected: object) -> None:
-    if isinstance(expected, Tensor):
-        assert isinstance(got, Tensor) and got.dtype == expected.dtype and torch.equal(got, expected)
-    elif isinstance(expected, dict):
-        assert isinstance(got, dict) and list(got) == list(expected)
-        for key in expected:
-            assert_same(got[key], expected[key])
-    elif isinstance(expected, tuple | list):
-        assert isinstance(got, tuple | list) and len(got) == len(expected)
-        for one, other in zip(got, expected, strict=True):
-            assert_same(one, other)
-    else:
-        assert got == expected
 
 
 @EVERY_METHOD
@@ -674,7 +568,7 @@ def test_requests_are_sorted_and_split_the_data() -> None:
 
 
 def test_no_hyper_parameter_shares_its_name_with_another_part_of_the_address() -> None:
-    from ui.state import VIEWS
+    from ui.state import FIELDS, VIEWS
 
-    taken = {"v", "network", "forget", "method", "plain", "seed", "pair", *VIEWS}
+    taken = {"v", *FIELDS, *VIEWS}
     assert not taken & {knob.name for found in METHODS.values() for knob in found.hyperparameters}

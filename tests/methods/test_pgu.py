@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tests.methods.test_methods import Vectors, approx, assert_same, fingerprint, golden_task, image_set, make_task
+from tests.toys import Vectors, approx, assert_same, fingerprint, golden_task, image_set, make_task
 from unlearn_core.exhibits import Curves, LayerBars
 from unlearn_core.measure.gram import Gram, Patches, measure_grams
 from unlearn_core.measure.task import Task

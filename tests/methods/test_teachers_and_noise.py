@@ -13,8 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tests.measure.test_importance import fixture_t
-from tests.methods.test_methods import Vectors, make_task, run
+from tests.toys import Vectors, fixture_t, make_task, run
 from unlearn_core.exhibits import Curves, LayerBars, Pictures
 from unlearn_core.measure import anatomy
 from unlearn_core.measure.task import Task

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tests.methods.test_methods import Vectors, approx, make_task
+from tests.toys import Vectors, approx, make_task
 from unlearn_core.exhibits import Curves, Pictures
 from unlearn_core.measure.task import Task
 from unlearn_core.methods import unsir

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from unlearn_core import METHODS, Task, evaluation_set, forget_classes, outputs, read_gauges
 from unlearn_core.measure.estimator import Estimator
-from unlearn_core.measure.history import record_training
 from unlearn_core.measure.importance import importance
+from unlearn_core.measure.recording import record_training
 from unlearn_core.methods.base import Diverged, NotApplicable
 from unlearn_core.nets import heads, models
 from unlearn_core.nets.evaluate import Outputs

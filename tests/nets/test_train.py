@@ -8,16 +8,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from tests.toys import ONE_EPOCH
 from unlearn_core.nets import models
 from unlearn_core.nets.images import ImageSet, stratified
 from unlearn_core.nets.train import RECIPES, Recipe, augment, seed_of, train
 from unlearn_core.progress import Cancelled
 from unlearn_core.subjects.fashion import fashion_mnist
 
-ONE_EPOCH = {
-    "small-resnet": Recipe("sgd", epochs=1, batch_size=50, peak_lr=0.1, weight_decay=1e-3, shift=1),
-    "small-vit": Recipe("adamw", epochs=1, batch_size=50, peak_lr=2e-3, weight_decay=0.05),
-}
 BOTH = pytest.mark.parametrize("name", ONE_EPOCH)
 
 

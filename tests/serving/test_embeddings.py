@@ -12,7 +12,7 @@ import pytest
 from playwright.sync_api import Page
 from streamlit.testing.v1 import AppTest
 
-import ui.remains
+import ui.panels.remains
 from tests.conftest import REPOSITORY, Scripted, Visitor
 from unlearn_core.maps.projection import Float32
 from unlearn_core.progress import Progress
@@ -32,7 +32,7 @@ def settle(test: AppTest) -> AppTest:
 @pytest.fixture
 def opened(monkeypatch: pytest.MonkeyPatch) -> Iterator[Opened]:
     """Open the page at an address, without the section below it, which has tests of its own."""
-    monkeypatch.setattr(ui.remains, "remains", lambda *given: None)
+    monkeypatch.setattr(ui.panels.remains, "remains", lambda *given: None)
     made: list[AppTest] = []
 
     def open_at(**address: str) -> AppTest:

@@ -42,5 +42,6 @@ def test_damaged_weights_are_told_as_by_the_engine(evaluator: Evaluator) -> None
 
 def test_it_ends_with_the_process_that_started_it() -> None:
     made = Evaluator()
-    made._pipe.close()
-    assert made.process.wait(30) == 0
+    process = made.process
+    del made  # and with it the last end of the connection on this side
+    assert process.wait(30) == 0

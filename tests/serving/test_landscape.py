@@ -15,7 +15,7 @@ from streamlit.testing.v1 import AppTest
 
 from tests.conftest import REPOSITORY
 from unlearn_core.assets import AssetError
-from unlearn_core.figures.landscape import Mark, Scale, _outline, curves, front, heatmaps, path, small_multiples
+from unlearn_core.figures.landscape import Mark, Scale, curves, front, heatmaps, outline, path, small_multiples
 from unlearn_core.methods import METHODS
 from unlearn_core.methods.selective import ALPHA
 from unlearn_core.nets.request import Request
@@ -31,11 +31,6 @@ from unlearn_core.subjects.subject import bundled
 
 SSD = choice("small-resnet", (0,), "ssd", {})
 NEGGRAD = choice("small-resnet", (0,), "neggrad", {})
-
-
-@pytest.fixture(scope="module")
-def engine() -> Engine:
-    return Engine()
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -172,7 +167,7 @@ def test_gaps_and_cells_as_good_as_retrained() -> None:
 
 
 def test_the_outline_goes_around_and_figures_hold_the_data() -> None:
-    xs, ys = _outline(np.array([[True, False], [False, False]]))
+    xs, ys = outline(np.array([[True, False], [False, False]]))
     assert len(xs) == 4 * 3 and {x for x in xs if x is not None} == {-0.5, 0.5} == {y for y in ys if y is not None}
     x, y = Scale("α", ALPHAS), Scale("λ", LAMBDAS)
     table = np.linspace(0, 1, 85).reshape(17, 5)

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from streamlit.testing.v1 import AppTest
 
-from tests.methods.test_baselines import learnt
+from tests.toys import learnt
 from ui.server.runtime import engine
 from unlearn_core import assets
 from unlearn_core.audit.distances import activation_distance, mean_jensen_shannon, zrf
@@ -199,7 +199,7 @@ def test_probes_have_a_panel_a_number_and_a_shade_only_with_seeds() -> None:
 SECTION = """
 import streamlit as st
 from ui.present import headline, present
-from ui.remains import remains
+from ui.panels.remains import remains
 from ui.state import state
 visitor = state()
 shown = present(visitor)

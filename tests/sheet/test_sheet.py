@@ -441,7 +441,8 @@ def literals(file: Path) -> Iterator[str]:
             yield node.value
 
 
-SAID = [file for place in ("pages", "ui", "unlearn_core/figures", "unlearn_core/sheet", "unlearn_core/methods")
+SAID = [file for place in ("pages", "ui", "unlearn_core/figures", "unlearn_core/sheet", "unlearn_core/methods",
+                           "unlearn_core/cli")
         for file in sorted((REPOSITORY / place).rglob("*.py"))]
 SAID += [REPOSITORY / "app.py", REPOSITORY / "unlearn_core" / "__main__.py", Path(verdicts.__file__)]
 SAID += [REPOSITORY / "unlearn_core" / "audit" / name for name in ("evidence.py", "gauges.py", "report.py", "risk.py")]

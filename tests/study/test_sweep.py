@@ -27,9 +27,10 @@ from unlearn_core.serving.choice import Choice, choice
 from unlearn_core.serving.engine import Engine
 from unlearn_core.serving.grid import ALPHAS
 from unlearn_core.serving.judgement import audit
-from unlearn_core.study import results, run, sweep
+from unlearn_core.study import cluster, results, run, sweep
+from unlearn_core.study.results import SweepError
 from unlearn_core.study.run import Row
-from unlearn_core.study.sweep import Range, Space, SweepError
+from unlearn_core.study.space import Range, Space
 
 SPACE = Space(("head_zeroing",), forget=(Request((0,)), Request((1,))), grid={"depth": Range(1, 1000, 10)})
 
@@ -38,7 +39,7 @@ SPACE = Space(("head_zeroing",), forget=(Request((0,)), Request((1,))), grid={"d
 def client() -> Iterator[Client]:
     with pytest.MonkeyPatch.context() as patch, dask.config.set({"distributed.scheduler.allowed-failures": 1}):
         patch.setitem(sys.modules, "__main__", ModuleType("__main__"))  # a page's test leaves the page there
-        with sweep.connect() as found:
+        with cluster.connect() as found:
             yield found
 
 
@@ -276,7 +277,7 @@ def test_what_came_before_a_lost_connection_is_kept(tmp_path: Path) -> None:
 
 
 def test_a_full_disk_is_waited_for(client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write, refused = results._write, []
+    write, refused = results.write, []
 
     def full(table: object, file: Path) -> None:
         if len(refused) < 2:
@@ -284,7 +285,7 @@ def test_a_full_disk_is_waited_for(client: Client, tmp_path: Path, monkeypatch: 
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         write(table, file)
 
-    monkeypatch.setattr(results, "_write", full)
+    monkeypatch.setattr(results, "write", full)
     monkeypatch.setattr(sweep, "SECONDS", 0.3)
     said: list[str] = []
     tally = sweep.sweep(SPACE, tmp_path, client, tell=said.append, work=pretended(tmp_path / "log", 0.03))
@@ -295,14 +296,14 @@ def test_a_full_disk_is_waited_for(client: Client, tmp_path: Path, monkeypatch: 
 
 def test_what_a_full_disk_never_took_is_kept_elsewhere(
         client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write = results._write
+    write = results.write
 
     def full(table: object, file: Path) -> None:
         if file.parent == tmp_path / "out":
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         write(table, file)
 
-    monkeypatch.setattr(results, "_write", full)
+    monkeypatch.setattr(results, "write", full)
     monkeypatch.setattr(sweep.tempfile, "mkdtemp", lambda prefix: str(tmp_path))
     said: list[str] = []
     with pytest.raises(SweepError, match=r"No space left.*free some space"):
@@ -356,22 +357,22 @@ def test_a_sweep_goes_on_when_nobody_can_hear_it(
 
 def test_a_scheduler_that_is_not_there_has_no_workers_or_is_lost(
         tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sweep, "ANSWER_SECONDS", 0.5)
+    monkeypatch.setattr(cluster, "ANSWER_SECONDS", 0.5)
     for address in ("tcp://127.0.0.1:1", "nonsense"):
-        with pytest.raises(SweepError, match="address of a running Dask scheduler"), sweep.connect(address):
+        with pytest.raises(SweepError, match="address of a running Dask scheduler"), cluster.connect(address):
             pass
-    with pytest.raises(ValueError, match="workers: a whole number"), sweep.connect(workers=0):
+    with pytest.raises(ValueError, match="workers: a whole number"), cluster.connect(workers=0):
         pass
-    with LocalCluster(n_workers=0, processes=False, protocol="tcp", dashboard_address="127.0.0.1:0") as cluster:
+    with LocalCluster(n_workers=0, processes=False, protocol="tcp", dashboard_address="127.0.0.1:0") as scheduler:
         with pytest.raises(SweepError, match=r"at least one worker.*dask worker"), \
-                sweep.connect(cluster.scheduler_address):
+                cluster.connect(scheduler.scheduler_address):
             pass
-        cluster.scale(1)
-        monkeypatch.setattr(sweep, "ANSWER_SECONDS", 10)
-        with sweep.connect(cluster.scheduler_address) as client:
+        scheduler.scale(1)
+        monkeypatch.setattr(cluster, "ANSWER_SECONDS", 10)
+        with cluster.connect(scheduler.scheduler_address) as client:
             def progress(share: float, note: str) -> None:
                 if share > 0.2:
-                    cluster.close()
+                    scheduler.close()
 
             with pytest.raises(SweepError, match=r"connection was lost.*goes on from there"):
                 sweep.sweep(SPACE, tmp_path, client, progress, work=pretended(tmp_path / "log", 0.05))

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from unlearn_core import assets
-from unlearn_core.bundle import make_assets
+from unlearn_core.bundle import make_fashion
 from unlearn_core.methods import METHODS, loop
-from unlearn_core.study.tune import GRIDS, LIMIT_SECONDS, _row
+from unlearn_core.study.tune import GRIDS, LIMIT_SECONDS, summary
 
 NAN = float("nan")
 
@@ -41,16 +41,16 @@ def test_the_knobs_of_a_stranger_claim_nothing_of_this_project() -> None:
 
 
 def test_a_diverged_run_counts_fully_and_one_that_cannot_run_does_not() -> None:
-    row = _row({"lr": 1.0}, [("small-resnet", 0.02, -0.01, 3.0), ("small-resnet", 1.0, -1.0, NAN),
+    row = summary({"lr": 1.0}, [("small-resnet", 0.02, -0.01, 3.0), ("small-resnet", 1.0, -1.0, NAN),
                              ("small-vit", NAN, NAN, NAN)])
     assert row == {"settings": {"lr": 1.0}, "cost": pytest.approx((3 + 200) / 2), "worst": 200.0, "seconds": 3.0}
-    assert _row({}, [("small-vit", NAN, NAN, NAN)])["cost"] == float("inf")
+    assert summary({}, [("small-vit", NAN, NAN, NAN)])["cost"] == float("inf")
 
 
 def test_validation_images_are_those_after_the_training_images(tmp_path: Path,
                                                                monkeypatch: pytest.MonkeyPatch) -> None:
     """Image n of class c is filled with n; 3 of each class are trained on."""
-    monkeypatch.setattr(make_assets, "PER_CLASS", 3)
+    monkeypatch.setattr(make_fashion, "PER_CLASS", 3)
     monkeypatch.setattr(assets, "ROOT", tmp_path)
     labels = np.tile(np.arange(10, dtype=np.uint8), 103)
     images = np.repeat(np.arange(103, dtype=np.uint8), 10)[:, None, None] * np.ones((1, 28, 28), np.uint8)
@@ -58,7 +58,7 @@ def test_validation_images_are_those_after_the_training_images(tmp_path: Path,
         kind = "images-idx3-ubyte" if array.ndim == 3 else "labels-idx1-ubyte"
         header = bytes([0, 0, 8, array.ndim]) + b"".join(n.to_bytes(4, "big") for n in array.shape)
         (tmp_path / f"{stem}-{kind}.gz").write_bytes(gzip.compress(header + array.tobytes()))
-    make_assets.make_data(tmp_path)
+    make_fashion.make_data(tmp_path)
     with np.load(tmp_path / "data/fashion-mnist-validation.npz") as found:
         assert len(found["labels"]) == 1000 and (np.bincount(found["labels"]) == 100).all()
         assert found["images"].min() == 3 and found["images"].max() == 102

@@ -18,11 +18,12 @@ from ui.server.runtime import engine
 from ui.state import DEFAULT
 from unlearn_core.figures.layers import filter_tiles, group_bars, selected_by_layer, share_text, unit_bars
 from unlearn_core.measure.anatomy import groups, stage_of, units
-from unlearn_core.measure.dampening import dampen, ratios
+from unlearn_core.measure.dampening import dampen
+from unlearn_core.measure.ratios import ratios
 from unlearn_core.measure.task import Task
 from unlearn_core.methods import METHODS
-from unlearn_core.methods.estimators import OFFICIAL, WAYS, measure_ways
 from unlearn_core.methods.selective import importance_pair
+from unlearn_core.methods.ways import OFFICIAL, WAYS, measure_ways
 from unlearn_core.nets.models import build
 from unlearn_core.nets.request import forget_classes
 from unlearn_core.progress import silent

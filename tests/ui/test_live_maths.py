@@ -12,6 +12,7 @@ import pytest
 from playwright.sync_api import Page
 
 from tests.conftest import Scripted
+from unlearn_core import packing
 
 pytestmark = pytest.mark.browser
 
@@ -110,7 +111,6 @@ def test_unpack_reads_every_type_and_shape(page: Any) -> None:
 
 
 def test_unpack_reads_what_the_package_packs(page: Any) -> None:
-    packing = pytest.importorskip("unlearn_core.packing")
     rng = np.random.default_rng(0)
     arrays: dict[str, npt.NDArray[Any]] = {"odd": rng.integers(0, 255, 13).astype(np.uint8),
                                            "xy": rng.random((5, 2)).astype(np.float32)}

@@ -22,7 +22,8 @@ from typing import IO, Any
 import pandas as pd
 import streamlit as st
 
-from ui.state import State, positions
+from ui.sliders import positions
+from ui.state import State
 from unlearn_core.assets import REPOSITORY
 from unlearn_core.methods import method
 from unlearn_core.methods.base import Hyperparameter, Value
@@ -30,7 +31,7 @@ from unlearn_core.nets.request import Request
 from unlearn_core.serving.choice import VERSION
 from unlearn_core.study import comparison, results
 from unlearn_core.study.results import SweepError
-from unlearn_core.study.sweep import Range, Space
+from unlearn_core.study.space import Range, Space
 from unlearn_core.subjects.subject import subject
 
 FOLDER = Path(os.environ.get("LACUNA_SWEEPS", REPOSITORY / "build" / "sweeps"))

@@ -16,6 +16,7 @@ def wilson(hits: int, n: int, z: float = 1.96) -> tuple[float, float]:
     """
     if n <= 0 or not 0 <= hits <= n:
         raise ValueError(f"hits: a count in 0..n of n > 0 expected, got {hits} of {n}")
+    # By hand: scipy's binomtest works out a p value first, which takes thousands of times as long.
     share, spread = hits / n, z * z / n
     centre = (share + spread / 2) / (1 + spread)
     half = math.sqrt(share * (1 - share) * spread + spread * spread / 4) / (1 + spread)

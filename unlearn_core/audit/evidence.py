@@ -13,20 +13,12 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import betabinom  # type: ignore[import-untyped]
+from scipy.stats import betabinom
 
 from unlearn_core.audit.distances import jensen_shannon
-from unlearn_core.audit.distinguish import (
-    LEAST_SEEDS,
-    LEVEL,
-    Placement,
-    Spread,
-    comparator_statistics,
-    distinguish,
-    further,
-    privacy_score,
-)
+from unlearn_core.audit.distinguish import LEAST_SEEDS, LEVEL, Placement, Spread, distinguish, further
 from unlearn_core.audit.membership import StatisticName, statistics, true_margins
+from unlearn_core.audit.privacy_score import comparator_statistics, privacy_score
 from unlearn_core.audit.roc import roc
 from unlearn_core.audit.unseen import compared
 from unlearn_core.nets.evaluate import softmax

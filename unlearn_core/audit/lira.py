@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import ndtr  # type: ignore[import-untyped]
+from scipy.special import ndtr
 
 Float64 = npt.NDArray[np.float64]
 Variance = Literal["image", "pooled", "common"]

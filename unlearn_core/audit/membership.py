@@ -7,6 +7,7 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import entr
 from sklearn.linear_model import LogisticRegression
 
 AttackForm = Literal["official", "corrected"]
@@ -24,8 +25,7 @@ STATISTICS: dict[StatisticName, str] = {
 
 def entropy(probabilities: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
     """(N,) entropy in nats of each row of (N, classes) probabilities."""
-    p = probabilities.astype(np.float64)
-    result: npt.NDArray[np.float64] = -(p * np.log(p, out=np.zeros_like(p), where=p > 0)).sum(1)
+    result: npt.NDArray[np.float64] = entr(probabilities.astype(np.float64)).sum(1)
     return result
 
 

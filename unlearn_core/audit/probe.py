@@ -95,6 +95,7 @@ def _reading(hits: npt.NDArray[np.bool_]) -> Reading:
 
 def auc(high: npt.NDArray[np.float64], low: npt.NDArray[np.float64]) -> Reading:
     """The share of pairs that are in order, ties by half, and its interval from each image's share of its pairs."""
+    # By hand for the interval, which needs more than the area that scikit-learn gives.
     def below(values: npt.NDArray[np.float64], others: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         ordered = np.sort(others)
         count = np.searchsorted(ordered, values, "left") + np.searchsorted(ordered, values, "right")

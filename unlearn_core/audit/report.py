@@ -9,19 +9,11 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from unlearn_core.audit.distinguish import (
-    LEAST_SEEDS,
-    Distinguishability,
-    Placement,
-    PrivacyScore,
-    comparator_statistics,
-    distinguish,
-    further,
-    privacy_score,
-)
+from unlearn_core.audit.distinguish import LEAST_SEEDS, Distinguishability, Placement, distinguish, further
 from unlearn_core.audit.klom import KLoM, klom
 from unlearn_core.audit.lira import Shadows
 from unlearn_core.audit.membership import AttackForm, StatisticName, forget_set_attack, statistics, true_margins
+from unlearn_core.audit.privacy_score import PrivacyScore, comparator_statistics, privacy_score
 from unlearn_core.audit.relative import Relative, relative
 from unlearn_core.audit.roc import NullBand, Roc, RocIntervals, bootstrap, null_band, roc
 from unlearn_core.audit.unseen import compared

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import stdtrit  # type: ignore[import-untyped]
+from scipy.special import stdtrit
 
 from unlearn_core.audit.distinguish import LEAST_SEEDS
 from unlearn_core.audit.lira import Shadows

@@ -98,7 +98,7 @@ def roc(members: Float64, others: Float64, rates: Sequence[float] = LOW_RATES) -
     _check_rates(rates)
     thresholds = np.concatenate([[np.inf], np.unique(np.concatenate([members, others]))[::-1]])
     tpr, fpr = [1 - np.searchsorted(np.sort(values), thresholds) / len(values) for values in (members, others)]
-    auc = float((np.diff(fpr) * (tpr[1:] + tpr[:-1])).sum() / 2)
+    auc = float(np.trapezoid(tpr, fpr))
     balanced = (tpr + 1 - fpr) / 2
     best = int(balanced.argmax())
     curve = Roc(fpr, tpr, thresholds, auc, float(balanced[best]),

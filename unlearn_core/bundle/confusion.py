@@ -9,29 +9,30 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, replace
 from functools import cache
-from multiprocessing import get_context
+from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
-from tqdm import tqdm
 
 from unlearn_core import assets
 from unlearn_core.audit.evidence import HEAD_ZEROING, ORIGINAL, gather
 from unlearn_core.audit.verdict import DAMAGED, Level, Verdict
+from unlearn_core.bundle.manifest import list_assets
+from unlearn_core.bundle.work import in_processes
+from unlearn_core.files import replacing
 from unlearn_core.methods import METHODS, method
 from unlearn_core.methods.base import Diverged, NotApplicable
 from unlearn_core.nets.request import Request
 from unlearn_core.progress import silent
 from unlearn_core.serving.choice import Choice, choice
 from unlearn_core.serving.engine import Engine
-from unlearn_core.serving.judgement import everything, inside, judged, yardstick
+from unlearn_core.serving.judgement import judged
 from unlearn_core.serving.scenes import unlearn
+from unlearn_core.serving.yardstick import everything, inside, yardstick
 from unlearn_core.study.verdicts import CONTROL, DEFAULT, HELD_OUT, OPENING, REFERENCES, Row, load
 from unlearn_core.subjects import openings
 from unlearn_core.subjects.subject import bundled, subject
@@ -45,8 +46,6 @@ CLASSES = 10
 
 @cache
 def _engine() -> Engine:
-    torch.set_num_threads(1)
-    os.nice(10)
     return Engine(2**29)
 
 
@@ -70,14 +69,14 @@ def run(chosen: Choice) -> str:
         return ""
     if (refused := file.with_suffix(".txt")).exists():
         return refused.read_text("utf-8")
-    engine, unfinished = _engine(), file.with_suffix(f".{os.getpid()}.tmp")
+    engine = _engine()
     try:
         _, _, weights = unlearn(engine.prepare(chosen, silent), chosen, silent)
     except (NotApplicable, Diverged) as reason:
         refused.write_text(str(reason), "utf-8")
         return str(reason)
-    save_file({name: value.contiguous() for name, value in weights.items()} or {"": torch.zeros(1)}, unfinished)
-    unfinished.replace(file)
+    with replacing(file) as unfinished:
+        save_file({name: value.contiguous() for name, value in weights.items()} or {"": torch.zeros(1)}, unfinished)
     return ""
 
 
@@ -220,8 +219,6 @@ def write(rows: dict[str, list[Row]]) -> None:
         found.sort(key=lambda row: row.forget)
         (folder / f"{network}.json").write_text(
             json.dumps([asdict(row) for row in found], indent=0, ensure_ascii=False) + "\n", "utf-8")
-    from unlearn_core.bundle.make_assets import list_assets  # which compares, and so reads this table
-
     list_assets()
     DOCUMENT.write_text(document([row for found in rows.values() for row in found]), "utf-8")
 
@@ -235,20 +232,22 @@ def main() -> None:
     parser.add_argument("--no-presets", action="store_true", help="defaults and openings alone: minutes, not hours")
     parser.add_argument("--only-new", action="store_true", help="judge only outcomes that have no row yet")
     parser.add_argument("--from-rows", action="store_true", help="write the document from the rows at hand")
-    chosen = parser.parse_args()
+    arguments = parser.parse_args()
     rows: dict[str, list[Row]] = {network: list(load(network)) for network in bundled("fashion-mnist")}
-    if chosen.from_rows:
+    if arguments.from_rows:
         return write(rows)
     KEPT.mkdir(parents=True, exist_ok=True)
-    with ProcessPoolExecutor(chosen.jobs, mp_context=get_context("spawn")) as pool:
-        waiting = {pool.submit(judge_request, network, label, not chosen.no_presets,
-                               {row.key: row for row in rows[network] if row.key and row.forget == label}
-                               if chosen.only_new else {}): (network, label)
-                   for network in chosen.networks for label in chosen.classes}
-        for done in tqdm(as_completed(waiting), total=len(waiting), desc="requests"):
-            network, label = waiting[done]
-            rows[network] = [*(row for row in rows[network] if row.forget != label), *done.result()]
-            write(rows)
+
+    def keep(request: tuple[Any, ...], judged: list[Row]) -> None:
+        network, label = request[:2]
+        rows[network] = [*(row for row in rows[network] if row.forget != label), *judged]
+        write(rows)
+
+    in_processes(judge_request, [(network, label, not arguments.no_presets,
+                                  {row.key: row for row in rows[network] if row.key and row.forget == label}
+                                  if arguments.only_new else {})
+                                 for network in arguments.networks for label in arguments.classes],
+                 arguments.jobs, "requests", keep)
     return None
 
 

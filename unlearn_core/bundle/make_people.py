@@ -6,12 +6,9 @@ of all others, by the same recipe; so is one without a class.
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path
 from statistics import mean, median
 
@@ -19,13 +16,16 @@ import numpy as np
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
-from tqdm import tqdm
+from torch import nn
 
 from unlearn_core import assets
 from unlearn_core.audit.membership import statistics
 from unlearn_core.audit.roc import roc
-from unlearn_core.bundle.people import EXPRESSIONS, NAMES, SIZE, VIEWS, contact_sheet, people
+from unlearn_core.bundle.people import VIEWS, contact_sheet, people
+from unlearn_core.bundle.persons import EXPRESSIONS, NAMES
+from unlearn_core.bundle.portraits import SIZE
+from unlearn_core.bundle.work import half, in_processes
+from unlearn_core.files import replacing
 from unlearn_core.nets.evaluate import missing_rows, outputs, with_rows
 from unlearn_core.nets.images import ImageSet
 from unlearn_core.nets.request import CLASS, Request
@@ -87,20 +87,9 @@ def run_training(left_out: str | None, seed: int) -> None:
     described = subject(SUBJECT)
     model = train(described.architecture, training_images(left_out), recipe=described.recipe,
                   seed=seed_of("train", SUBJECT, left_out, seed))
-    file = run_file(left_out, seed)
-    partial = file.with_suffix(".partial")
-    save_file({name: _half(value) for name, value in model.state_dict().items()}, partial,
-              {"seconds": f"{time.process_time() - started:.2f}"})
-    partial.replace(file)
-
-
-def _half(value: Tensor) -> Tensor:
-    return (value.half() if value.is_floating_point() else value).contiguous()
-
-
-def _modest() -> None:
-    torch.set_num_threads(1)
-    os.nice(5)
+    with replacing(run_file(left_out, seed)) as file:
+        save_file({name: half(value) for name, value in model.state_dict().items()}, file,
+                  {"seconds": f"{time.process_time() - started:.2f}"})
 
 
 def make_networks(jobs: int) -> None:
@@ -108,10 +97,7 @@ def make_networks(jobs: int) -> None:
     WORK.mkdir(parents=True, exist_ok=True)
     todo = [(left_out, seed) for seed in range(SEEDS) for left_out in LEFT_OUT if (left_out or seed == 0)
             and not run_file(left_out, seed).exists()]
-    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=_modest) as pool:
-        waiting = [pool.submit(run_training, *run) for run in todo]
-        for done in tqdm(as_completed(waiting), total=len(todo), desc="networks of people", unit="network"):
-            done.result()
+    in_processes(run_training, todo, jobs, "networks of people")
     pack()
 
 

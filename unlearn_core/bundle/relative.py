@@ -24,13 +24,14 @@ from unlearn_core.audit.klom import klom
 from unlearn_core.audit.membership import true_margins
 from unlearn_core.audit.relative import relative
 from unlearn_core.bundle.confusion import CLASSES, KEPT, run
+from unlearn_core.bundle.manifest import list_assets
 from unlearn_core.methods import METHODS, method
 from unlearn_core.nets.evaluate import softmax
 from unlearn_core.nets.request import Request
 from unlearn_core.nets.train import fit, train
 from unlearn_core.serving.choice import choice
 from unlearn_core.serving.engine import Engine
-from unlearn_core.serving.judgement import everything, yardstick
+from unlearn_core.serving.yardstick import everything, yardstick
 from unlearn_core.study import verdicts
 from unlearn_core.subjects import openings
 from unlearn_core.subjects.subject import bundled, subject
@@ -188,8 +189,6 @@ def write(rows: Mapping[str, Sequence[Row]]) -> None:
     for network, found in rows.items():
         (folder / f"{network}.json").write_text(
             json.dumps([asdict(row) for row in sorted(found, key=lambda row: row.forget)], indent=0) + "\n", "utf-8")
-    from unlearn_core.bundle.make_assets import list_assets  # which compares, and so reads this table
-
     list_assets()
     DOCUMENT.write_text(document([row for found in rows.values() for row in found]), "utf-8")
 

@@ -85,7 +85,7 @@ def heatmaps(panels: Mapping[str, Float64], x: Scale, y: Scale, good: npt.NDArra
         gap = title.endswith("points")
         figure.add_heatmap(z=values.T, zmin=0, zmax=GAP_SHOWN if gap else 1, xgap=1, ygap=1, hoverinfo="skip",
                            coloraxis="coloraxis2" if gap else "coloraxis", **at)
-        edges = _outline(good)
+        edges = outline(good)
         for color, width in (("#FFFFFF", 5), ("#000000", 2)):
             figure.add_scatter(x=edges[0], y=edges[1], mode="lines", line={"color": color, "width": width},
                                hoverinfo="skip", name="as good as retrained", legendgroup="good",
@@ -138,7 +138,7 @@ def _add_mark(figure: go.Figure, mark: Mark, columns: int, rows: int, named: boo
     figure.add_scatter(x=xs, y=ys, mode="lines", line={"dash": "dash", "width": 3, "color": color}, **about, **at)
 
 
-def _outline(good: npt.NDArray[np.bool_]) -> tuple[list[float | None], list[float | None]]:
+def outline(good: npt.NDArray[np.bool_]) -> tuple[list[float | None], list[float | None]]:
     """The edges between marked cells and all others, each a line of its own."""
     padded = np.pad(good, 1)
     xs: list[float | None] = []

@@ -207,7 +207,7 @@ class PerSample:
         del loss, output, calls  # frees what is left of the graph before the slow path needs memory
         rest = {name: p for name, p in wanted.items() if name not in sums}
         if rest:
-            sums |= self._one_by_one(images, labels, rest)
+            sums |= self.one_by_one(images, labels, rest)
         return checked_sums(sums)
 
     def _modules_with_samples_first(self, images: Tensor) -> set[nn.Module]:
@@ -253,7 +253,7 @@ class PerSample:
                         _check_shape(module, local_name, found[local_name], p)
         return sums
 
-    def _one_by_one(self, images: Tensor, labels: Tensor, wanted: dict[str, nn.Parameter]) -> Importance:
+    def one_by_one(self, images: Tensor, labels: Tensor, wanted: dict[str, nn.Parameter]) -> Importance:
         """Differentiate each sample alone: vectorised, or in a loop if an operation does not allow that."""
         if self.vectorise:
             try:

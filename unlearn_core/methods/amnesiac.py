@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from unlearn_core.exhibits import Exhibit, LayerBars, LayerMap
-from unlearn_core.measure.history import Pruning
+from unlearn_core.measure.pruning import Pruning
 from unlearn_core.measure.task import Task
 from unlearn_core.methods.base import CHOSEN, Hyperparameter, Method, NotApplicable, Outcome, Preset, Settings
 from unlearn_core.methods.loop import CROSS_ENTROPY, descend, logits, loss_curves, some_retained, training_norms

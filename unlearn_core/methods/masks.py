@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from unlearn_core.exhibits import LayerMap
 from unlearn_core.measure import anatomy
-from unlearn_core.measure.history import share_size
+from unlearn_core.measure.pruning import share_size
 from unlearn_core.measure.task import Task
 from unlearn_core.methods import loop
 from unlearn_core.methods.base import CHOSEN, Hyperparameter, Outcome, Settings

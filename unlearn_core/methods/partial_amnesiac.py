@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import cast
 
 from unlearn_core.measure.anatomy import parameter_kinds
-from unlearn_core.measure.history import Pruning, PruningRule
+from unlearn_core.measure.pruning import Pruning, PruningRule
 from unlearn_core.measure.task import Task
 from unlearn_core.methods.amnesiac import no_history, repair_knobs, subtract_and_repair
 from unlearn_core.methods.base import TUNED, Hyperparameter, Method, Outcome, Preset, Settings

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from unlearn_core.measure.dampening import dampen, ratios
+from unlearn_core.measure.dampening import dampen
 from unlearn_core.measure.estimator import Estimator, Importance, Loss
+from unlearn_core.measure.ratios import ratios
 from unlearn_core.measure.task import Measurement, Part, Task
 from unlearn_core.methods.base import Cost, Hyperparameter, Outcome, Settings
 from unlearn_core.progress import Progress

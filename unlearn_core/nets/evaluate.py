@@ -10,6 +10,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 import torch
+from scipy import special
 from torch import Tensor, nn
 
 from unlearn_core.nets.heads import as_taken, check_logits, last_layer, watched
@@ -161,8 +162,7 @@ def other_images(train: ImageSet, test: ImageSet, evaluation: EvaluationSet, for
 
 def softmax(logits: Float32) -> Float32:
     """Probabilities along the last axis."""
-    shifted = np.exp(logits - logits.max(-1, keepdims=True))
-    result: Float32 = shifted / shifted.sum(-1, keepdims=True)
+    result: Float32 = special.softmax(logits, -1)
     return result
 
 

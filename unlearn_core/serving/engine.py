@@ -20,14 +20,15 @@ from torch import Tensor, nn
 from unlearn_core.audit.accuracy import per_class
 from unlearn_core.audit.gauges import KINDS, read_gauges
 from unlearn_core.measure.anatomy import Units, parameter_kinds, units
-from unlearn_core.measure.dampening import RatioIndex, build_index, ratios
 from unlearn_core.measure.estimator import Importance
 from unlearn_core.measure.gram import Gram, Patches
+from unlearn_core.measure.ratio_index import RatioIndex, build_index
+from unlearn_core.measure.ratios import ratios
 from unlearn_core.measure.task import Measurement, Task, measure
 from unlearn_core.methods import method
 from unlearn_core.methods.base import Value
-from unlearn_core.methods.estimators import measure_ways
 from unlearn_core.methods.selective import ceiling, importance_pair
+from unlearn_core.methods.ways import measure_ways
 from unlearn_core.nets.evaluate import (
     Outputs,
     Rows,
@@ -38,12 +39,12 @@ from unlearn_core.nets.evaluate import (
 )
 from unlearn_core.nets.images import ImageSet
 from unlearn_core.nets.request import Request
-from unlearn_core.packing import ClassNumbers, class_numbers, pack
+from unlearn_core.packing import ClassNumbers, class_numbers
 from unlearn_core.progress import Progress, silent, stage
 from unlearn_core.serving.choice import Choice, choice
-from unlearn_core.serving.grid import ALPHAS, BINS, LAMBDAS, LOG_RATIO, Landscape
+from unlearn_core.serving.grid import ALPHAS, LAMBDAS, Landscape
 from unlearn_core.serving.pool import Lane, Pool, Ticket
-from unlearn_core.serving.scenes import Base, Scene, Seen, Settled, steps, unlearn
+from unlearn_core.serving.scenes import Base, Scene, Seen, Settled, scene_blob, steps, unlearn
 from unlearn_core.serving.size import weigh
 from unlearn_core.subjects.subject import Subject, subject
 
@@ -179,30 +180,10 @@ class Engine:
             tuple(read_gauges(seed, labels, member, seen.forgotten) for seed in seeds),
             logits,
             accuracies(seen.before), np.stack([accuracies(s) for s in seeds]) if seeds else None, index, limit,
-            self._scene_blob(base, seen, request, index, kinds, sizes, limit),
+            scene_blob(base, seen, request, index, kinds, sizes, limit),
         )
         progress(1.0, "done")
         return scene
-
-    def _scene_blob(self, base: Base, seen: Seen, request: Request, index: RatioIndex | None, kinds: dict[str, str],
-                    sizes: npt.NDArray[np.int64], limit: float | None) -> bytes:
-        header: dict[str, object] = {
-            "layers": [{"name": n, "kind": k, "size": int(s)} for (n, k), s in zip(kinds.items(), sizes, strict=True)],
-            "classes": base.subject.classes, "forget": request.classes, "n": len(seen.before.predicted),
-            "words": request.words(base.subject.images.train)}
-        arrays: dict[str, npt.NDArray[np.generic]] = {
-            "before_xy": steps(seen.positions, np.uint16),
-            "before_class": class_numbers(seen.before.predicted, len(base.subject.classes)),
-            "truth": class_numbers(seen.evaluation.labels, len(base.subject.classes)),
-            "member": seen.evaluation.member.astype(np.uint8),
-            "forgotten": seen.forgotten.astype(np.uint8), "picture": seen.evaluation.pictures.astype(np.int32),
-            "before_probability": steps(seen.before.probabilities, np.uint8)}
-        if index is not None:
-            counts, inverse, infinite = index.histogram(*LOG_RATIO, BINS)
-            header |= {"alphas": ALPHAS, "lambdas": LAMBDAS, "ceiling": limit, "log_ratio": list(LOG_RATIO)}
-            arrays |= {"counts": counts.astype(np.float32), "inverse": inverse.astype(np.float32),
-                       "infinite": infinite.astype(np.float32)}
-        return pack(header, arrays)
 
     def _grams(self, found: Subject) -> Callable[..., Gram]:
         shipped = found.grams

@@ -5,20 +5,17 @@ Pages, the command line, sweeps and the table in `docs/verdict.md` all come here
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import cast
 
 import numpy as np
 import numpy.typing as npt
-from torch import Tensor, nn
 
 from unlearn_core.audit.accuracy import per_class
-from unlearn_core.audit.distinguish import LEAST_SEEDS, Spread, pooled
+from unlearn_core.audit.distinguish import LEAST_SEEDS, Spread
 from unlearn_core.audit.evidence import (
-    ANSWERS,
     FORGET_ACCURACY,
-    HEAD_ZEROING,
     ORIGINAL,
     UNLEARNED,
     Check,
@@ -27,63 +24,26 @@ from unlearn_core.audit.evidence import (
     joined,
 )
 from unlearn_core.audit.gauges import GaugeName, Reading, read_gauges
-from unlearn_core.audit.probe import linear_probe
 from unlearn_core.audit.relearn import Relearning
-from unlearn_core.audit.similarity import cka
 from unlearn_core.audit.verdict import Verdict, judge, worst_loss
 from unlearn_core.methods import METHODS
-from unlearn_core.nets.evaluate import Outputs, Rows, kept_groups, labelled, masked, missing_rows, other_images
-from unlearn_core.nets.heads import head
-from unlearn_core.nets.images import ImageSet
-from unlearn_core.nets.request import CLASS, IMAGE, Request
+from unlearn_core.nets.evaluate import Outputs
 from unlearn_core.progress import Progress, silent, stage
-from unlearn_core.serving import remains
 from unlearn_core.serving.choice import SEEDS, Choice, choice
 from unlearn_core.serving.engine import Engine
 from unlearn_core.serving.pool import Lane, Ticket
 from unlearn_core.serving.scenes import Scene, Settled
-from unlearn_core.subjects.subject import subject
-
-Float32 = npt.NDArray[np.float32]
-Float64 = npt.NDArray[np.float64]
-Bools = npt.NDArray[np.bool_]
-FEWEST = 10
-"""Images below which the similarity of their features says nothing."""
-
-
-@dataclass(frozen=True, eq=False)
-class Yardstick:
-    """What every outcome of one request is judged by, on all audited images: those of the evaluation set come first.
-
-    Attributes:
-        classes: names.
-        labels: (N,) true classes.
-        member: (N,) whether the image was in the original's training set.
-        forgotten: (N,) whether it belongs to what was to be forgotten.
-        models: the original and head zeroing, by their names in `audit.evidence`.
-        retrained: one per seed, possibly none.
-        original: gauges before unlearning.
-        band: gauges of each retrained network.
-        accuracy_before: (classes,) test accuracy of the original.
-        accuracy_retrained: (seeds, classes) of the retrained networks, or None.
-        kept: masks of the unseen images of each class, and each group of another kind, that stays; by name.
-        spreads: see `spreads`.
-        checks: on these networks; none is made without two retrained ones.
-    """
-
-    classes: tuple[str, ...]
-    labels: npt.NDArray[np.int64]
-    member: Bools
-    forgotten: Bools
-    models: Mapping[str, Model]
-    retrained: tuple[Model, ...]
-    original: dict[GaugeName, Reading]
-    band: tuple[dict[GaugeName, Reading], ...]
-    accuracy_before: Float64
-    accuracy_retrained: Float64 | None
-    kept: Mapping[str, Bools]
-    spreads: Mapping[str, Spread]
-    checks: tuple[Check, ...]
+from unlearn_core.serving.yardstick import (
+    Bools,
+    Float32,
+    Float64,
+    Yardstick,
+    accuracy_on,
+    everything,
+    inside,
+    spreads,
+    yardstick,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,7 +111,7 @@ def _conclude(chosen: Choice, checks: Sequence[Check], before: Float32, after: F
     whole = set(chosen.subject.classes)
     for part in ({n: m for n, m in kept.items() if n in whole}, {n: m for n, m in kept.items() if n not in whole}):
         many = 1 if part.keys() <= whole else len(part)  # classes are few and large
-        known = {name: spreads[_accuracy(name)].value for name in part if _accuracy(name) in spreads}
+        known = {name: spreads[accuracy_on(name)].value for name in part if accuracy_on(name) in spreads}
         losses.append(worst_loss(right, after.argmax(1) == labels, part, among if references else None, many, known))
     loss = max(filter(None, losses), key=lambda one: (one.damage, one.value), default=None)
     several = len(chosen.forget.chosen) > 1
@@ -216,139 +176,6 @@ def submit_outputs(engine: Engine, scene: Scene, settled: Settled) -> Ticket[Flo
                                     progress).logits, Lane.SCENE)
 
 
-def everything(engine: Engine, network: str, request: Request, weights: Mapping[str, Tensor],
-               progress: Progress = silent) -> Outputs:
-    """Outputs on all audited images; the features are those of the evaluation set alone."""
-    first = engine.answers(network, request, weights)
-    parts = list(others(engine, network, request))
-    logits = [first.logits]
-    for i, rows in enumerate(parts):
-        progress(i / len(parts), "evaluating on all test images")
-        logits.append(engine.evaluate(network, weights, rows).logits)
-    return Outputs(np.concatenate(logits), first.features)
-
-
-def others(engine: Engine, network: str, request: Request) -> Iterator[Rows]:
-    """The audited images beyond those that are shown."""
-    images = subject(network).images
-    return other_images(images.train, images.test, engine.seen(network, request).evaluation,
-                        request.mask(images.train).numpy())
-
-
-def inside(engine: Engine, network: str, request: Request, found: Outputs) -> Model:
-    """What a fresh head, and a comparison with the original, make of a network's features."""
-    seen = engine.seen(network, request)
-    forgotten, member = seen.forgotten, seen.evaluation.member
-    auc = alike = None
-    if (forgotten & ~member).any():  # of single images there are no unseen ones to probe for
-        try:
-            auc = linear_probe(found.features, seen.evaluation.labels, member, forgotten).auc.value
-        except ValueError:  # every image has the same features: they tell nothing
-            auc = 0.5
-    if forgotten.sum() >= FEWEST:
-        similar = cka(found.features[forgotten], seen.before.features[forgotten])
-        alike = 0.0 if np.isnan(similar) else similar
-    return Model(found.logits, auc, alike)
-
-
-def yardstick(engine: Engine, network: str, request: Request, progress: Progress = silent) -> Yardstick:
-    """What outcomes of a request are judged by, put together once for everybody."""
-    key = ("yardstick", network, request)
-    kept = engine.pool.known(key)
-    if kept is None:
-        kept = engine.pool.keep(key, _yardstick(engine, network, request, progress))
-    return cast(Yardstick, kept)
-
-
-def _accuracy(name: str) -> str:
-    return f"accuracy on {name}"
-
-
-def spreads(engine: Engine, network: str, request: Request) -> Mapping[str, Spread]:
-    """How much the numbers of `evidence.ANSWERS`, and the accuracy on whatever stays, differ among networks retrained
-    for one and the same group.
-
-    Of a group there may be few retrained networks, but of many groups of its kind some. What they have in common is
-    known far better than what three networks say. Empty for whole classes, single images, and where no other group has
-    retrained networks.
-    """
-    if request.kind in (CLASS, IMAGE):
-        return {}
-    key = ("spreads", network, request.kind)
-    if (kept := engine.pool.known(key)) is None:
-        own = subject(network)
-        train, test, shown = own.images.train, own.images.test, own.evaluation
-        nulls: dict[str, list[Float64]] = {}
-        for group in range(len(train.groups[request.kind].names)):
-            one = Request((group,), request.kind)
-            if (logits := own.retrained_logits(one)) is None:
-                continue
-            added = missing_rows(one, train, test, shown)
-            labels, member = labelled(shown, added, train, test)
-            forgotten = masked(one, shown, added, train, test)
-            for title, read in ANSWERS.items():
-                nulls.setdefault(title, []).append(np.array([read(seed, labels, member, forgotten)
-                                                             for seed in logits]))
-            right = logits.argmax(2) == labels
-            for name, rows in kept_groups(one, shown, added, train, test).items():
-                if rows.any():
-                    nulls.setdefault(_accuracy(name), []).append(right[:, rows].mean(1))
-        kept = engine.pool.keep(key, {title: found for title, each in nulls.items() if (found := pooled(each))})
-    return cast("Mapping[str, Spread]", kept)
-
-
-def _yardstick(engine: Engine, network: str, request: Request, progress: Progress) -> Yardstick:
-    base, images, seen = engine.base(network), subject(network).images, engine.seen(network, request)
-    evaluation, train, test = seen.evaluation, images.train, images.test
-    rest = list(others(engine, network, request))
-    labels, member = labelled(evaluation, rest, train, test)
-    forgotten = masked(request, evaluation, rest, train, test)
-    known = spreads(engine, network, request)
-    before = everything(engine, network, request, {}, progress)
-    retrained = _retrained(engine, network, request)
-    models = {ORIGINAL: inside(engine, network, request, before)}
-    if (shipped := remains.load(network, request)) is not None:
-        last = shipped.similarity["forget"][0, :2, -2]
-        models = {name: Model(logits, found.probe.auc.value, float(alike), found.relearning.taken)
-                  for name, logits, found, alike in zip(
-                      (ORIGINAL, HEAD_ZEROING), (before.logits, _shut(base.model, train, request, before.logits)),
-                      (shipped.original, shipped.head_zeroing), last, strict=True)}
-
-    def gauges(model: Model) -> dict[GaugeName, Reading]:
-        return read_gauges(Outputs(model.logits, model.logits), labels, member, forgotten)
-
-    def accuracy(model: Model) -> Float64:
-        return per_class(model.logits[~member].argmax(1), labels[~member], len(train.classes))
-
-    return Yardstick(
-        train.classes, labels, member, forgotten, models, retrained, gauges(models[ORIGINAL]),
-        tuple(map(gauges, retrained)), accuracy(models[ORIGINAL]),
-        np.stack(list(map(accuracy, retrained))) if retrained else None,
-        kept_groups(request, evaluation, rest, train, test),
-        known, tuple(gather(models, retrained, labels, member, forgotten, spreads=known)))
-
-
-def _shut(model: nn.Module, train: ImageSet, request: Request, logits: Float32) -> Float32:
-    """The outputs of head zeroing, which differ from the original's in constants."""
-    last = head(model, train.pixels(slice(2)))
-    name = next(name for name, module in model.named_modules() if module is last)
-    result, forget = logits.copy(), list(request.classes)
-    result[:, forget] = remains.zeroed_head(model, train, request)[f"{name}.bias"].detach().numpy()[forget]
-    return result
-
-
-def _retrained(engine: Engine, network: str, request: Request) -> tuple[Model, ...]:
-    """The bundled retrained networks, or those retrained here."""
-    shipped = remains.load(network, request)
-    first, more = subject(network).retrained_logits(request), subject(network).retrained_others(request)
-    if shipped is None or first is None or more is None:
-        return tuple(inside(engine, network, request, everything(engine, network, request, weights))
-                     for weights in engine.retrained(network, request))
-    return tuple(Model(np.concatenate(logits), found.probe.auc.value, float(alike), found.relearning.taken)
-                 for *logits, found, alike in zip(first, more, shipped.retrained,
-                                                  shipped.similarity["forget"][0, 2:, -2], strict=True))
-
-
 # -- a reference for requests without a bundled one ---------------------------------------------------------------
 
 REFERENCES = LEAST_SEEDS
@@ -368,4 +195,3 @@ def submit_reference(engine: Engine, chosen: Choice) -> Ticket[int]:
         return len(found)
 
     return engine.pool.submit(("retraining", chosen.network, chosen.forget), work, Lane.LONG, keep=False)
-

@@ -15,7 +15,7 @@ from unlearn_core.audit.gauges import GaugeName, Reading
 from unlearn_core.audit.weights import relative_change
 from unlearn_core.exhibits import Exhibit
 from unlearn_core.maps.projection import FeatureMap
-from unlearn_core.measure.dampening import Answers, RatioIndex
+from unlearn_core.measure.ratio_index import Answers, RatioIndex
 from unlearn_core.measure.task import Task
 from unlearn_core.methods import method
 from unlearn_core.methods.base import Cost, Outcome
@@ -31,6 +31,7 @@ from unlearn_core.nets.request import Request
 from unlearn_core.packing import class_numbers, pack
 from unlearn_core.progress import Progress
 from unlearn_core.serving.choice import Choice
+from unlearn_core.serving.grid import ALPHAS, BINS, LAMBDAS, LOG_RATIO
 from unlearn_core.subjects.subject import Subject
 
 
@@ -102,7 +103,7 @@ class Scene:
         accuracy_retrained: (seeds, classes) test accuracy of the retrained, or None.
         index: importance ratios; None for a method that thresholds none.
         ceiling: 1/rho where it bounds the ratios, else None.
-        blob: the live view's constant data, packed.
+        blob: the live view's constant data, packed, see `scene_blob`.
     """
 
     choice: Choice
@@ -125,7 +126,7 @@ class Scene:
 
 @dataclass(frozen=True, eq=False)
 class Settled:
-    """The exact answer to a choice, computed on the evaluation set.
+    """The outcome of a choice as pages show it: what its method made of the network, evaluated.
 
     Attributes:
         gauges: readings of the unlearned model.
@@ -183,6 +184,28 @@ def unlearn(scene: Scene, chosen: Choice, progress: Progress) -> tuple[
     change = relative_change(scene.task.model.named_parameters(), result.parameters)
     moved = {name for name, share in zip(scene.layers, change, strict=True) if share} | set(result.buffers)
     return result, change, {name: value.detach() for name, value in result.weights.items() if name in moved}
+
+
+def scene_blob(base: Base, seen: Seen, request: Request, index: RatioIndex | None, kinds: Mapping[str, str],
+               sizes: npt.NDArray[np.int64], limit: float | None) -> bytes:
+    """What the browser draws a scene from: layers, images, and where ratios are known, their histograms."""
+    header: dict[str, object] = {
+        "layers": [{"name": n, "kind": k, "size": int(s)} for (n, k), s in zip(kinds.items(), sizes, strict=True)],
+        "classes": base.subject.classes, "forget": request.classes, "n": len(seen.before.predicted),
+        "words": request.words(base.subject.images.train)}
+    arrays: dict[str, npt.NDArray[np.generic]] = {
+        "before_xy": steps(seen.positions, np.uint16),
+        "before_class": class_numbers(seen.before.predicted, len(base.subject.classes)),
+        "truth": class_numbers(seen.evaluation.labels, len(base.subject.classes)),
+        "member": seen.evaluation.member.astype(np.uint8),
+        "forgotten": seen.forgotten.astype(np.uint8), "picture": seen.evaluation.pictures.astype(np.int32),
+        "before_probability": steps(seen.before.probabilities, np.uint8)}
+    if index is not None:
+        counts, inverse, infinite = index.histogram(*LOG_RATIO, BINS)
+        header |= {"alphas": ALPHAS, "lambdas": LAMBDAS, "ceiling": limit, "log_ratio": list(LOG_RATIO)}
+        arrays |= {"counts": counts.astype(np.float32), "inverse": inverse.astype(np.float32),
+                   "infinite": infinite.astype(np.float32)}
+    return pack(header, arrays)
 
 
 S = TypeVar("S", np.uint8, np.uint16)

@@ -5,7 +5,6 @@ A sweep writes what has finished as small files, each whole before it gets its n
 
 from __future__ import annotations
 
-import fcntl
 import os
 import uuid
 from collections.abc import Callable, Iterator, Sequence
@@ -13,7 +12,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from filelock import FileLock, Timeout
+
 from unlearn_core.audit.measures import MEASURES
+from unlearn_core.files import replacing
 from unlearn_core.study.run import GAUGE_MEASURES, Row
 
 if TYPE_CHECKING:
@@ -83,7 +85,7 @@ def append(folder: Path, rows: Sequence[Row], tell: Callable[[str], None] = lamb
     """
     import pyarrow as pa
 
-    _write(pa.Table.from_pylist(list(rows), _schema()), folder / PARTS.replace("*", uuid.uuid4().hex))
+    write(pa.Table.from_pylist(list(rows), _schema()), folder / PARTS.replace("*", uuid.uuid4().hex))
     if len(list(folder.glob(PARTS))) >= MANY:
         compact(folder, tell)
 
@@ -100,7 +102,7 @@ def compact(folder: Path, tell: Callable[[str], None] = lambda said: None) -> No
     parts = list(folder.glob(PARTS))
     if parts:
         with suppress(OSError, SweepError):
-            _write(pa.Table.from_pandas(load(folder, tell, rename=True), _schema(), preserve_index=False),
+            write(pa.Table.from_pandas(load(folder, tell, rename=True), _schema(), preserve_index=False),
                    folder / WHOLE)
             for part in parts:
                 part.unlink(missing_ok=True)
@@ -115,16 +117,13 @@ def locked(folder: Path) -> Iterator[None]:
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock = (folder / ".lock").open("w")
+        held = FileLock(folder / ".lock").acquire(timeout=0)
+    except Timeout as taken:
+        raise SweepError(f"folder: {folder} is in use by another sweep; wait for it or name another folder") from taken
     except OSError as error:
         raise SweepError(f"folder: one that can be written to expected, got {folder} ({_reason(error)}); name another "
                          "one") from error
-    with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise SweepError(f"folder: {folder} is in use by another sweep; wait for it or name another "
-                             "folder") from error
+    with held:
         for unfinished in folder.glob(".*.tmp"):  # of a sweep that was killed while it wrote
             unfinished.unlink(missing_ok=True)
         yield
@@ -171,19 +170,14 @@ def read_file(file: Path, tell: Callable[[str], None], rename: bool) -> pa.Table
     return None
 
 
-def _write(table: pa.Table, file: Path) -> None:
+def write(table: pa.Table, file: Path) -> None:
     """Write under another name first; the name is given when every byte is on the disk."""
     import pyarrow.parquet as pq
 
-    unfinished = file.with_name(f".{file.name}.{uuid.uuid4().hex[:6]}.tmp")
-    try:
-        with unfinished.open("wb") as stream:
-            pq.write_table(table, stream, compression="zstd", write_page_checksum=True)
-            stream.flush()
-            os.fsync(stream.fileno())
-        unfinished.replace(file)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    with replacing(file) as unfinished, unfinished.open("wb") as stream:
+        pq.write_table(table, stream, compression="zstd", write_page_checksum=True)
+        stream.flush()
+        os.fsync(stream.fileno())
 
 
 def _schema() -> pa.Schema:

@@ -29,7 +29,8 @@ from unlearn_core.nets.request import Request
 from unlearn_core.progress import Progress, silent
 from unlearn_core.serving.choice import VERSION, Choice
 from unlearn_core.serving.engine import Engine
-from unlearn_core.serving.judgement import Audit, Yardstick, everything, inside, judged, yardstick
+from unlearn_core.serving.judgement import Audit, judged
+from unlearn_core.serving.yardstick import Yardstick, everything, inside, yardstick
 
 T = TypeVar("T")
 Status = Literal["done", "not applicable", "diverged", "failed"]

@@ -15,6 +15,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from filelock import FileLock, Timeout
+
 from unlearn_core import assets
 from unlearn_core.methods import method
 from unlearn_core.methods.base import Diverged, Value
@@ -206,8 +208,8 @@ def _run(engine: Engine, wanted: Search, progress: Progress, folder: Path, give_
 def running(wanted: Search, folder: Path = FOLDER) -> bool:
     """Whether somebody runs this search, in this process or another."""
     try:
-        with _lock(wanted, folder).open() as lock:
-            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        with _file(wanted, folder, "lock").open() as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)  # shared, as filelock's are not: to look stops nobody
     except BlockingIOError:
         return True
     except OSError:  # never begun, or to be complained about when somebody begins
@@ -224,26 +226,17 @@ def alone(wanted: Search, folder: Path) -> Iterator[None]:
         OSError: if the folder cannot be written to.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    with _lock(wanted, folder).open("w") as lock:
-        end = time.monotonic() + PATIENCE
-        while True:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > end:
-                    raise RuntimeError("This search is running, started by another visitor or not yet paused: wait "
-                                       "until it ends, or search with other ranges.") from None
-            time.sleep(0.05)
+    try:
+        held = FileLock(_file(wanted, folder, "lock")).acquire(timeout=PATIENCE)
+    except Timeout:
+        raise RuntimeError("This search is running, started by another visitor or not yet paused: wait until it ends, "
+                           "or search with other ranges.") from None
+    with held:
         yield
 
 
-def _lock(wanted: Search, folder: Path) -> Path:
-    return folder / f"{wanted.key}.lock"
-
-
-def _file(wanted: Search, folder: Path) -> Path:
-    return folder / f"{wanted.key}.journal"
+def _file(wanted: Search, folder: Path, kind: Literal["journal", "lock"] = "journal") -> Path:
+    return folder / f"{wanted.key}.{kind}"
 
 
 def _storage(file: Path) -> optuna.storages.JournalStorage:

@@ -6,8 +6,6 @@ is a choice in one direction and a row of numbers in the other; docs/scaling.md 
 
 from __future__ import annotations
 
-import itertools
-import logging
 import math
 import queue
 import tempfile
@@ -15,23 +13,17 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Mapping
-from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass, field
-from functools import cached_property
+from contextlib import closing, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-import numpy as np
-
-from unlearn_core.methods import method
-from unlearn_core.methods.base import Hyperparameter, Value
-from unlearn_core.nets.request import Request
 from unlearn_core.progress import Progress, silent
-from unlearn_core.serving.choice import SEEDS, VERSION, Choice, choice
+from unlearn_core.serving.choice import Choice
 from unlearn_core.study import results
 from unlearn_core.study.results import SweepError
 from unlearn_core.study.run import Row, Status, failure, record
-from unlearn_core.subjects.subject import bundled
+from unlearn_core.study.space import Space
 
 if TYPE_CHECKING:
     from distributed import Client, Future
@@ -40,124 +32,6 @@ AHEAD = 8
 """Runs a worker thread has at most: enough to be never idle, few enough for any scheduler."""
 ROWS, SECONDS = 1000, 5.0
 """Finished runs are written when so many wait, or the oldest has waited so long."""
-POINTS = 100_000
-"""Values of one range at most."""
-RUNS = 10_000_000
-"""Runs of one sweep at most: their keys and rows take 10 GB of the client's memory."""
-ANSWER_SECONDS = 15.0
-"""How long to wait for a scheduler, and for its first worker."""
-
-HERE = {
-    # A worker gets a run only when it has nothing else to do: if it dies, no other run is suspected.
-    "distributed.scheduler.worker-saturation": 1.0,
-    # Dask's own MALLOC_TRIM_THRESHOLD_ is left out: with it, large blocks of memory are asked for anew each time, and
-    # tensors are such blocks. Importances then take more than three times as long.
-    "distributed.nanny.pre-spawn-environ": {"OMP_NUM_THREADS": 1, "OMP_WAIT_POLICY": "passive"},
-}
-"""Settings of a scheduler on this machine."""
-
-
-@dataclass(frozen=True)
-class Range:
-    """Values from `low` to `high`, both included, spread as a slider of the knob is: evenly, or evenly in ratio."""
-
-    low: float
-    high: float
-    points: int
-
-    def values(self, knob: Hyperparameter) -> tuple[float, ...]:
-        """The values, with three significant digits where these tell them apart.
-
-        Raises:
-            ValueError: if the knob has no range, the range is inverted, or it has fewer than two points or far too
-                many.
-        """
-        if knob.scale == "choice":
-            raise ValueError(f"{knob.name}: some of {', '.join(map(str, knob.choices))} expected, got a range")
-        if not self.low < self.high:
-            raise ValueError(f"{knob.name}: a range from low to high expected, got {self.low:g} to {self.high:g}")
-        if self.points < 2:
-            raise ValueError(f"{knob.name}: a range of at least 2 points expected, got {self.points}")
-        if self.points > POINTS:
-            raise ValueError(f"{knob.name}: a range of at most {POINTS:,} points expected, got {self.points:,}")
-        knob.checked(self.low), knob.checked(self.high)
-        spread = (np.geomspace if knob.scale == "log" else np.linspace)(self.low, self.high, self.points)
-        short = tuple(min(max(float(f"{v:.3g}"), knob.low), knob.high) for v in spread)
-        return short if len(set(short)) == self.points else tuple(map(float, spread))
-
-
-@dataclass(frozen=True, eq=False)
-class Space:
-    """The runs of a sweep: every combination, each once. `len` counts them; iterating makes them one by one.
-
-    Attributes:
-        methods: names.
-        networks: names of bundled networks.
-        forget: the requests.
-        seeds: how many, from 0; a method that uses none runs once.
-        grid: values of each knob that is not at its default; a method without that knob ignores it.
-
-    Raises:
-        ValueError: if a part is empty, unknown, inverted or out of range, or there are more than `RUNS` runs.
-    """
-
-    methods: tuple[str, ...]
-    networks: tuple[str, ...] = field(default_factory=lambda: (next(iter(bundled())),))
-    forget: tuple[Request, ...] = (Request((0,)),)
-    seeds: int = 1
-    grid: Mapping[str, Range | tuple[Value, ...]] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        for name in ("methods", "networks", "forget"):
-            if not getattr(self, name):
-                raise ValueError(f"{name}: at least one expected, got none")
-        if not 1 <= self.seeds <= len(SEEDS):
-            raise ValueError(f"seeds: a whole number in 1..{len(SEEDS)} expected, got {self.seeds}")
-        for network, request in itertools.product(self.networks, self.forget):
-            choice(network, request, self.methods[0], {})
-        known = {knob.name for name in self.methods for knob in method(name).hyperparameters}
-        if unknown := set(self.grid) - known:
-            raise ValueError(f"grid: hyper-parameters of {', '.join(self.methods)} expected ({', '.join(sorted(known))}"
-                             f"), got {', '.join(sorted(unknown))}")
-        if self._total > RUNS:
-            raise ValueError(f"runs: at most {RUNS:,} of one sweep expected, got {self._total:,}; vary fewer values or "
-                             "split it into several")
-
-    @cached_property
-    def _grids(self) -> dict[str, dict[str, tuple[Value, ...]]]:
-        """The checked values of each knob, without repeats, by method."""
-        return {name: {knob.name: self._values(knob) for knob in method(name).hyperparameters if knob.name in self.grid}
-                for name in self.methods}
-
-    def _values(self, knob: Hyperparameter) -> tuple[Value, ...]:
-        wanted = self.grid[knob.name]
-        values = wanted.values(knob) if isinstance(wanted, Range) else wanted
-        if not values:
-            raise ValueError(f"{knob.name}: at least one value expected, got none")
-        return tuple(dict.fromkeys(map(knob.checked, values)))
-
-    @cached_property
-    def _requests(self) -> list[tuple[str, Request]]:
-        networks, forget = dict.fromkeys(self.networks), dict.fromkeys(
-            Request(tuple(sorted(set(each.chosen))), each.kind) for each in self.forget)
-        return list(itertools.product(networks, forget))
-
-    def _seeds(self, name: str) -> range:
-        return range(self.seeds if method(name).seeded else 1)
-
-    @property
-    def _total(self) -> int:
-        return sum(len(self._requests) * math.prod(map(len, grid.values())) * len(self._seeds(name))
-                   for name, grid in self._grids.items())
-
-    def __len__(self) -> int:
-        return self._total
-
-    def __iter__(self) -> Iterator[Choice]:
-        for name, grid in self._grids.items():
-            for (network, forget), values, seed in itertools.product(
-                    self._requests, itertools.product(*grid.values()), self._seeds(name)):
-                yield choice(network, forget, name, dict(zip(grid, values, strict=True)), seed)
 
 
 @dataclass(frozen=True)
@@ -178,63 +52,6 @@ class Tally:
     def failed(self) -> int:
         """Runs that the next sweep will try again."""
         return self.ended.get("failed", 0)
-
-
-@contextmanager
-def connect(scheduler: str = "", workers: int = 2) -> Iterator[Client]:
-    """A client of a running scheduler, or of one on this machine with that many worker processes, one thread each.
-
-    Args:
-        scheduler: its address, such as ``tcp://10.0.0.1:8786``; empty for this machine.
-        workers: processes on this machine; a running scheduler has its own.
-
-    Raises:
-        ValueError: for fewer than one worker.
-        SweepError: if no scheduler answers, it has no workers, or they run other code than this.
-    """
-    import dask
-    from distributed import Client, LocalCluster
-
-    if workers < 1:
-        raise ValueError(f"workers: a whole number from 1 on expected, got {workers}")
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # whatever matters is said by a row or an error
-    if not scheduler:
-        with (dask.config.set(HERE),
-              LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address="127.0.0.1:0",
-                           silence_logs=logging.CRITICAL) as cluster,
-              Client(cluster) as client):
-            yield client
-        return
-    try:
-        client = Client(scheduler, timeout=ANSWER_SECONDS)
-    except (OSError, ValueError, RuntimeError) as error:
-        raise SweepError(f"scheduler: the address of a running Dask scheduler expected, got {scheduler}, where none "
-                         "answers; check it, or leave it out to use this machine") from error
-    with client:
-        _check(client)
-        yield client
-
-
-def _check(client: Client) -> None:
-    address = client.scheduler.address
-    try:
-        client.wait_for_workers(1, timeout=ANSWER_SECONDS)
-    except TimeoutError as error:
-        raise SweepError(f"scheduler: at least one worker expected at {address}, got none; start some with "
-                         f"`dask worker {address}`") from error
-    found: dict[str, object] = client.run(_version, on_error="return")
-    try:
-        found[address] = client.run_on_scheduler(_version)  # it reads the runs that it passes on
-    except Exception as error:
-        found[address] = error
-    for place, version in found.items():
-        if version != VERSION:
-            raise SweepError(f"cluster: unlearn_core of version {VERSION} expected at {place}, got {version}; install "
-                             "the same code on scheduler and workers, or name its folder in PYTHONPATH")
-
-
-def _version() -> int:
-    return VERSION
 
 
 def sweep(space: Space, folder: Path, client: Client, progress: Progress = silent,
@@ -274,8 +91,8 @@ def sweep(space: Space, folder: Path, client: Client, progress: Progress = silen
                     yield chosen
 
         try:
-            with closing(_batches(todo(), client, work, writer)) as batches:
-                for rows, last in batches:
+            with closing(batches(todo(), client, work, writer)) as coming:
+                for rows, last in coming:
                     ended.update(cast(Status, row["status"]) for row in rows)
                     writer.write_if_due(last)
                     done = kept + ended.total()
@@ -287,7 +104,7 @@ def sweep(space: Space, folder: Path, client: Client, progress: Progress = silen
     return Tally(len(space), kept, ended)
 
 
-def _batches(todo: Iterator[Choice], client: Client, work: Callable[[Choice], Row],
+def batches(todo: Iterator[Choice], client: Client, work: Callable[[Choice], Row],
              writer: _Writer) -> Generator[tuple[list[Row], bool], None, None]:
     """Rows as the writer gets them, a few times a second even if there are none, and whether they are the last."""
     # Keys of one name are one group to the scheduler, which then keeps the queue itself and not on the workers.

@@ -202,11 +202,11 @@ def main() -> None:
     parser.add_argument("methods", nargs="*", default=list(GRIDS))
     parser.add_argument("--jobs", type=int, default=2, help="trials at once, one thread each")
     parser.add_argument("--output", type=Path, default=assets.ROOT / "tuning")
-    chosen = parser.parse_args()
-    chosen.output.mkdir(parents=True, exist_ok=True)
+    arguments = parser.parse_args()
+    arguments.output.mkdir(parents=True, exist_ok=True)
     os.environ["OMP_NUM_THREADS"] = "1"
-    with ProcessPoolExecutor(chosen.jobs, mp_context=get_context("spawn")) as pool:
-        for name in chosen.methods:
+    with ProcessPoolExecutor(arguments.jobs, mp_context=get_context("spawn")) as pool:
+        for name in arguments.methods:
             grid = GRIDS[name]
             settings = [dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())]
             runs = {pool.submit(trial, name, s, network, label): (i, network)
@@ -215,15 +215,15 @@ def main() -> None:
             for run in tqdm(as_completed(runs), total=len(runs), desc=name):
                 i, network = runs[run]
                 found[i].append((network, *run.result()))
-            rows = sorted((_row(settings[i], found[i]) for i in found), key=lambda row: float(row["cost"]))  # type: ignore[arg-type]
-            (chosen.output / f"{name}.json").write_text(json.dumps(rows, indent=1) + "\n", "utf-8")
+            rows = sorted((summary(settings[i], found[i]) for i in found), key=lambda row: float(row["cost"]))  # type: ignore[arg-type]
+            (arguments.output / f"{name}.json").write_text(json.dumps(rows, indent=1) + "\n", "utf-8")
             print(f"\n{name}")
             for row in rows:
                 print(f"  {row['cost']:6.1f} points, at worst {row['worst']:6.1f}  {row['seconds']:5.2f} s  "
                       f"{row['settings']}", flush=True)
 
 
-def _row(settings: dict[str, Value], runs: list[tuple[str, float, float, float]]) -> dict[str, object]:
+def summary(settings: dict[str, Value], runs: list[tuple[str, float, float, float]]) -> dict[str, object]:
     """A diverged run counts as if everything were wrong; one that does not apply is left out."""
     gaps = np.array([[f, r] for _, f, r, _ in runs])
     usable: npt.NDArray[np.bool_] = np.isfinite(gaps).all(1)

@@ -20,8 +20,9 @@ import torch
 from safetensors.torch import load_file
 
 from tests.conftest import REPOSITORY
-from unlearn_core import __main__ as command_line
 from unlearn_core.__main__ import main
+from unlearn_core.cli import run as run_command
+from unlearn_core.cli import sweep as sweep_command
 from unlearn_core.methods import METHODS
 from unlearn_core.methods.base import Cost, Diverged, Outcome
 from unlearn_core.nets.request import Request
@@ -75,7 +76,7 @@ def test_run_reads_the_gauges_and_saves_the_network(capsys: pytest.CaptureFixtur
 
 def test_no_work_is_done_for_a_file_that_cannot_be_written(
         capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(command_line, "run", lambda *_: pytest.fail("there was work"))
+    monkeypatch.setattr(run_command, "run", lambda *_: pytest.fail("there was work"))
     (tmp_path / "file").touch()
     for place in (tmp_path, tmp_path / "no" / "w", tmp_path / "file" / "w", Path("/dev/full")):
         assert main(["run", "ssd", "--save", str(place)]) == 2
@@ -96,9 +97,9 @@ def test_a_saved_network_is_replaced_whole_or_not_at_all(
         write(file, raw[:100])
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(command_line, "run", diverge)
+    monkeypatch.setattr(run_command, "run", diverge)
     assert main(["run", "ssd", "--save", str(file)]) == 1
-    monkeypatch.setattr(command_line, "run", lambda *_: SimpleNamespace(outcome=Outcome({}, {}, (), Cost())))
+    monkeypatch.setattr(run_command, "run", lambda *_: SimpleNamespace(outcome=Outcome({}, {}, (), Cost())))
     monkeypatch.setattr(Path, "write_bytes", cut_short)
     assert main(["run", "ssd", "--save", str(file)]) == 2 and "No space left" in capsys.readouterr().err
     assert [(found, found.read_bytes()) for found in tmp_path.iterdir()] == [(file, b"before")]
@@ -162,19 +163,19 @@ def test_what_cannot_be_understood_is_answered_with_the_usage(
 
 def test_a_sweep_into_a_log_says_how_far_it_is_and_refuses_what_is_not_its_own(
         capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(command_line, "LOG_SECONDS", 0.0)
-    monkeypatch.setattr(command_line, "connect", lambda *_: nullcontext())
+    monkeypatch.setattr(sweep_command, "LOG_SECONDS", 0.0)
+    monkeypatch.setattr(sweep_command, "connect", lambda *_: nullcontext())
 
     def batches(todo: Iterator[Choice], *_: object) -> Iterator[tuple[list[Row], bool]]:
         for chosen in todo:
             yield [failure(chosen, "done", "")], False
 
-    monkeypatch.setattr("unlearn_core.study.sweep._batches", batches)
+    monkeypatch.setattr("unlearn_core.study.sweep.batches", batches)
     command = ["sweep", "--methods", "head_zeroing", "--forget", "0", "1", "--out", str(tmp_path)]
     assert main(command) == 0
     assert capsys.readouterr().err.splitlines() == [" 50%, 1 of 2 runs", "100%, 2 of 2 runs"]
     assert main([*command, "--quiet"]) == 0 and not capsys.readouterr().err
-    monkeypatch.setattr(command_line, "LOG_SECONDS", 60.0)
+    monkeypatch.setattr(sweep_command, "LOG_SECONDS", 60.0)
     assert main(command) == 0 and capsys.readouterr().err == " 50%, 1 of 2 runs\n"
 
     foreign = tmp_path / "results.parquet"

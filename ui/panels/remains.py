@@ -11,6 +11,7 @@ import pandas as pd
 import streamlit as st
 
 from ui.server.runtime import engine
+from ui.theme import NO_BAR, ink
 from ui.waiting import ready
 from unlearn_core.assets import AssetError
 from unlearn_core.audit.distinguish import LEVEL, Placement, further
@@ -19,7 +20,6 @@ from unlearn_core.audit.gauges import Reading
 from unlearn_core.audit.relearn import Relearning, anamnesis
 from unlearn_core.audit.verdict import listed
 from unlearn_core.figures.remains import Alike, Course, Dot, Row, layer_similarity, probes, relearning
-from unlearn_core.figures.style import RETRAINED, RETRAINED_ON_DARK
 from unlearn_core.serving.judgement import Audit
 from unlearn_core.serving.remains import Remains, relearn_recipe, submit, submit_relearning
 from unlearn_core.serving.scenes import Scene, Settled
@@ -35,14 +35,13 @@ def remains(scene: Scene, settled: Settled, audit: Audit | None) -> None:
                 "the top say what could be looked at.", icon=":material/info:")
         return
     summary, judged, probed, relearned, rest = (st.container() for _ in range(5))
-    ink = RETRAINED_ON_DARK if st.context.theme.type == "dark" else RETRAINED
     try:
         with summary:
             found = ready(submit(engine(), scene, settled), 2.5, "Looking inside")
         if found is None:
             return
         with relearned:
-            course = relearn(scene, settled, found, ink)
+            course = relearn(scene, settled, found, ink())
     except (AssetError, ValueError, RuntimeError) as problem:
         summary.error(str(problem), icon=":material/error:")
         return
@@ -52,17 +51,17 @@ def remains(scene: Scene, settled: Settled, audit: Audit | None) -> None:
     seeds = len(found.reference.retrained)
     if not seeds:
         summary.markdown(f"#### {probe_alone(found)}")
-    summary.caption("Computed now on 1,000 training and 1,000 unseen images; what the original, head zeroing and "
-                    f"{seeds} retrained networks hold inside is precomputed." if seeds else
-                    "Computed now. For this choice no retrained networks are at hand, so "
+    summary.caption(f"Computed now on {found.probe.fitted:,} training and {found.probe.tested:,} unseen images; what "
+                    f"the original, head zeroing and {seeds} retrained networks hold inside is precomputed."
+                    if seeds else "Computed now. For this choice no retrained networks are at hand, so "
                     "what a network that never saw the classes would still know is not shown here.")
     if audit is not None and any(check.judged for check in audit.checks):
         with judged:
             matrix(audit.checks)
     with probed:
-        probe(found, ink)
+        probe(found, ink())
     with rest:
-        layers(found, ink)
+        layers(found, ink())
         distances(found)
 
 
@@ -139,7 +138,7 @@ def probe(found: Remains, ink: str) -> None:
     st.markdown(said + ".")
     st.caption("How to read this: a line is a network, with a 95 % interval over images. The shade is where one more "
                "retrained network would lie: to its right, the features still hold the class. Logistic regression on "
-               "1,000 training images of all classes, read on 1,000 unseen ones.")
+               f"{mine.fitted:,} training images of all classes, read on {mine.tested:,} unseen ones.")
     rows = []
     for title, read in (("accuracy on the forgotten class", "recovered"), ("AUC, forgotten against others", "auc")):
         def dot(reading: Reading) -> Dot:
@@ -150,7 +149,7 @@ def probe(found: Remains, ink: str) -> None:
         seeds = [dot(getattr(seed.probe, read)) for seed in reference.retrained]
         rows.append(Row(title, models, seeds,
                         further(np.array([s.value for s in seeds])) if _many(found) else None))
-    st.plotly_chart(probes(rows, ink), key="probe", config={"displayModeBar": False},
+    st.plotly_chart(probes(rows, ink), key="probe", config=NO_BAR,
                     alt=f"Linear probe: unlearned {mine.auc.value:.3f}, original "
                         f"{reference.original.probe.auc.value:.3f} AUC")
 
@@ -191,7 +190,7 @@ def relearn(scene: Scene, settled: Settled, found: Remains, ink: str) -> Relearn
     st.plotly_chart(relearning({name: _course(one) for name, one in shown.items()},
                                [_course(seed.relearning) for seed in reference.retrained],
                                reference.original.relearning.target, ink),
-                    key="relearning", config={"displayModeBar": False}, alt=said)
+                    key="relearning", config=NO_BAR, alt=said)
     return course
 
 
@@ -245,7 +244,7 @@ def layers(found: Remains, ink: str) -> None:
             if not to_original and not len(forget.retrained):
                 st.info("No retrained networks are at hand for this choice.", icon=":material/info:")
                 continue
-            st.plotly_chart(layer_similarity(names, parts, ink), key=f"cka {title}", config={"displayModeBar": False},
+            st.plotly_chart(layer_similarity(names, parts, ink), key=f"cka {title}", config=NO_BAR,
                             alt=f"CKA {title.lower()} per layer on the forgotten class: " + ", ".join(
                                 f"{n} {v:.2f}" for n, v in zip(names, parts["forget"].value, strict=True)))
 

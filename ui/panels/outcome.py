@@ -1,10 +1,8 @@
-"""Parts of an outcome that several pages show: its gauges, its images, class by class, on the map, under attack."""
+"""An outcome in pictures: its gauges, its images, class by class, on the map, and what its method drew."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import cast
 
 import numpy as np
 import pandas as pd
@@ -12,24 +10,18 @@ import streamlit as st
 
 from ui import pictures
 from ui.lessons import DAMPENED, GUESSES
-from ui.server.runtime import engine
-from ui.waiting import ready
-from unlearn_core.audit.evidence import ORIGINAL
+from ui.theme import NO_BAR, SHARE
 from unlearn_core.audit.gauges import KINDS
-from unlearn_core.audit.membership import statistics
-from unlearn_core.audit.report import DISTINCT, TITLES, AttackName
-from unlearn_core.audit.roc import bootstrap, null_band, roc
-from unlearn_core.audit.unseen import compared
 from unlearn_core.exhibits import Pictures
 from unlearn_core.figures.accuracy_change import accuracy_change
 from unlearn_core.figures.bullets import Bullet, bullets
 from unlearn_core.figures.embedding import embedding
 from unlearn_core.figures.exhibits import exhibit_figure, picture_arrays
-from unlearn_core.figures.privacy import Curve, roc_curves
-from unlearn_core.serving.judgement import Readings, Yardstick, submit_outputs, yardstick
+from unlearn_core.methods import method
+from unlearn_core.serving.judgement import Readings
 from unlearn_core.serving.scenes import Scene, Settled
 
-NO_BAR = {"displayModeBar": False}
+ARROWS = {"up": "↑ Higher is better", "match": "→ The nearer to the retrained band, the better"}
 
 
 def gauges(readings: Readings, dampened: float | None, guesses: Mapping[str, float], ink: str) -> None:
@@ -45,6 +37,22 @@ def gauges(readings: Readings, dampened: float | None, guesses: Mapping[str, flo
                "forgotten; orange, the network now" + ("; ◇, your guess." if guesses else "."))
 
 
+def metrics(readings: Readings) -> None:
+    """The gauges in plain widgets."""
+    for column, (name, kind) in zip(st.columns(len(KINDS)), KINDS.items(), strict=True):
+        reading, band = readings.gauges[name], [seed[name].value for seed in readings.band]
+        with column.container(border=True):
+            st.metric(kind.title, f"{reading.value:.1%}",
+                      f"{100 * (reading.value - readings.original[name].value):+.1f} points against the original",
+                      delta_color="off")
+            retrained = f"retrained {min(band):.1%} to {max(band):.1%} ({len(band)} seeds)" if band else \
+                "no retrained network is at hand to compare with"
+            arrow = ARROWS[kind.better] + ". " if band or kind.better == "up" else ""
+            st.caption(f"{arrow}{kind.about.capitalize()}: {reading.images:,} images, "
+                       f"95 % interval {reading.interval[0]:.1%} to {reading.interval[1]:.1%}; "
+                       f"original {readings.original[name].value:.1%}; {retrained}.")
+
+
 def images(scene: Scene, settled: Settled) -> None:
     """Images of the forget set with their predictions before and after."""
     seen, own = scene.seen, scene.choice.subject
@@ -55,6 +63,20 @@ def images(scene: Scene, settled: Settled) -> None:
     pictures.wall(own, {int(numbers[i]): f"{own.classes[before.predicted[i]]} {before.probabilities[i].max():.0%} → "
                                          f"{own.classes[settled.predicted[i]]} {after[i].max():.0%}"
                         for i in first[::max(len(first) // 15, 1)]}, 92)
+
+
+def one_image(position: int, settled: Settled, scene: Scene) -> None:
+    """One image with its probabilities before and after."""
+    seen, classes = scene.seen, scene.choice.subject.classes
+    evaluation = seen.evaluation
+    truth = classes[evaluation.labels[position]]
+    with st.container(border=True, horizontal=True):
+        st.image(evaluation.images.images[position].permute(1, 2, 0).squeeze(-1).numpy(), width=120,
+                 caption=f"{truth}, {'training' if evaluation.member[position] else 'test'} image")
+        st.dataframe(
+            pd.DataFrame({"class": classes, "before": seen.before.probabilities[position],
+                          "after": settled.probabilities[position]}).sort_values("before", ascending=False).head(5),
+            hide_index=True, column_config={"before": SHARE, "after": SHARE})
 
 
 def accuracies(settled: Settled, readings: Readings, ink: str) -> None:
@@ -105,62 +127,19 @@ def own_pictures(settled: Settled, ink: str) -> None:
                                    "value": list(settled.trace.values())}), hide_index=True)
 
 
-def attacked(scene: Scene, settled: Settled, ink: str) -> None:
-    """How well a threshold on the answers tells training images of the forget set from unseen ones.
-
-    To be shown once the verdict is there: it rests on the same answers of the same networks.
-    """
-    logits = ready(submit_outputs(engine(), scene, settled), 2.5, "Evaluating on all images", slot="outputs")
-    if logits is None:
-        return
-    key = ("attacked", settled.choice)
-    found = cast(Attack | None, engine().pool.known(key))
-    if found is None:
-        beside = yardstick(engine(), settled.choice.network, scene.request)
-        found = engine().pool.keep(key, _attack(logits, beside))
-    st.markdown("#### Can a threshold tell what it was trained on?")
-    st.caption(f"How to read this: the strongest threshold here, on {found.title}, with {found.seen:,} training "
-               f"images to be forgotten and {found.unseen:,} like them that were never seen. The higher the line at "
-               "the left, the more training images are found with few false alarms. Orange, this network with its 95 % "
-               "band; dashed grey, the original; hatched, retrained networks; dotted, guessing.")
-    st.plotly_chart(roc_curves(found.curve, ink), key="roc", config=NO_BAR,
-                    alt=f"ROC of {found.title}: area {found.auc:.2f}, {found.original:.2f} for the original")
-
-
-@dataclass(frozen=True, eq=False)
-class Attack:
-    """The strongest threshold on one network's answers.
-
-    Attributes:
-        title: of the statistic.
-        curve: its ROC beside the other networks'.
-        auc: area under it.
-        original: area under the original's.
-        seen: number of training images.
-        unseen: number of others.
-    """
-
-    title: str
-    curve: Curve
-    auc: float
-    original: float
-    seen: int
-    unseen: int
-
-
-def _attack(logits: np.ndarray, beside: Yardstick) -> Attack:
-    rows = beside.member & beside.forgotten | compared(beside.labels, beside.member, beside.forgotten)
-    seen = beside.member[rows]
-
-    def groups(answers: np.ndarray) -> dict[AttackName, tuple[np.ndarray, np.ndarray]]:
-        read = statistics(answers[rows], beside.labels[rows])
-        return {name: (read[name][seen], read[name][~seen]) for name in DISTINCT if name in read}
-
-    after, before = groups(logits), groups(beside.models[ORIGINAL].logits)
-    best = max(after, key=lambda name: roc(*after[name]).auc)
-    seeds = [groups(seed.logits)[best] for seed in beside.retrained]
-    curve, first = roc(*after[best]), roc(*before[best])
-    around = bootstrap(*after[best], np.random.default_rng(0))
-    band = null_band([inside for inside, _ in seeds], [outside for _, outside in seeds]).envelope if seeds else None
-    return Attack(TITLES[best], Curve(around.grid, curve.at(around.grid), around.band, first.at(around.grid), band),
-                  curve.auc, first.auc, int(seen.sum()), int((~seen).sum()))
+def provenance(scene: Scene, settled: Settled, readings: Readings) -> str:
+    """Where the numbers come from, in one paragraph."""
+    wanted, point = settled.choice, ""
+    if settled.answers is not None:
+        point = (f"Landscape behind the pad: precomputed for SSD's default estimator and one class, else filled in "
+                 f"now. α = {settled.alpha:.3g}, λ = {settled.lam:.3g}; {int(settled.answers.selected.sum()):,} of "
+                 f"{int(scene.sizes.sum()):,} weights selected. ")
+    elif method(wanted.method).seeded:
+        point = f"Seed {wanted.seed}. "
+    kept = f", {settled.cost.stored_bytes / 1e6:.1f} MB kept from training" if settled.cost.stored_bytes else ""
+    own = wanted.subject
+    return (f"Computed now by {own.title}, trained on {len(own.images.train):,} images of {own.about}. Gauges and "
+            f"bars: {readings.images:,} images; map, pad and card: {len(settled.logits):,} of them (up to 100 "
+            f"training and 100 test images of each class). Retrained band: {len(readings.band)} networks. {point}"
+            f"Positions on the map are placed by nearest neighbours, not refitted. Method {settled.cost.seconds:.2g} "
+            f"processor seconds{kept}; evaluation {settled.evaluate_seconds * 1000:.0f} ms; outcome {wanted.key}.")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from unlearn_core.measure.dampening import RatioIndex, build_index
 from unlearn_core.measure.estimator import Loss
+from unlearn_core.measure.ratio_index import RatioIndex, build_index
 from unlearn_core.measure.task import Task
 from unlearn_core.methods.base import Value
 from unlearn_core.methods.selective import importance_pair

@@ -1,0 +1,1 @@
+"""The benchmark, a file for each of its sections or two."""

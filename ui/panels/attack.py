@@ -1,0 +1,129 @@
+"""One statistic as an attacker uses it: its threshold, its ROC, and how strong it is."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import streamlit as st
+
+from ui.state import State
+from ui.theme import NO_BAR
+from unlearn_core.audit.membership import STATISTICS
+from unlearn_core.audit.report import TITLES, Attacked, AttackName, Report
+from unlearn_core.figures.privacy import Curve, butterfly, roc_curves
+from unlearn_core.subjects.subject import subject
+
+DOMAINS: dict[AttackName, tuple[float, float]] = {
+    "margin": (-20, 15), "loss": (-20, 0), "confidence": (0, 1), "entropy": (-math.log(10), 0),
+    "modified_entropy": (-30, 0), "lira": (-6, 4), "u_lira": (-6, 6)}
+ABOUT: dict[AttackName, str] = {
+    **STATISTICS,
+    "lira": "log-likelihood ratio of the image's logit margin under shadow models that saw it and that did not, on an "
+            "arsinh scale",
+    "u_lira": "log-likelihood ratio of the image's logit margin under shadow models that saw it, or did not, and then "
+              "forgot as this one did, on an arsinh scale"}
+STEPS = 200  # of the threshold slider
+
+
+def domain(name: AttackName, attack: Attacked) -> tuple[float, float]:
+    """The statistic's usual axis, or, where values lie beyond it, one that holds them all."""
+    values = np.concatenate([attack.after.members, attack.after.others])
+    low, high = DOMAINS[name]
+    if values.min() >= low and values.max() <= high:
+        return low, high
+    return math.floor(values.min()), math.ceil(values.max())
+
+
+def missing(name: AttackName, network: str) -> str:
+    """Why an attack is not at hand."""
+    if subject(network).shadows() is None:
+        return (f"No shadow models of this network are at hand, so what {TITLES[name]} finds "
+                "cannot be said. The other statistics need none.")
+    return "U-LiRA needs shadow models that forgot as well: the button below lets them."
+
+
+def plain_aim(report: Report, name: AttackName, threshold: float) -> None:
+    """Put the slider of the plain view, within what it can show."""
+    low, high = domain(name, report.attacks[name])
+    st.session_state["threshold"] = float(min(max(threshold, low), high + (high - low) / STEPS))
+
+
+@st.fragment
+def plain_attack(report: Report, name: AttackName, key: str, ink: str, visitor: State) -> None:
+    """The attack with plain widgets."""
+    attack = report.attacks[name]
+    best = attack.unlearned.best_threshold  # infinite if it is best to call no image a member
+    if st.session_state.get("aimed") != (key, name) or "threshold" not in st.session_state:
+        st.session_state["aimed"] = (key, name)
+        plain_aim(report, name, best)
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        st.button("Best guess", icon=":material/target:", on_click=plain_aim, args=(report, name, best),
+                  help="The threshold of this statistic with the best balanced accuracy.")
+        if st.button("Worst case", icon=":material/crisis_alert:", on_click=worst, args=(report, visitor),
+                     help=f"The strongest statistic, {TITLES[report.strongest]}, at its best threshold."):
+            st.rerun()
+    low, high = domain(name, attack)
+    step = (high - low) / STEPS
+    threshold = st.slider("Threshold: at least this is called a member", float(low), float(high + step), step=step,
+                          key="threshold", format="%.3f")
+    calls = attack.at(threshold)
+    st.markdown(f"Of {len(attack.after.others)} never-seen images {calls.fpr:.1%} are wrongly called members (FPR); of "
+                f"{len(attack.after.members)} training images {calls.fnr:.1%} are missed (FNR). Balanced accuracy "
+                f"**{calls.balanced_accuracy:.1%}**.")
+    st.plotly_chart(butterfly(attack.after.members, attack.after.others, threshold, (low, high), TITLES[name], ink),
+                    key="butterfly", config=NO_BAR,
+                    alt=f"{TITLES[name].capitalize()} of training images and never-seen images; balanced accuracy "
+                        f"{calls.balanced_accuracy:.1%} at {threshold:.4g}")
+
+
+def worst(report: Report, visitor: State) -> None:
+    """Show the strongest statistic at its best threshold."""
+    visitor.views["statistic"] = report.strongest
+    st.session_state.pop("aimed", None)
+
+
+def power(attack: Attacked) -> str:
+    """How strong the attack is where nothing was forgotten differently: on shadow models, each judged by the others."""
+    if attack.calibration is None:
+        return ""
+    low, high = np.quantile(attack.calibration.auc, [0.025, 0.975])
+    found = attack.calibration.low[0]
+    share = "" if np.isnan(found).any() else f", and it finds {found.mean():.1%} of members at 1 % false alarms"
+    return (f"**Its power:** on the {len(attack.calibration.auc)} shadow models themselves, each judged by the "
+            f"others, the AUC is {attack.calibration.auc.mean():.2f} (95 % of them {low:.2f} to {high:.2f}){share}. "
+            "The audited network is not quite their kind: it saw 20,000 images, a shadow model half of 21,000.")
+
+
+def in_full(report: Report, name: AttackName, ink: str) -> None:
+    """The finding, and the ROC with what it says at few false alarms."""
+    attack = report.attacks[name]
+    best, (low, high) = attack.unlearned.balanced_accuracy, attack.interval.balanced_accuracy
+    words = (f"At its best threshold this attacker is right **{best:.1%}** of the time (balanced; 95 % interval "
+             f"{low:.1%} to {high:.1%}), on the original {attack.original.balanced_accuracy:.1%}")
+    if attack.null is not None:
+        words += (f", on retrained networks, which never saw either group, {attack.null.balanced_accuracy.min():.1%} "
+                  f"to {attack.null.balanced_accuracy.max():.1%}")
+    st.markdown(words + ". The threshold is chosen on these very images, so that even a blind attacker scores a little "
+                        "above 50 %.")
+    left, right = st.columns([0.6, 0.4])
+    curve = Curve(attack.interval.grid, attack.unlearned.at(attack.interval.grid), attack.interval.band,
+                  attack.original.at(attack.interval.grid), attack.null.envelope if attack.null is not None else None)
+    with left:
+        st.markdown(f"#### ROC: {TITLES[name]}")
+        st.plotly_chart(roc_curves(curve, ink), key="roc", config=NO_BAR,
+                        alt=f"ROC of {TITLES[name]}: area {attack.unlearned.auc:.2f} for the unlearned model, "
+                            f"{attack.original.auc:.2f} for the original")
+    with right:
+        st.caption("How to read this: the higher the line at the left, the more members are found with few false "
+                   "alarms. Orange, the unlearned model with its 95 % band over images; dashed grey, the original; "
+                   "hatched, the range of the retrained networks; dotted, guessing.")
+        low, high = attack.interval.auc
+        st.markdown(f"**AUC:** {attack.unlearned.auc:.2f} (95 % interval {low:.2f} to {high:.2f}), guessing has 0.50.")
+        for number, at in enumerate(attack.unlearned.low):
+            ends = attack.interval.low[number]
+            st.markdown(f"**Members found at {100 * at.rate:.3g} % false alarms:** " + (
+                f"{at.value:.1%} (95 % interval {ends[0]:.1%} to {ends[1]:.1%}). At this rate it hangs on "
+                f"{round(at.rate / at.finest)} of the {attack.unlearned.others} never-seen images."
+                if at.resolved else f"cannot be said. {at.reason}"))
+        st.markdown(power(attack))

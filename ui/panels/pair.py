@@ -1,0 +1,102 @@
+"""Two methods in full: gauges, maps, images, layers, and who pays when each class is forgotten."""
+
+from __future__ import annotations
+
+import numpy as np
+import streamlit as st
+
+from ui import pictures
+from ui.panels.comparison import title
+from ui.server.runtime import engine
+from ui.state import State
+from ui.theme import NO_BAR
+from unlearn_core.audit.gauges import KINDS
+from unlearn_core.figures.bullets import Bullet, bullets
+from unlearn_core.figures.embedding import embedding
+from unlearn_core.figures.interference import interference
+from unlearn_core.figures.layer_change import layer_change
+from unlearn_core.methods import METHODS
+from unlearn_core.nets.request import Request
+from unlearn_core.study import comparison
+from unlearn_core.study.comparison import Comparison
+from unlearn_core.subjects.subject import subject
+
+GAUGES = {"forget": "forget_train", "retain": "retain_test", "membership": "membership"}
+
+
+def in_full(found: Comparison, name: str, side: int, ink: str) -> None:
+    """One method's gauges, map and images."""
+    entry = found.entries.get(name)
+    if entry is None:
+        st.info(f"{title(name)} has not been run yet: it is newer than the shipped comparison.", icon=":material/info:")
+        return
+    if entry.obstacle:
+        st.info(f"Not applicable. {entry.obstacle}", icon=":material/block:")
+        return
+    original, own = found.entries["original"], subject(found.network)
+    seen = engine().seen(found.network, found.forget)
+    shown = {KINDS[gauge].title: Bullet(float(entry.values(measure).mean()), float(original.values(measure)[0]),
+                                        found.entries["retrain"].values(measure))
+             for gauge, measure in GAUGES.items()}
+    st.plotly_chart(bullets(shown, ink), key=f"gauges{side}", config=NO_BAR,
+                    alt=f"Gauges after {title(name)}: " + ", ".join(f"{k} {b.value:.1%}" for k, b in shown.items()))
+    st.plotly_chart(embedding(entry.xy.astype(np.float32) / 255, entry.predicted.astype(np.int64),
+                              seen.evaluation.labels, seen.forgotten, own.classes), key=f"map{side}",
+                    alt=f"Map of the evaluation images after {title(name)}", config=NO_BAR)
+    if name == "retrain":
+        st.caption("A network trained afresh has a feature space of its own: where its images fall on the original's "
+                   "map means little.")
+    first, numbers = np.flatnonzero(seen.forgotten & seen.evaluation.member)[:100], seen.evaluation.pictures
+    pictures.wall(own, {int(numbers[i]): f"{own.classes[entry.predicted[i]]} {entry.confidence[i] / 255:.0%}"
+                        for i in first[::max(len(first) // 8, 1)]}, 72)
+
+
+def side_by_side(found: Comparison, visitor: State, ink: str) -> None:
+    """Two methods in full."""
+    st.markdown("#### Two methods in full")
+    st.caption("How to read this: gauges are means over seeds, grey is the original, the dark band the retrained "
+               "networks. Below, the first seed: the same images on one map, coloured by the predicted class, ✖ to be "
+               "forgotten, and images of the forget set with prediction and confidence.")
+    for side, column in enumerate(st.columns(2)):
+        with column:
+            key = f"pair{side}"
+            st.session_state[key] = visitor.pair[side]
+            st.selectbox(("Left", "Right")[side], list(METHODS), format_func=title, key=key,
+                         on_change=lambda: setattr(visitor, "pair", (st.session_state["pair0"],
+                                                                    st.session_state["pair1"])))
+            in_full(found, visitor.pair[side], side, ink)
+    drawn = {title(name): found.entries[name].change for name in visitor.pair
+             if name in found.entries and not found.entries[name].obstacle}
+    if drawn:
+        st.markdown("#### Which layers did each change?")
+        st.caption("How to read this: a row is a layer, input first; further right, its weights moved further "
+                   "relative to their size (‖ΔW‖ / ‖W‖, logarithmic).")
+        base = engine().base(found.network)
+        names = tuple(name for name, _ in base.model.named_parameters())
+        st.plotly_chart(layer_change(names, drawn, ink=ink), key="layers", config=NO_BAR,
+                        alt="Relative weight change per layer of both methods")
+
+
+def who_pays(visitor: State, ink: str) -> None:
+    """What forgetting each class does to each other, by two methods."""
+    st.markdown("#### Who pays? Forgetting one class, what happens to each other")
+    st.caption("How to read this: a row is the class that was forgotten, a column the class that was measured; the "
+               "number is the change in test accuracy in points. ✖ is the forgotten class itself. Mean over seeds, "
+               "precomputed.")
+    for side, (column, name) in enumerate(zip(st.columns(2), visitor.pair, strict=True)):
+        with column:
+            st.markdown(f"**{title(name)}**")
+            st.plotly_chart(interference(subject(visitor.network).classes, title(name), matrix(visitor.network, name),
+                                         ink), key=f"matrix{side}", alt=f"Interference matrix of {title(name)}",
+                            config=NO_BAR)
+
+
+def matrix(network: str, name: str) -> np.ndarray:
+    """(classes, classes) change of test accuracy in points: row forgotten, column measured; NaN where unknown."""
+    classes = len(subject(network).classes)
+    values = np.full((classes, classes), np.nan)
+    for label in range(classes):
+        found = comparison.load(network, Request((label,)))
+        if found is not None and name in found.entries and len(found.entries[name].accuracy):
+            values[label] = 100 * (found.entries[name].accuracy.mean(0) - found.entries["original"].accuracy[0])
+    return values

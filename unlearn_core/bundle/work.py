@@ -1,0 +1,47 @@
+"""What the stages that make assets share: work in several processes, and how arrays and weights are kept."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from multiprocessing import get_context
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from unlearn_core import assets
+
+T = TypeVar("T")
+
+
+def in_processes(work: Callable[..., T], todo: Sequence[tuple[Any, ...]], jobs: int, about: str,
+                 then: Callable[[tuple[Any, ...], T], None] = lambda arguments, answer: None) -> None:
+    """Do a piece of work for each of the arguments, and `then` something with the answer as soon as it is there.
+
+    Each process has one thread: two of them do a quarter more than one with two threads.
+    """
+    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=_modest) as pool:
+        waiting = {pool.submit(work, *each): each for each in todo}
+        for done in tqdm(as_completed(waiting), total=len(todo), desc=about):
+            then(waiting[done], done.result())
+
+
+def _modest() -> None:
+    torch.set_num_threads(1)
+    os.nice(5)
+
+
+def half(value: Tensor) -> Tensor:
+    """A tensor as it is shipped: numbers in half precision."""
+    return (value.half() if value.is_floating_point() else value).contiguous()
+
+
+def save_arrays(name: str, arrays: Mapping[str, npt.NDArray[np.generic]]) -> None:
+    """Put arrays among the assets."""
+    (assets.ROOT / name).parent.mkdir(parents=True, exist_ok=True)
+    np.savez_compressed(assets.ROOT / name, **arrays)  # type: ignore[arg-type]
