@@ -49,9 +49,9 @@ class KLoM:
     def sentence(self) -> str:
         """What was found, in a sentence."""
         apart = float((self.low > 0).mean())
-        return (f"Image by image its margins are {self.mean:.1f} nats from retrained networks' (KLoM; retrained ones held "
-                f"out {self.null.min():.1f} to {self.null.max():.1f}); {apart:.0%} of the images are answered otherwise "
-                "by more than 95 % of chance would explain.")
+        return (f"Image by image its margins are {self.mean:.1f} nats from retrained networks' (KLoM; retrained ones "
+                f"held out {self.null.min():.1f} to {self.null.max():.1f}); {apart:.0%} of the images are answered "
+                "otherwise by more than 95 % of chance would explain.")
 
 
 def klom(unlearned: npt.NDArray[np.floating], retrained: npt.NDArray[np.floating]) -> KLoM:
