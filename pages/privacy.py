@@ -10,6 +10,7 @@ from ui.glossary import tip
 from ui.panels import attack
 from ui.panels.attacks import attacks_table, boxes, forgetful_shadows, judge
 from ui.panels.bystanders import bystanders
+from ui.panels.nearer import nearer
 from ui.panels.retraining import retraining
 from ui.present import headline, present
 from ui.server.runtime import engine
@@ -89,4 +90,5 @@ if play.open:
 attacks_table(judged)
 bystanders(found.risk, wanted.network, ink())
 retraining(judged, ink())
+nearer(judged, drawn, wanted.subject, scene.seen.evaluation, scene.seen.forgotten, ink())
 boxes(judged)

@@ -17,7 +17,7 @@ from scipy.stats import betabinom
 
 from unlearn_core.audit.distances import jensen_shannon
 from unlearn_core.audit.distinguish import LEAST_SEEDS, LEVEL, Placement, Spread, distinguish, further
-from unlearn_core.audit.membership import StatisticName, margins, statistics
+from unlearn_core.audit.membership import StatisticName, statistics, true_margins
 from unlearn_core.audit.privacy_score import comparator_statistics, privacy_score
 from unlearn_core.audit.roc import roc
 from unlearn_core.audit.unseen import compared
@@ -141,7 +141,7 @@ def recognition(logits: Float32, labels: Labels, member: Bools, forgotten: Bools
 def sureness(logits: Float32, labels: Labels, member: Bools, forgotten: Bools) -> float:
     """Mean logit margin of the true class on the training images to be forgotten."""
     seen = member & forgotten
-    return float(margins(logits[seen])[np.arange(int(seen.sum())), labels[seen]].mean())
+    return float(true_margins(logits[seen], labels[seen]).mean())
 
 
 def exposure(logits: Float32, labels: Labels, member: Bools, forgotten: Bools) -> float:

@@ -135,6 +135,21 @@ def margins(logits: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
     return result
 
 
+def true_margins(logits: npt.NDArray[np.floating], labels: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+    """(..., N) margin of the true class.
+
+    Args:
+        logits: (..., N, classes), raw, of one network or several.
+        labels: (N,) true classes.
+
+    Raises:
+        ValueError: as `margins`.
+    """
+    every = margins(logits.reshape(-1, logits.shape[-1])).reshape(logits.shape)
+    result: npt.NDArray[np.float64] = every[..., np.arange(len(labels)), labels]
+    return result
+
+
 def statistics(logits: npt.NDArray[np.floating],
                labels: npt.NDArray[np.integer]) -> dict[StatisticName, npt.NDArray[np.float64]]:
     """All attack statistics of every image, each (N,) and higher for what looks more like a member.

@@ -10,9 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from unlearn_core.audit.distinguish import LEAST_SEEDS, Distinguishability, Placement, distinguish, further
+from unlearn_core.audit.klom import KLoM, klom
 from unlearn_core.audit.lira import Shadows
-from unlearn_core.audit.membership import AttackForm, StatisticName, forget_set_attack, statistics
+from unlearn_core.audit.membership import AttackForm, StatisticName, forget_set_attack, statistics, true_margins
 from unlearn_core.audit.privacy_score import PrivacyScore, comparator_statistics, privacy_score
+from unlearn_core.audit.relative import Relative, relative
 from unlearn_core.audit.roc import NullBand, Roc, RocIntervals, bootstrap, null_band, roc
 from unlearn_core.audit.unseen import compared
 from unlearn_core.nets.evaluate import softmax
@@ -117,12 +119,16 @@ class Told:
         original_distance: of the original's.
         score: worst-case privacy of the unlearned model.
         original_score: of the original.
+        relative: whether the unlearned model is nearer to them or to the original.
+        klom: how differently it answers, by image of the forget set's training images.
     """
 
     distance: Distinguishability
     original_distance: Distinguishability
     score: PrivacyScore
     original_score: PrivacyScore
+    relative: Relative
+    klom: KLoM
 
 
 @dataclass(frozen=True, eq=False)
@@ -228,7 +234,10 @@ def report(unlearned: Float32, original: Float32, retrained: Float32 | None, lab
         told = Told(distinguish(softmax(unlearned[forget_set]), outputs),
                     distinguish(softmax(original[forget_set]), outputs),
                     privacy_score(comparator_statistics(unlearned[forget_set]), numbers),
-                    privacy_score(comparator_statistics(original[forget_set]), numbers))
+                    privacy_score(comparator_statistics(original[forget_set]), numbers),
+                    relative(softmax(unlearned[forget_set]), softmax(original[forget_set]), outputs),
+                    klom(true_margins(unlearned[None, forget_set], labels[forget_set]),
+                         true_margins(seeds[:, forget_set], labels[forget_set])))
     probabilities = softmax(unlearned)
     forms: tuple[AttackForm, ...] = ("official", "corrected")
     called = {form: forget_set_attack(probabilities, member, forgotten, form).score for form in forms}

@@ -24,6 +24,8 @@ ABOUT = {
     "comparisons": "every method at its general defaults: measures of each seed, predictions and positions of the "
                    "first",
     "remains": "probe, relearning and CKA of the original, head zeroing and every retrained seed",
+    "relative": "nearer to retraining or to the original, and KLoM, of networks of known truth and of each method as "
+                "each request opens (python -m unlearn_core.bundle.relative)",
     "openings": "settings tried for each request and method, and how many of the judged images each still recognises, "
                 "of the forgotten class and of each class (unlearn_core.subjects.openings)",
     "tuning": "settings tried when a method's defaults were chosen, best first (python -m unlearn_core.study.tune)",

@@ -31,8 +31,12 @@ def audit(arguments: argparse.Namespace) -> int:
             name: {"value": placement.value, "retrained": placement.null.tolist(), "place": placement.place}
             for name, placement in (("distance", made.told.distance.placement),
                                     ("privacy_score", made.told.score.placement))}
+        near = made.told and {
+            "needle": made.told.relative.needle, "retrained": made.told.relative.null.tolist(),
+            "side": made.told.relative.side, "p": made.told.relative.p, "least_p": made.told.relative.least_p,
+            "klom": made.told.klom.mean, "klom_retrained": made.told.klom.null.tolist()}
         print_json(described(chosen) | {
-            **concluded(found), "headline": made.headline, "told_by": told,
+            **concluded(found), "headline": made.headline, "told_by": told, "relative": near,
             "strongest": made.strongest, "seeds": made.seeds, "called_member": made.called_member,
             "attacks": {name: {"auc": attack.unlearned.auc, "auc_interval": attack.interval.auc,
                                "balanced_accuracy": attack.unlearned.balanced_accuracy,
@@ -53,4 +57,7 @@ def audit(arguments: argparse.Namespace) -> int:
                      f"{attack.unlearned.low[0].value:.1%}" if attack.unlearned.low[0].resolved else "not resolved"]
                     for name, attack in made.attacks.items())])
     print(made.headline)
+    if made.told is not None:
+        print(made.told.relative.sentence)
+        print(made.told.klom.sentence)
     return 0

@@ -1,0 +1,219 @@
+"""Two questions beside the verdict, measured: nearer to retraining than to the original, and KLoM, for every method.
+
+`python -m unlearn_core.bundle.relative` asks them of networks of which the truth is known and of each method as each
+bundled request opens. It writes `assets/relative/` and from it `docs/relative.md`; finished outcomes are kept.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import cache
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from tqdm import tqdm
+
+from unlearn_core import assets
+from unlearn_core.audit.klom import klom
+from unlearn_core.audit.membership import true_margins
+from unlearn_core.audit.relative import relative
+from unlearn_core.bundle.confusion import CLASSES, KEPT, run
+from unlearn_core.bundle.manifest import list_assets
+from unlearn_core.methods import METHODS, method
+from unlearn_core.nets.evaluate import softmax
+from unlearn_core.nets.request import Request
+from unlearn_core.nets.train import fit, train
+from unlearn_core.serving.choice import choice
+from unlearn_core.serving.engine import Engine
+from unlearn_core.serving.yardstick import everything, yardstick
+from unlearn_core.study import verdicts
+from unlearn_core.subjects import openings
+from unlearn_core.subjects.subject import bundled, subject
+
+DOCUMENT = assets.ROOT.parent / "docs" / "relative.md"
+ORIGINAL, HELD_OUT, AGAIN, ON = "the original", "retrained, held out", "trained again on all images", \
+    "the original trained on, on all images"
+TRUTHS = {ORIGINAL: "original", AGAIN: "original", ON: "original", HELD_OUT: "retrained"}
+"""Networks of which the truth is known, and which side is right."""
+AGAIN_SEEDS = (901, 902)
+ON_EPOCHS = 2
+
+Float32 = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Row:
+    """What was found of one network.
+
+    Attributes:
+        network: name of a bundled network.
+        forget: the class.
+        what: one of `TRUTHS`, or the name of a method.
+        key: of the choice; a seed, or nothing, where it is none.
+        side: nearer to ``retrained``, to ``original``, or ``between``.
+        needle: 0 the original, 1 a retrained network.
+        low: least needle of a held-out retrained network.
+        high: largest.
+        p: of the needle.
+        klom: mean over the forgotten training images, in nats; None with too few retrained networks.
+        klom_null: the same of held-out retrained networks, mean.
+    """
+
+    network: str
+    forget: int
+    what: str
+    key: str
+    side: str
+    needle: float
+    low: float
+    high: float
+    p: float
+    klom: float | None
+    klom_null: float | None
+
+
+@cache
+def _engine() -> Engine:
+    torch.set_num_threads(1)
+    return Engine(2**29)
+
+
+@cache
+def learned(network: str) -> dict[str, dict[str, Tensor]]:
+    """Weights of networks that learned everything, by seed: trained again, and the original trained on."""
+    own = subject(network)
+    made = {}
+    for what, seeds in ((AGAIN, AGAIN_SEEDS), (ON, AGAIN_SEEDS)):
+        for seed in seeds:
+            name = f"{what} {seed}"
+            file = KEPT / f"{network}-{'again' if what == AGAIN else 'on'}-{seed}.safetensors"
+            if not file.exists():
+                assert own.recipe is not None
+                if what == AGAIN:
+                    model = train(own.architecture, own.images.train, seed=seed, recipe=own.recipe)
+                else:
+                    model = own.original()
+                    fit(model, own.images.train, replace(own.recipe, epochs=ON_EPOCHS),
+                        torch.Generator().manual_seed(seed))
+                save_file({name: value.contiguous() for name, value in model.state_dict().items()}, file)
+            made[name] = load_file(file)
+    return made
+
+
+def judge_request(network: str, label: int) -> list[Row]:
+    """Every row of one network and class."""
+    engine, request = _engine(), Request((label,))
+    measure = yardstick(engine, network, request)
+    seen = measure.member & measure.forgotten
+    true = measure.labels[seen]
+    before = measure.models["original"].logits[seen]
+    seeds = np.stack([model.logits[seen] for model in measure.retrained])
+
+    def row(what: str, key: str, logits: Float32, others: Float32 = seeds) -> Row:
+        near = relative(softmax(logits), softmax(before), softmax(others))
+        apart = klom(true_margins(logits[None], true), true_margins(others, true)) if len(others) > 2 else None
+        return Row(network, label, what, key, near.side, round(near.needle, 4), round(float(near.null.min()), 4),
+                   round(float(near.null.max()), 4), near.p, None if apart is None else round(apart.mean, 4),
+                   None if apart is None else round(float(apart.null.mean()), 4))
+
+    def answers(weights: Mapping[str, Tensor]) -> Float32:
+        return everything(engine, network, request, weights).logits[seen]
+
+    rows = [row(ORIGINAL, "", before)]
+    rows += [row(HELD_OUT, str(i), seeds[i], np.delete(seeds, i, 0)) for i in range(len(seeds))]
+    rows += [row(name.rsplit(" ", 1)[0], name.rsplit(" ", 1)[1], answers(weights))
+             for name, weights in learned(network).items()]
+    for name, found in METHODS.items():
+        if name == "retrain":
+            continue  # the held-out networks stand for it
+        chosen = choice(network, request, name, openings.start(network, request, name))
+        if not run(chosen):
+            kept = {name: value for name, value in load_file(KEPT / f"{chosen.key}.safetensors").items() if name}
+            rows.append(row(found.name, chosen.key, answers(kept)))
+    return rows
+
+
+def document(rows: Sequence[Row]) -> str:
+    """The rows in words, as `docs/relative.md`."""
+    levels = {row.key: row.level for network in {row.network for row in rows} for row in verdicts.load(network)}
+    lines = [
+        "# Nearer to retraining, or to the original?", "",
+        "Made by `python -m unlearn_core.bundle.relative`; the rows in full are in `assets/relative/`. Each number is "
+        "over the training images of one class that was to be forgotten, and each network stands for one request: a "
+        "bundled network and a class. Methods ran with seed 0, with what the request opens on.", "",
+        "**The needle** (`unlearn_core/audit/relative.py`, after arXiv 2601.19755): the mean distance of a network's "
+        "outputs to the original's, as a share of that distance and the one to a retrained network. 0 is the original "
+        "itself, ½ as far from both. *Nearer to retraining* means nearer to every single retrained network than to the "
+        "original. **KLoM** (`unlearn_core/audit/klom.py`, after arXiv 2602.16400): how differently it answers from "
+        "retrained networks, image by image, in nats, at most 100; what chance gives stands in the last column.", ""]
+    for network in dict.fromkeys(row.network for row in rows):
+        mine = [row for row in rows if row.network == network]
+        held = [row for row in mine if row.what == HELD_OUT]
+        seeds = len({row.key for row in held})
+        lines += [f"## {subject(network).title}", "",
+                  f"{len({row.forget for row in mine})} requests, {seeds} retrained networks each, held out one by one "
+                  f"({seeds - 1} others).", "",
+                  "| Network | nearer to retraining | between | nearer to the original | needle, median (least to most)"
+                  " | KLoM, median | held-out retrained: KLoM |", "|:--|--:|--:|--:|--:|--:|--:|"]
+        for what in dict.fromkeys(row.what for row in mine):
+            same = [row for row in mine if row.what == what]
+            counts = [sum(row.side == side for row in same) for side in ("retrained", "between", "original")]
+            needles = [row.needle for row in same]
+            apart = [(row.klom, row.klom_null) for row in same if row.klom is not None and row.klom_null is not None]
+            lines.append(
+                f"| {method(what).title if what in METHODS else what} | " + " | ".join(str(c or '·') for c in counts)
+                + f" | {np.median(needles):.2f} ({min(needles):.2f} to {max(needles):.2f}) | "
+                + ("{:.1f} | {:.1f} |".format(*np.median(apart, 0)) if apart else "· | · |"))
+        wrong = [row for row in mine if row.what in TRUTHS and row.side != TRUTHS[row.what]]
+        known = sum(row.what in TRUTHS for row in mine)
+        tried = [row for row in mine if row.what in METHODS]
+        passing = [row for row in tried if row.side == "retrained"]
+        bad = [row for row in passing if levels.get(row.key) in ("Not forgotten", "Partly forgotten", "Hidden")]
+        lines += ["", f"Of {known} networks of which the truth is known {len(wrong)} are on the wrong side or between. "
+                  f"Of {len(tried)} outcomes {len(passing)} are nearer to retraining; the verdict calls {len(bad)} of "
+                  "these *Not forgotten*, *Partly forgotten* or *Hidden*: this question is the weaker one, and no part "
+                  "of the verdict.", ""]
+    return "\n".join(lines)
+
+
+def write(rows: Mapping[str, Sequence[Row]]) -> None:
+    """The rows of each network, and the document that they make."""
+    folder = assets.ROOT / "relative"
+    folder.mkdir(exist_ok=True)
+    for network, found in rows.items():
+        (folder / f"{network}.json").write_text(
+            json.dumps([asdict(row) for row in sorted(found, key=lambda row: row.forget)], indent=0) + "\n", "utf-8")
+    list_assets()
+    DOCUMENT.write_text(document([row for found in rows.values() for row in found]), "utf-8")
+
+
+def load(network: str) -> list[Row]:
+    """The shipped rows of a network; empty if there are none."""
+    name = f"relative/{network}.json"
+    if name not in assets.manifest().files:
+        return []
+    return [Row(**row) for row in json.loads(assets.path(name).read_text("utf-8"))]
+
+
+def main() -> None:
+    """Ask both questions of everything and write the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--networks", nargs="*", default=list(bundled("fashion-mnist")), metavar="NETWORK")
+    parser.add_argument("--classes", nargs="*", type=int, default=list(range(CLASSES)), metavar="CLASS")
+    chosen = parser.parse_args()
+    KEPT.mkdir(parents=True, exist_ok=True)
+    rows = {network: load(network) for network in bundled("fashion-mnist")}
+    for network in chosen.networks:
+        for label in tqdm(chosen.classes, desc=network):
+            rows[network] = [*(row for row in rows[network] if row.forget != label), *judge_request(network, label)]
+            write(rows)
+
+
+if __name__ == "__main__":
+    main()
