@@ -23,7 +23,7 @@ from unlearn_core import assets
 from unlearn_core.audit.klom import klom
 from unlearn_core.audit.membership import true_margins
 from unlearn_core.audit.relative import relative
-from unlearn_core.bundle.confusion import CLASSES, KEPT, run
+from unlearn_core.bundle.confusion import KEPT, run
 from unlearn_core.bundle.manifest import list_assets
 from unlearn_core.methods import METHODS, method
 from unlearn_core.nets.evaluate import softmax
@@ -205,7 +205,7 @@ def main() -> None:
     """Ask both questions of everything and write the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--networks", nargs="*", default=list(bundled("fashion-mnist")), metavar="NETWORK")
-    parser.add_argument("--classes", nargs="*", type=int, default=list(range(CLASSES)), metavar="CLASS")
+    parser.add_argument("--classes", nargs="*", type=int, default=list(range(10)), metavar="CLASS")
     chosen = parser.parse_args()
     KEPT.mkdir(parents=True, exist_ok=True)
     rows = {network: load(network) for network in bundled("fashion-mnist")}
