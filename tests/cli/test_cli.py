@@ -142,6 +142,7 @@ def test_the_opening_is_used_when_asked_for_and_what_is_set_wins(capsys: pytest.
     ("run amnesiac --network small-vit", 1, "Amnesiac unlearning: No training history"),
     ("sweep --methods ssd --out x --grid alpha=9:1:5", 2, "alpha: a range from low to high"),
     ("sweep --methods ssd --out x --grid alpha=1:9", 2, "grid: values as 1,2,3 or low:high:points"),
+    ("run", 2, "--state with a file"),
     ("sweep --methods ssd --out x --forget a", 2, "forget: numbers"),
     ("sweep --methods ssd --out x --workers 0", 2, "workers: a whole number"),
 ])
@@ -153,7 +154,7 @@ def test_what_cannot_be_done_is_said_in_one_line_with_a_code(
     assert not Path("x").exists()
 
 
-@pytest.mark.parametrize("command", ["", "fly", "run", "run ssd --seed x", "sweep --methods ssd"])
+@pytest.mark.parametrize("command", ["", "fly", "run ssd --seed x", "sweep --methods ssd"])
 def test_what_cannot_be_understood_is_answered_with_the_usage(
         capsys: pytest.CaptureFixture[str], command: str) -> None:
     with pytest.raises(SystemExit) as stopped:

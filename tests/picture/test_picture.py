@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from html import escape
 from pathlib import Path
 
 import pytest
@@ -106,6 +107,18 @@ def test_from_the_disk_without_a_network_it_is_dragged_and_comes_back(
     assert (picture.get_attribute("src") or "").startswith("data:image/png;base64,")
     assert picture.evaluate("(image) => image.complete && image.naturalWidth") == 28
     assert not one.complaints
+
+
+@pytest.mark.browser
+def test_in_the_frame_of_a_notebook_it_is_the_same(live: str, visitor: object) -> None:
+    one: Visitor = visitor(offline=True)  # type: ignore[operator]
+    one.page.set_content(f'<iframe srcdoc="{escape(live)}" width="1200" height="1150"></iframe>')
+    frame = one.page.frame_locator("iframe")
+    frame.locator('[data-testid="gauge-forget"][data-exact="true"]').wait_for()
+    frame.locator('[data-testid="after"][data-exact="true"]').wait_for()
+    frame.locator('[data-testid="alpha"]').press("ArrowLeft")
+    frame.locator('[data-testid="gauge-forget"][data-exact="false"]').wait_for()
+    assert frame.locator('[data-testid="status"]').inner_text().startswith("≈") and not one.complaints
 
 
 @pytest.mark.browser

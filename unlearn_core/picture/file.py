@@ -20,7 +20,7 @@ from unlearn_core.methods import method
 from unlearn_core.picture.images import png
 from unlearn_core.picture.scripts import script, styles
 from unlearn_core.picture.told import STYLES, told
-from unlearn_core.progress import Progress, stage
+from unlearn_core.progress import Progress, silent, stage
 from unlearn_core.serving.choice import Choice
 from unlearn_core.serving.engine import Engine
 from unlearn_core.serving.fields import permalink
@@ -37,7 +37,7 @@ MOST_BYTES = 5_000_000
 _MARGIN = 100_000
 
 
-def produce(chosen: Choice, progress: Progress) -> str:
+def produce(chosen: Choice, progress: Progress = silent) -> str:
     """Run a choice, evaluate its whole landscape, and put the picture into a file.
 
     Raises:
