@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import logging
+from collections.abc import Iterator
 
 import pytest
 from streamlit.testing.v1 import AppTest
@@ -12,16 +14,25 @@ from ui.server import trouble
 from unlearn_core.assets import AssetError
 
 
-def test_an_error_is_one_line_that_says_where_it_came_from(caplog: pytest.LogCaptureFixture) -> None:
+@pytest.fixture
+def shortened() -> Iterator[None]:
+    usual = logging.getLogRecordFactory()
     trouble.shorten_the_log()
+    yield
+    logging.setLogRecordFactory(usual)
+
+
+@pytest.mark.usefixtures("shortened")
+def test_an_error_is_one_line_that_says_where_it_came_from(caplog: pytest.LogCaptureFixture) -> None:
     try:
-        raise RuntimeError("one\ntwo")
-    except RuntimeError as error:
-        logging.getLogger("streamlit.error_util").error("Uncaught app execution", exc_info=error)
-    (record,) = caplog.records
-    said = logging.Formatter().format(record)
-    assert said.startswith("Uncaught app execution: RuntimeError: one two (tests/ui/test_trouble.py:")
-    assert "\n" not in said and str(REPOSITORY) not in said
+        json.loads("{")
+    except ValueError:
+        logging.getLogger("streamlit.of_whatever_name").exception("Uncaught %s", "here")
+        logging.getLogger("another").exception("Uncaught")
+    first, other = (logging.Formatter().format(record) for record in caplog.records)
+    assert first.startswith("Uncaught here: JSONDecodeError: Expecting property name")
+    assert "decoder.py:" in first and "\n" not in first and "/json" not in first and str(REPOSITORY) not in first
+    assert "Traceback" in other
 
 
 def page(kind: str) -> None:

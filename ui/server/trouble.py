@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import traceback
+from typing import Any
 
 import streamlit as st
 
@@ -28,20 +29,25 @@ def line(error: BaseException) -> str:
     """An error and the last places that it passed, without the folders above the project's."""
     if isinstance(error, AssetError):
         return str(error)
-    places = [f"{frame.filename.removeprefix(f'{REPOSITORY}/').rpartition('site-packages/')[2]}:{frame.lineno}"
-              for frame in traceback.extract_tb(error.__traceback__)[-PLACES:]]
+    passed = traceback.extract_tb(error.__traceback__)[-PLACES:]
+    places = [f"{_short(frame.filename)}:{frame.lineno}" for frame in passed]
     said = " ".join(str(error).split())[:200]
     return f"{type(error).__name__}: {said} ({' > '.join(places)})"
 
 
-def _in_a_line(record: logging.LogRecord) -> bool:
-    if record.exc_info and record.exc_info[1] is not None:
-        record.msg, record.args, record.exc_info = f"{record.getMessage()}: {line(record.exc_info[1])}", (), None
-    return True
+def _short(file: str) -> str:
+    ours = file.removeprefix(f"{REPOSITORY}/").rpartition("site-packages/")[2]
+    return ours.rpartition("/")[2] if ours.startswith("/") else ours
 
 
 def shorten_the_log() -> None:
-    """Put what Streamlit logs of errors into a line each."""
-    for name in ("streamlit.error_util", "streamlit.web.server.starlette.starlette_websocket",
-                 "streamlit.runtime.app_session", "streamlit.runtime.scriptrunner.script_runner"):
-        logging.getLogger(name).addFilter(_in_a_line)
+    """Put what Streamlit logs of errors into a line each, whichever of its many loggers it goes to."""
+    usual = logging.getLogRecordFactory()
+
+    def record(*given: Any, **named: Any) -> logging.LogRecord:
+        made = usual(*given, **named)
+        if made.name.startswith("streamlit") and made.exc_info and made.exc_info[1] is not None:
+            made.msg, made.args, made.exc_info = f"{made.getMessage()}: {line(made.exc_info[1])}", (), None
+        return made
+
+    logging.setLogRecordFactory(record)
