@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import signal
 import subprocess
@@ -18,6 +19,7 @@ from tests.subjects.test_own import SAID, fresh, only, paint, small
 from unlearn_core.__main__ import main
 from unlearn_core.nets.request import Request
 from unlearn_core.subjects import own
+from unlearn_core.subjects.subject import subjects
 
 TABLE = "file_name,person\ntrain/a/0.jpg,Anna\ntrain/b/0.jpg,Anna\ntrain/a/1.png,Ben\ntest/a/0.jpg,Anna\n"
 
@@ -185,3 +187,25 @@ def test_the_command_line_says_how_long_retraining_takes(folder: Path, capsys: p
     assert "to retrain" in capsys.readouterr().err
     assert main(["prepare", str(folder), "--references", "z"]) == 2
     assert "z: the name of a class" in capsys.readouterr().err
+
+
+def test_with_two_networks_there_is_a_band_and_a_verdict(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+                                                         capsys: pytest.CaptureFixture[str]) -> None:
+    rng = np.random.default_rng(0)
+    for label, name in enumerate(("up", "middle", "down")):
+        for part, count in (("train", 40), ("test", 40)):
+            for i in range(count):
+                paint(tmp_path / "judged bars" / "data" / part / name / f"{i}.png", 2 * label, rng, 16)
+    (tmp_path / "judged bars" / "subject.toml").write_text(f"{SAID}[recipe]\nepochs = 12\nbatch_size = 20\n")
+    own.prepare(tmp_path / "judged bars", texts=["middle"])
+    monkeypatch.setenv("LACUNA_SUBJECTS", str(tmp_path))
+    subjects.cache_clear()
+    try:
+        found = {}
+        for forget in (0, 1):  # classes are sorted: down, middle, up
+            assert main(["run", "head_zeroing", "--network", "judged-bars", "--forget", str(forget), "--json"]) == 0
+            found[forget] = json.loads(capsys.readouterr().out)
+        assert found[0]["level"] == "Unknown" and found[0]["gauges"]["forget"]["retrained"] == []
+        assert found[1]["level"] != "Unknown" and len(found[1]["gauges"]["forget"]["retrained"]) == 2
+    finally:
+        subjects.cache_clear()

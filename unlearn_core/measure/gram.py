@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from pathlib import Path
 from typing import Literal, Protocol
 
 import torch
@@ -38,6 +40,22 @@ def layers(model: nn.Module) -> dict[str, nn.Conv2d | nn.Linear]:
     return {name: module for name, module in model.named_modules() if isinstance(module, nn.Conv2d | nn.Linear)}
 
 
+def needed(model: nn.Module) -> int:
+    """Bytes that the Gram matrices of a network take, with those of its forget set and the projections made of them."""
+    sizes = ((layer.groups, layer.weight[0].numel()) if isinstance(layer, nn.Conv2d) else (1, layer.in_features)
+             for layer in layers(model).values())
+    return 3 * 8 * sum(groups * d * d for groups, d in sizes)
+
+
+def _free() -> float:
+    """Bytes of memory that nobody uses; infinite where the system does not say."""
+    try:
+        lines = Path("/proc/meminfo").read_text("ascii").splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable"))
+    except (OSError, StopIteration):
+        return math.inf
+
+
 def measure_grams(model: nn.Module, train: ImageSet, positions: Tensor | None, patches: Patches,
                   progress: Progress) -> Gram:
     """Gram matrices over the training images at `positions`; None means all of them. Safe in several threads.
@@ -54,7 +72,15 @@ def measure_grams(model: nn.Module, train: ImageSet, positions: Tensor | None, p
 
     Returns:
         One Gram matrix for each layer that was called; entries in the order of the flattened weight.
+
+    Raises:
+        ValueError: if they would not fit into the memory; nothing is measured then.
     """
+    wanted, free = needed(model), _free()
+    if wanted > free:
+        raise ValueError(f"The statistics of this network's layer inputs take {wanted / 1e9:.1f} GB of memory, and "
+                         f"{free / 1e9:.1f} GB are free.")
+    progress(0.0, f"layer inputs, {wanted / 1e9:.1f} GB of memory")
     chosen = torch.arange(len(train)) if positions is None else positions
     private = private_copy(model).eval()
     grams: Gram = {}
