@@ -33,9 +33,7 @@ summary = st.container()
 with st.container(horizontal=True, vertical_alignment="bottom"):
     layers = subject(network).layers
     elsewhere = {name for other in subjects().values() for name in other.named_layers}
-    if visitor.views.get("layer") in elsewhere - set(layers):
-        visitor.views.pop("layer")  # of the network that was shown before
-    layer = view(visitor, "layer", list(layers)[::-1], "Layer", format_func=layers.__getitem__)
+    layer = view(visitor, "layer", list(layers)[::-1], "Layer", elsewhere, format_func=layers.__getitem__)
     kind = view(visitor, "map", list(MAPS), "Map", format_func=MAPS.__getitem__)
     corner = st.container()  # of the fragment, which knows the groups' sizes
     place = (wanted.key, layer, kind)

@@ -27,27 +27,25 @@ knobs = numeric(wanted.method)
 if not knobs:
     st.info(f"{METHODS[wanted.method].title} has no numeric knob to turn.", icon=":material/info:")
     st.stop()
+label = {name: f"{knob.label} ({name})" if knob.label != name else name for name, knob in knobs.items()}
 others = {name for method in METHODS.values() for name in numeric(method.name)}
-for name in ("x", "y"):  # a knob of the last method is no mistake
-    if visitor.views.get(name) in others - set(knobs):
-        del visitor.views[name]
 
 try:
     with st.container(horizontal=True):
-        label = {name: f"{knob.label} ({name})" if knob.label != name else name for name, knob in knobs.items()}
-        x = view(visitor, "x", list(knobs), "Knob", format_func=label.__getitem__, width=300)
-        rest = [name for name in knobs if name != x]
-        if visitor.views.get("y") == x:
-            del visitor.views["y"]
-        y = view(visitor, "y", rest, "Second knob", format_func=label.__getitem__, width=300) if rest else ""
+        x = view(visitor, "x", list(knobs), "Knob", others, format_func=label.__getitem__, width=300)
+        axes = [x]
+        if rest := [name for name in knobs if name != x]:
+            axes.append(view(visitor, "y", rest, "Second knob", others, format_func=label.__getitem__, width=300))
+        else:
+            visitor.views.pop("y", None)
     write_address(wanted, visitor)
-    if y:
-        two_knobs(visitor, wanted, x, y, ink())
+    if len(axes) == 2:
+        two_knobs(visitor, wanted, *axes, ink())
     one_knob(wanted, x, ink())
     if METHODS[wanted.method].importance is not None:
         estimators(wanted, ink())
         classes(wanted, ink())
-    search(visitor, wanted, [name for name in (x, y) if name], ink())
+    search(visitor, wanted, axes, ink())
 except (AssetError, ValueError, RuntimeError) as problem:
     st.error(str(problem), icon=":material/error:")
 

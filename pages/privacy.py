@@ -63,7 +63,8 @@ with summary:
                f"forgetting {wanted.words}; its knobs are on the first page. Computed "
                f"now on {judged.attacks['margin'].unlearned.members:,} training and "
                f"{judged.attacks['margin'].unlearned.others:,} unseen images of what was to be forgotten (LiRA, and "
-               "the dots in the picture: 100 and 100 of each class). Retrained reference: "
+               f"the dots in the picture: {drawn.attacks['margin'].unlearned.members:,} and "
+               f"{drawn.attacks['margin'].unlearned.others:,} of them). Retrained reference: "
                + (f"{judged.seeds} networks, precomputed." if judged.seeds else "none is at hand for this choice."))
 
 with picture:

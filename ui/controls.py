@@ -7,7 +7,8 @@ from functools import partial
 
 import streamlit as st
 
-from ui.state import State, positions, snap, start
+from ui.sliders import positions, snap
+from ui.state import State, start
 from unlearn_core.assets import AssetError
 from unlearn_core.methods import method
 from unlearn_core.methods.base import Hyperparameter, Value
@@ -16,73 +17,73 @@ from unlearn_core.serving.choice import SEEDS
 from unlearn_core.subjects import openings
 
 
-def knobs(state: State, limit: float | None) -> None:
+def knobs(visitor: State, limit: float | None) -> None:
     """One widget per hyper-parameter; the advanced ones one click away."""
-    declared = method(state.method).hyperparameters
-    if said := origin(state):
+    declared = method(visitor.method).hyperparameters
+    if said := origin(visitor):
         st.caption(said)
     for knob in declared:
         if not knob.advanced:
-            _widget(state, knob)
+            _widget(visitor, knob)
             if knob.name == "alpha" and limit is not None:
                 st.caption(f"Ceiling 1/ρ = {limit:.3g}: from there on no weight can be selected.")
     with st.expander("Advanced", icon=":material/tune:"):
         for knob in declared:
             if knob.advanced:
-                _widget(state, knob)
-        if method(state.method).seeded:
-            st.session_state["seed"] = state.seed
+                _widget(visitor, knob)
+        if method(visitor.method).seeded:
+            st.session_state["seed"] = visitor.seed
             st.number_input("Seed", 0, SEEDS.stop - 1, key="seed", help="Owns all randomness of the method: the same "
-                            "seed gives the same outcome.", on_change=lambda: setattr(state, "seed",
+                            "seed gives the same outcome.", on_change=lambda: setattr(visitor, "seed",
                                                                                       st.session_state["seed"]))
 
 
-def _widget(state: State, knob: Hyperparameter) -> None:
-    settings = state.settings[state.method]
-    key = f"{state.method}.{knob.name}"
+def _widget(visitor: State, knob: Hyperparameter) -> None:
+    settings = visitor.settings[visitor.method]
+    key = f"{visitor.method}.{knob.name}"
     said = f"{knob.meaning} General default: {knob.source}."
     if knob.scale == "choice":
         st.session_state[key] = settings[knob.name]
         st.selectbox(knob.label, knob.choices, key=key, help=said, on_change=_take,
-                     args=(state, state.method, knob.name, key))
+                     args=(visitor, visitor.method, knob.name, key))
         return
     st.session_state[key] = snap(knob, float(settings[knob.name]))
     st.select_slider(knob.label, positions(knob), key=key, help=said, format_func=lambda v: f"{v:g}{knob.unit}",
-                     on_change=_take, args=(state, state.method, knob.name, key))
+                     on_change=_take, args=(visitor, visitor.method, knob.name, key))
 
 
-def _take(state: State, method_name: str, knob: str, key: str) -> None:
-    state.put(method_name, {knob: st.session_state[key]})  # by now another method may be chosen
+def _take(visitor: State, method_name: str, knob: str, key: str) -> None:
+    visitor.put(method_name, {knob: st.session_state[key]})  # by now another method may be chosen
 
 
-def take_point(state: State, canvas: str, names: Sequence[str]) -> None:
+def take_point(visitor: State, canvas: str, names: Sequence[str]) -> None:
     """A drag on a canvas was released: take its point, unless it was made on a scene that is left by now.
 
     What else a browser may send counts as nothing.
     """
     try:
         point = st.session_state[canvas]["point"]
-        if point["scene"] == state.choice().scene.key:
-            known = {knob.name: knob for knob in method(state.method).hyperparameters if knob.name in names}
-            state.put(state.method, {name: snap(knob, min(max(float(point[name]), knob.low), knob.high))
+        if point["scene"] == visitor.choice().scene.key:
+            known = {knob.name: knob for knob in method(visitor.method).hyperparameters if knob.name in names}
+            visitor.put(visitor.method, {name: snap(knob, min(max(float(point[name]), knob.low), knob.high))
                                      for name, knob in known.items()})
     except (KeyError, TypeError, ValueError, OverflowError):
         return
 
 
-def origin(state: State) -> str:
+def origin(visitor: State) -> str:
     """Where the settings that the request opens with come from, in a sentence; empty where there is nothing to say."""
     try:
-        opens = openings.opening(state.network, state.forget, state.method)
+        opens = openings.opening(visitor.network, visitor.forget, visitor.method)
     except (AssetError, OSError) as problem:
         return f"Opens on the general defaults: {problem}"
     if opens is None:
-        single = len(state.forget.classes) == 1
+        single = len(visitor.forget.classes) == 1
         return "" if single else "Opens on the general defaults: settings were tried for single classes only."
-    best, found = opens.best, method(state.method)
+    best, found = opens.best, method(visitor.method)
     if not opens.serves:
         faults = [f"leaves {100 * best.forget:.0f} % recognised"] if best.recognised else []
-        faults += [f"costs {state.subject.classes[best.worst_class]} {100 * best.worst_loss:.0f} points"] \
+        faults += [f"costs {visitor.subject.classes[best.worst_class]} {100 * best.worst_loss:.0f} points"] \
             if best.costly else []
         tried = (f"None of {opens.candidates} settings tried serves here. Shown is the best trade-off: it"
                  if opens.candidates > 1 else "The one setting that was tried does not serve here: it")
@@ -101,27 +102,27 @@ def named_settings(network: str, forget: Request, method_name: str) -> tuple[ope
         return openings.untried(method(method_name))
 
 
-def presets(state: State) -> None:
+def presets(visitor: State) -> None:
     """The settings that have a name on this request, undo and reset, in one row."""
-    found, offered = method(state.method), named_settings(state.network, state.forget, state.method)
+    found, offered = method(visitor.method), named_settings(visitor.network, visitor.forget, visitor.method)
     with st.container(horizontal=True, gap="small", key="presets"):
         for preset in offered:
-            said = preset.effect.said(state.subject.classes) if preset.effect else ""
+            said = preset.effect.said(visitor.subject.classes) if preset.effect else ""
             st.button(preset.name[0].upper() + preset.name[1:], help=" ".join(filter(None, (preset.about, said))),
-                      key=f"preset.{found.name}.{preset.name}", on_click=_apply(state, preset.settings))
+                      key=f"preset.{found.name}.{preset.name}", on_click=_apply(visitor, preset.settings))
         st.space("stretch")
-        st.button("Undo", icon=":material/undo:", disabled=len(state.history) < 2, on_click=lambda: undo(state),
+        st.button("Undo", icon=":material/undo:", disabled=len(visitor.history) < 2, on_click=lambda: undo(visitor),
                   type="tertiary")
         st.button("Reset", icon=":material/restart_alt:", type="tertiary",
-                  on_click=_apply(state, start(state.network, state.forget, state.method)))
+                  on_click=_apply(visitor, start(visitor.network, visitor.forget, visitor.method)))
 
 
-def _apply(state: State, settings: dict[str, Value]) -> Callable[[], None]:
-    return partial(state.put, state.method, settings)
+def _apply(visitor: State, settings: dict[str, Value]) -> Callable[[], None]:
+    return partial(visitor.put, visitor.method, settings)
 
 
-def undo(state: State) -> None:
+def undo(visitor: State) -> None:
     """Back to the settled choice before this one."""
-    state.step_back()
+    visitor.step_back()
     st.session_state["undone"] = True  # network, classes and method live outside the fragment
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from typing import Any
 
 import streamlit as st
 
+from ui.sliders import read_value, short
 from unlearn_core.assets import AssetError
 from unlearn_core.methods import METHODS, method
-from unlearn_core.methods.base import Hyperparameter, Settings, Value
+from unlearn_core.methods.base import Settings, Value
 from unlearn_core.nets.request import CLASS, MOST_IMAGES, Request, parsed
 from unlearn_core.serving.choice import SEEDS, Choice, choice
 from unlearn_core.subjects import openings
@@ -149,12 +150,19 @@ def state() -> State:
     return found
 
 
-def view(visitor: State, name: str, options: Sequence[str], label: str, **widget: object) -> str:
-    """A select box for what a page shows beyond the choice, kept in the address; the first option is the default."""
-    if visitor.views.get(name, options[0]) not in options:
-        visitor.note(f"{name}: one of {', '.join(options)} expected, got {_short(visitor.views.pop(name))}; "
-                     f"{options[0]} is shown.")
-        st.warning(visitor.notes[-1], icon=":material/link_off:")
+def view(visitor: State, name: str, options: Sequence[str], label: str, elsewhere: Collection[str] = (),
+         **widget: object) -> str:
+    """A select box for what a page shows beyond the choice, kept in the address; the first option is the default.
+
+    Another option than these is told and left out; one from `elsewhere` without a word: it is of another network or
+    method, which was shown before.
+    """
+    given = visitor.views.get(name, options[0])
+    if given not in options:
+        del visitor.views[name]
+        if given not in elsewhere:
+            visitor.note(f"{name}: one of {', '.join(options)} expected, got {short(given)}; {options[0]} is shown.")
+            st.warning(visitor.notes[-1], icon=":material/link_off:")
 
     def take() -> None:
         visitor.views[name] = st.session_state[f"view.{name}"]
@@ -166,26 +174,77 @@ def view(visitor: State, name: str, options: Sequence[str], label: str, **widget
     return found
 
 
+@dataclass(frozen=True)
+class Field:
+    """One part of the address: an attribute of `State` of that name, whose default is what the bare address means.
+
+    Attributes:
+        parse: its value from a text, beside what was read before it; a ValueError is the complaint.
+        text: and back.
+    """
+
+    parse: Callable[[str, State], object]
+    text: Callable[[Any], str] = str
+
+
+def _plain(text: str, _: State) -> bool:
+    return text == "1"
+
+
+def _network(text: str, _: State) -> str:
+    if text not in subjects():
+        raise ValueError(f"there is no network {short(text)}; the default is shown.")
+    return text
+
+
+def _forget(text: str, found: State) -> Request:
+    try:
+        return choice(found.network, parsed(text), DEFAULT.method, {}).forget
+    except ValueError:
+        last = len(found.subject.classes) - 1
+        kinds = [f"or {kind}: and numbers of such groups, " for kind in found.subject.groups]
+        raise ValueError(
+            f"one to {last} class numbers in 0..{last}, separated by commas, {''.join(kinds)}or image: and at most "
+            f"{MOST_IMAGES} numbers of training images, expected, got {short(text)}; the default is shown.") from None
+
+
+def _method(text: str, _: State) -> str:
+    if text not in METHODS:
+        raise ValueError(f"there is no method {short(text)}; the default is shown.")
+    return text
+
+
+def _pair(text: str, _: State) -> tuple[str, str]:
+    first, _, second = text.partition(",")
+    if first not in METHODS or second not in METHODS:
+        raise ValueError(f"two methods, separated by a comma, expected, got {short(text)}; {' and '.join(PAIR)} are "
+                         "shown.")
+    return first, second
+
+
+def _seed(text: str, _: State) -> int:
+    if not (text.isdecimal() and len(text) < 10 and int(text) in SEEDS):  # Python refuses to read 5,000 digits
+        raise ValueError(f"a whole number in 0..{SEEDS.stop - 1} expected, got {short(text)}; 0 is used.")
+    return int(text)
+
+
+FIELDS = {"plain": Field(_plain, lambda _: "1"), "network": Field(_network), "forget": Field(_forget),
+          "method": Field(_method), "pair": Field(_pair, ",".join), "seed": Field(_seed)}
+"""What is read from the address and written into it, beside views and knobs, in this order."""
+
+
 def write_address(chosen: Choice, visitor: State) -> None:
     """Put the choice and the views into the address, of the knobs those that are not as the request opens.
 
     So the bare address is the default page.
     """
     wanted = {"v": ADDRESS_VERSION} if chosen != DEFAULT else {}
-    if visitor.plain:
-        wanted["plain"] = "1"
-    if chosen.network != DEFAULT.network:
-        wanted["network"] = chosen.network
-    if chosen.forget != DEFAULT.forget:
-        wanted["forget"] = str(chosen.forget)
-    if chosen.method != DEFAULT.method:
-        wanted["method"] = chosen.method
-    if visitor.pair != PAIR:
-        wanted["pair"] = ",".join(visitor.pair)
-    wanted |= visitor.views
-    if chosen.seed:
-        wanted["seed"] = str(chosen.seed)
+    for name, part in FIELDS.items():
+        value = getattr(chosen if hasattr(chosen, name) else visitor, name)
+        if value != getattr(State, name):
+            wanted[name] = part.text(value)
     opens = start(chosen.network, chosen.forget, chosen.method)
+    wanted |= visitor.views
     wanted |= {k: f"{v:g}" if isinstance(v, float) else str(v) for k, v in chosen.settings if v != opens[k]}
     if st.query_params.to_dict() != wanted:
         st.query_params.from_dict(wanted)
@@ -193,50 +252,23 @@ def write_address(chosen: Choice, visitor: State) -> None:
 
 def read_address(params: Mapping[str, str]) -> State:
     """The state an address stands for. What it cannot stand for is ignored or clamped, and noted."""
-    found = State(plain=params.get("plain") == "1")
-    found.views = {name: params[name] for name in VIEWS if name in params}
-    known = {"v", "network", "forget", "method", "plain", "seed", "pair", *VIEWS}
+    found = State(views={name: params[name] for name in VIEWS if name in params})
     if params.get("v", ADDRESS_VERSION) != ADDRESS_VERSION:
-        found.notes.append(f"v: this address was made by another version ({_short(params['v'])}).")
-    if (given := params.get("network")) is not None:
-        if given in subjects():
-            found.network = given
-        else:
-            found.notes.append(f"network: there is no network {_short(given)}; the default is shown.")
-    if (given := params.get("method")) is not None:
-        if given in METHODS:
-            found.method = given
-        else:
-            found.notes.append(f"method: there is no method {_short(given)}; the default is shown.")
-    if (given := params.get("forget")) is not None:
-        try:
-            found.forget = choice(found.network, parsed(given), found.method, {}).forget
-        except ValueError:
-            last = len(subject(found.network).classes) - 1
-            kinds = [f"or {kind}: and numbers of such groups, " for kind in found.subject.groups]
-            found.notes.append(f"forget: one to {last} class numbers in 0..{last}, separated by commas, "
-                               f"{''.join(kinds)}or image: and at most {MOST_IMAGES} numbers of training images, "
-                               f"expected, got {_short(given)}; the default is shown.")
-    if (given := params.get("pair")) is not None:
-        first, _, second = given.partition(",")
-        if first in METHODS and second in METHODS:
-            found.pair = (first, second)
-        else:
-            found.notes.append(f"pair: two methods, separated by a comma, expected, got {_short(given)}; "
-                               f"{' and '.join(PAIR)} are shown.")
-    if (given := params.get("seed")) is not None:
-        if given.isdecimal() and len(given) < 10 and int(given) in SEEDS:  # Python refuses to read 5,000 digits
-            found.seed = int(given)
-        else:
-            found.notes.append(f"seed: a whole number in 0..{SEEDS.stop - 1} expected, got {_short(given)}; 0 is used.")
-    for knob in method(found.method).hyperparameters:
-        known.add(knob.name)
-        if (given := params.get(knob.name)) is not None:
-            value, note = read_value(knob, given, found.settings[found.method][knob.name])
-            found.put(found.method, {knob.name: value})
+        found.notes.append(f"v: this address was made by another version ({short(params['v'])}).")
+    for name, part in FIELDS.items():
+        if name in params:
+            try:
+                setattr(found, name, part.parse(params[name], found))
+            except ValueError as complaint:
+                found.notes.append(f"{name}: {complaint}")
+    knobs = {knob.name: knob for knob in method(found.method).hyperparameters}
+    for name, knob in knobs.items():
+        if name in params:
+            value, note = read_value(knob, params[name], found.settings[found.method][name])
+            found.put(found.method, {name: value})
             found.notes += [note] if note else []
-    for name in sorted(set(params) - known):
-        found.notes.append(f"{_short(name)}: not a part of this address; ignored.")
+    for name in sorted(set(params) - {"v", *FIELDS, *VIEWS, *knobs}):
+        found.notes.append(f"{short(name)}: not a part of this address; ignored.")
     found.noted = found.choice()
     return found
 
@@ -251,46 +283,3 @@ def tell_notes(visitor: State) -> None:
     if visitor.notes:
         st.warning("Not everything in this address could be used:\n" + "".join(f"\n- {n}" for n in visitor.notes),
                    icon=":material/link_off:")
-
-
-def read_value(knob: Hyperparameter, text: str, otherwise: Value) -> tuple[Value, str]:
-    """A knob's value as written in an address, or another if it is none, and what was done to it ("" if nothing)."""
-    if knob.scale == "choice":
-        for allowed in knob.choices:
-            if text == str(allowed):
-                return allowed, ""
-        return otherwise, f"{knob.name}: one of {', '.join(map(str, knob.choices))} expected, got {_short(text)}."
-    try:
-        value = float(text)
-    except ValueError:
-        value = float("nan")
-    if value != value:
-        return otherwise, f"{knob.name}: a number in [{knob.low:g}, {knob.high:g}] expected, got {_short(text)}."
-    clamped = min(max(value, knob.low), knob.high)
-    if clamped != value:
-        return clamped, f"{knob.name}: {_short(text)} is outside [{knob.low:g}, {knob.high:g}]; {clamped:g} is shown."
-    position = snap(knob, value)
-    return position, "" if position == value else (
-        f"{knob.name}: {_short(text)} lies between two slider positions; {position:g} is shown.")
-
-
-def snap(knob: Hyperparameter, value: float) -> float:
-    """The slider position nearest to a value (on a logarithmic slider, nearest in ratio)."""
-    ticks = positions(knob)
-    if knob.scale == "log":
-        return min(ticks, key=lambda tick: abs(tick / value - 1) if tick > value else abs(value / tick - 1))
-    return min(ticks, key=lambda tick: abs(tick - value))
-
-
-@cache
-def positions(knob: Hyperparameter) -> tuple[float, ...]:
-    """The slider's positions, every preset's value among them."""
-    presets = [preset.settings[knob.name] for found in METHODS.values() for preset in found.presets.values()
-               if knob.name in preset.settings]
-    return knob.ticks(tuple(float(v) for v in presets if not isinstance(v, str)))
-
-
-def _short(text: str) -> str:
-    """What a stranger wrote into the address, short and harmless enough to be repeated: as code nothing is a link."""
-    plain = "".join(c if c.isalnum() or c in " .,-+_" else "?" for c in text[:24])
-    return f"`{plain}{'…' if len(text) > 24 else ''}`" if plain.strip() else "nothing"

@@ -1,4 +1,4 @@
-/* Pure maths that several views share: importance ratios, ticks, probabilities. Tests: tests/test_live_maths.py. */
+/* Pure maths that several views share: importance ratios, ticks, probabilities. Tests: tests/ui/test_live_maths.py. */
 
 /** @import { Answers, OwnAnswers, Pair, Point, Ratios, Sums } from "./types" */
 

@@ -674,7 +674,7 @@ def test_requests_are_sorted_and_split_the_data() -> None:
 
 
 def test_no_hyper_parameter_shares_its_name_with_another_part_of_the_address() -> None:
-    from ui.state import VIEWS
+    from ui.state import FIELDS, VIEWS
 
-    taken = {"v", "network", "forget", "method", "plain", "seed", "pair", *VIEWS}
+    taken = {"v", *FIELDS, *VIEWS}
     assert not taken & {knob.name for found in METHODS.values() for knob in found.hyperparameters}

@@ -11,7 +11,8 @@ import torch
 
 from tests.browser.test_pages import app, choose, settle
 from ui.controls import origin
-from ui.state import DEFAULT, State, positions, read_address, snap, start, write_address
+from ui.sliders import positions, snap
+from ui.state import DEFAULT, State, read_address, start, write_address
 from unlearn_core import assets
 from unlearn_core.methods import METHODS
 from unlearn_core.methods.base import Value

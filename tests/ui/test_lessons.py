@@ -307,7 +307,10 @@ def test_an_address_that_leads_nowhere_is_told(address: dict[str, str], said: st
 def test_an_address_with_a_choice_of_its_own_shows_that() -> None:
     test = learn(lesson="ssd", step="2", alpha="3")
     assert test.select_slider(key="ssd.alpha").value == 3.0
-    assert any("controls have moved on" in c.value for c in test.caption)
+    assert any("controls have moved on. What this step says is of SSD" in c.value for c in test.caption)
+    assert "…" not in "".join(m.value for m in test.markdown), "no sentence with holes in place of its numbers"
+    press(test, "Back to this step's setting")
+    assert "1/ρ is 10 here" in text(test)
 
 
 @pytest.mark.parametrize("lesson", [pytest.param(lesson, id=lesson.name) for lesson in KNOWN])

@@ -18,6 +18,7 @@ from streamlit.testing.v1 import AppTest
 
 from ui import controls, present, state, verdict, waiting
 from ui.present import Shown, brief
+from ui.sliders import positions
 from ui.state import State, read_address
 from unlearn_core.audit.verdict import Level, Verdict
 from unlearn_core.methods import METHODS
@@ -324,7 +325,7 @@ def test_a_walk_through_streamlits_own_widgets(monkeypatch: pytest.MonkeyPatch) 
             slider = rng.choice(sliders)
             owner, name = slider.key.split(".")
             knob = next(knob for knob in METHODS[owner].hyperparameters if knob.name == name)
-            slider.set_value(rng.choice(state.positions(knob)))
+            slider.set_value(rng.choice(positions(knob)))
         if happened in ("method", "both"):
             test.selectbox(key="method").set_value(rng.choice(("ssd", "unsir", "scrub", "head_zeroing")))
         if happened == "button" and (buttons := [b for b in test.button if not b.disabled]):

@@ -43,25 +43,25 @@ def missing(name: AttackName, network: str) -> str:
     return "U-LiRA needs shadow models that forgot as well: the button below lets them."
 
 
-def plain_aim(found: Report, name: AttackName, threshold: float) -> None:
+def plain_aim(report: Report, name: AttackName, threshold: float) -> None:
     """Put the slider of the plain view, within what it can show."""
-    low, high = domain(name, found.attacks[name])
+    low, high = domain(name, report.attacks[name])
     st.session_state["threshold"] = float(min(max(threshold, low), high + (high - low) / STEPS))
 
 
 @st.fragment
-def plain_attack(found: Report, name: AttackName, key: str, ink: str, visitor: State) -> None:
+def plain_attack(report: Report, name: AttackName, key: str, ink: str, visitor: State) -> None:
     """The attack with plain widgets."""
-    attack = found.attacks[name]
+    attack = report.attacks[name]
     best = attack.unlearned.best_threshold  # infinite if it is best to call no image a member
     if st.session_state.get("aimed") != (key, name) or "threshold" not in st.session_state:
         st.session_state["aimed"] = (key, name)
-        plain_aim(found, name, best)
+        plain_aim(report, name, best)
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        st.button("Best guess", icon=":material/target:", on_click=plain_aim, args=(found, name, best),
+        st.button("Best guess", icon=":material/target:", on_click=plain_aim, args=(report, name, best),
                   help="The threshold of this statistic with the best balanced accuracy.")
-        if st.button("Worst case", icon=":material/crisis_alert:", on_click=worst, args=(found, visitor),
-                     help=f"The strongest statistic, {TITLES[found.strongest]}, at its best threshold."):
+        if st.button("Worst case", icon=":material/crisis_alert:", on_click=worst, args=(report, visitor),
+                     help=f"The strongest statistic, {TITLES[report.strongest]}, at its best threshold."):
             st.rerun()
     low, high = domain(name, attack)
     step = (high - low) / STEPS
@@ -77,9 +77,9 @@ def plain_attack(found: Report, name: AttackName, key: str, ink: str, visitor: S
                         f"{calls.balanced_accuracy:.1%} at {threshold:.4g}")
 
 
-def worst(found: Report, visitor: State) -> None:
+def worst(report: Report, visitor: State) -> None:
     """Show the strongest statistic at its best threshold."""
-    visitor.views["statistic"] = found.strongest
+    visitor.views["statistic"] = report.strongest
     st.session_state.pop("aimed", None)
 
 
@@ -95,9 +95,9 @@ def power(attack: Attacked) -> str:
             "The audited network is not quite their kind: it saw 20,000 images, a shadow model half of 21,000.")
 
 
-def in_full(found: Report, name: AttackName, ink: str) -> None:
+def in_full(report: Report, name: AttackName, ink: str) -> None:
     """The finding, and the ROC with what it says at few false alarms."""
-    attack = found.attacks[name]
+    attack = report.attacks[name]
     best, (low, high) = attack.unlearned.balanced_accuracy, attack.interval.balanced_accuracy
     words = (f"At its best threshold this attacker is right **{best:.1%}** of the time (balanced; 95 % interval "
              f"{low:.1%} to {high:.1%}), on the original {attack.original.balanced_accuracy:.1%}")

@@ -150,4 +150,4 @@ def boxes(found: Report) -> None:
             "more, and none of these attackers looks at the weights or asks about more than one image at a time\n"
             "- that nothing is left inside: only outputs are read, and hiding an output leaves all else in place\n"
             f"- much about small differences: there are {found.seeds or 'no'} retrained networks\n"
-            "- that nobody pays: the risk of retained images is judged on 100 of each class")
+            "- that nobody pays: the risk of retained images is judged on at most 100 of each class")

@@ -26,15 +26,15 @@ def title(name: str) -> str:
     return METHODS[name].title if name in METHODS else "Original"
 
 
-def comparison_now(chosen: State) -> Comparison | None:
+def comparison_now(visitor: State) -> Comparison | None:
     """The comparison to show: recomputed or completed if that was asked for, else shipped; None while there is none."""
-    key = (chosen.network, chosen.forget)
+    key = (visitor.network, visitor.forget)
     if st.session_state.get("recompute") == key:
-        ticket = comparison.submit(engine(), chosen.network, chosen.forget, SEEDS)
+        ticket = comparison.submit(engine(), visitor.network, visitor.forget, SEEDS)
         found = ready(ticket, 0.5, "Running every method", lambda: st.session_state.pop("recompute", None))
         if found is not None:
             return found
-    known = comparison.at_hand(engine(), chosen.network, chosen.forget, SEEDS)
+    known = comparison.at_hand(engine(), visitor.network, visitor.forget, SEEDS)
     if known is not None and known.missing and st.session_state.get("complete") == key:
         ticket = comparison.submit_missing(engine(), known, SEEDS)
         found = ready(ticket, 0.5, "Running what is missing", lambda: st.session_state.pop("complete", None))

@@ -71,10 +71,10 @@ def numbers(shown: Embedding) -> pd.DataFrame:
     """Per network: neighbours in its feature space, and how far the map can be trusted."""
     asked = shown.forgotten
 
-    def said(panel: Panel, name: str, chosen: np.ndarray) -> str:
+    def said(panel: Panel, name: str, images: np.ndarray) -> str:
         if (panel.role, name) == ("original", "new"):
             return "–"
-        values = [getattr(seed, name)[chosen] for seed in shown.surroundings[panel.role]]
+        values = [getattr(seed, name)[images] for seed in shown.surroundings[panel.role]]
         means = [float(value.mean()) for value in values]
         if panel.role == "retrained":
             return f"{min(means):.1%} to {max(means):.1%} ({len(means)} networks)"
@@ -83,21 +83,21 @@ def numbers(shown: Embedding) -> pd.DataFrame:
     return pd.DataFrame({"": [f"{what}, {whose}" for what in ("neighbours of an image's class", "new neighbours")
                               for whose in ("forget set", "retained")]
                              + ["trustworthiness of the map, forget set", "trustworthiness of the map, all"]} | {
-        ROLES[panel.role]: [said(panel, name, chosen) for name in ("alike", "new") for chosen in (asked, ~asked)]
+        ROLES[panel.role]: [said(panel, name, images) for name in ("alike", "new") for images in (asked, ~asked)]
         + [f"{panel.trust[asked].mean():.3f}", f"{panel.trust.mean():.3f}"] for panel in shown.panels})
 
 
 def plain_maps(own: Subject, shown: Embedding, group: Group) -> None:
     """The panels as charts."""
-    chosen = shown.group(group)
+    drawn = shown.group(group)
     for column, panel in zip(st.columns(len(shown.panels)), shown.panels, strict=True):
         with column:
             st.markdown(f"**{ROLES[panel.role]}**")
-            st.plotly_chart(embedding(panel.xy[chosen].clip(0, 1), panel.predicted[chosen], shown.truth[chosen],
-                                      shown.forgotten[chosen], own.classes), key=f"map {panel.role}",
+            st.plotly_chart(embedding(panel.xy[drawn].clip(0, 1), panel.predicted[drawn], shown.truth[drawn],
+                                      shown.forgotten[drawn], own.classes), key=f"map {panel.role}",
                             config=NO_BAR,
-                            alt=f"{ROLES[panel.role]}: map of {int(chosen.sum())} images, "
-                                f"{int((panel.predicted == shown.truth)[chosen].sum())} predicted as what they are")
+                            alt=f"{ROLES[panel.role]}: map of {int(drawn.sum())} images, "
+                                f"{int((panel.predicted == shown.truth)[drawn].sum())} predicted as what they are")
 
 
 def lassoed(shown: Embedding) -> list[int]:

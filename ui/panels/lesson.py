@@ -39,13 +39,15 @@ def story(visitor: State, now: Shown, step: Step, at: Place, values: dict[str, s
         return False
     if here and current:  # first from some of the images, then from all
         told[at] = filled(step.say, values)
-    st.markdown(marked(told.get(at, filled(step.say, {}))))
+    if here or at in told:  # of another setting the numbers are not known: no sentence with holes in it
+        st.markdown(marked(told.get(at, filled(step.say, {}))))
     if mine is not None and here and current:
         gap = 100 * (mine - found[step.guess])
         st.markdown(f"**You guessed {mine:.0%}, it is {found[step.guess]:.1%}:** " + (
             "that close." if abs(gap) < 2.5 else f"{abs(gap):.0f} points too {'high' if gap > 0 else 'low'}."))
     if not here:
-        st.caption(f"The controls have moved on. These words are of {named(step.choice)}.")
+        st.caption("The controls have moved on. " + (f"These words are of {named(step.choice)}." if at in told else
+                   f"What this step says is of {named(step.choice)}, and is told there with its numbers."))
         st.button("Back to this step's setting", icon=":material/undo:", on_click=visitor.adopt, args=(step.choice,))
     if step.done == "relearned":
         return here and engine().pool.known(("relearning", step.choice)) is not None

@@ -51,7 +51,7 @@ def in_full(found: Comparison, name: str, side: int, ink: str) -> None:
                         for i in first[::max(len(first) // 8, 1)]}, 72)
 
 
-def side_by_side(found: Comparison, chosen: State, ink: str) -> None:
+def side_by_side(found: Comparison, visitor: State, ink: str) -> None:
     """Two methods in full."""
     st.markdown("#### Two methods in full")
     st.caption("How to read this: gauges are means over seeds, grey is the original, the dark band the retrained "
@@ -60,12 +60,12 @@ def side_by_side(found: Comparison, chosen: State, ink: str) -> None:
     for side, column in enumerate(st.columns(2)):
         with column:
             key = f"pair{side}"
-            st.session_state[key] = chosen.pair[side]
+            st.session_state[key] = visitor.pair[side]
             st.selectbox(("Left", "Right")[side], list(METHODS), format_func=title, key=key,
-                         on_change=lambda: setattr(chosen, "pair", (st.session_state["pair0"],
+                         on_change=lambda: setattr(visitor, "pair", (st.session_state["pair0"],
                                                                     st.session_state["pair1"])))
-            in_full(found, chosen.pair[side], side, ink)
-    drawn = {title(name): found.entries[name].change for name in chosen.pair
+            in_full(found, visitor.pair[side], side, ink)
+    drawn = {title(name): found.entries[name].change for name in visitor.pair
              if name in found.entries and not found.entries[name].obstacle}
     if drawn:
         st.markdown("#### Which layers did each change?")

@@ -52,9 +52,9 @@ def remains(scene: Scene, settled: Settled, audit: Audit | None) -> None:
     seeds = len(found.reference.retrained)
     if not seeds:
         summary.markdown(f"#### {probe_alone(found)}")
-    summary.caption("Computed now on 1,000 training and 1,000 unseen images; what the original, head zeroing and "
-                    f"{seeds} retrained networks hold inside is precomputed." if seeds else
-                    "Computed now. For this choice no retrained networks are at hand, so "
+    summary.caption(f"Computed now on {found.probe.fitted:,} training and {found.probe.tested:,} unseen images; what "
+                    f"the original, head zeroing and {seeds} retrained networks hold inside is precomputed."
+                    if seeds else "Computed now. For this choice no retrained networks are at hand, so "
                     "what a network that never saw the classes would still know is not shown here.")
     if audit is not None and any(check.judged for check in audit.checks):
         with judged:
@@ -139,7 +139,7 @@ def probe(found: Remains, ink: str) -> None:
     st.markdown(said + ".")
     st.caption("How to read this: a line is a network, with a 95 % interval over images. The shade is where one more "
                "retrained network would lie: to its right, the features still hold the class. Logistic regression on "
-               "1,000 training images of all classes, read on 1,000 unseen ones.")
+               f"{mine.fitted:,} training images of all classes, read on {mine.tested:,} unseen ones.")
     rows = []
     for title, read in (("accuracy on the forgotten class", "recovered"), ("AUC, forgotten against others", "auc")):
         def dot(reading: Reading) -> Dot:

@@ -11,10 +11,10 @@ from unlearn_core.audit.report import Report
 from unlearn_core.figures.privacy import Strip, strips
 
 
-def retraining(found: Report, ink: str) -> None:
+def retraining(report: Report, ink: str) -> None:
     """Can it be told from retraining?"""
     st.markdown("#### Can it be told from retraining?")
-    if (told := found.told) is None:
+    if (told := report.told) is None:
         st.info("For this choice no retrained networks are at hand, so this cannot be said. What is "
                 "shown above does not need them.", icon=":material/info:")
         return

@@ -8,7 +8,8 @@ import numpy as np
 import streamlit as st
 
 from ui.server.runtime import engine
-from ui.state import State, snap
+from ui.sliders import snap
+from ui.state import State
 from unlearn_core.audit.gauges import KINDS
 from unlearn_core.figures.landscape import Scale
 from unlearn_core.methods.base import Value

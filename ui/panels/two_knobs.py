@@ -108,11 +108,12 @@ def _drawn(visitor: State, chosen: Choice, shown: Plane, rule: bool, ink: str, l
     values = shown_values(found, "plane")
     sentence, good = finding(chosen, shown, values, retrained)
     st.markdown(f"#### {sentence}")
+    images = len(engine().seen(chosen.network, chosen.forget).evaluation.labels)
+    share = "share, or the smaller the gap to retrained networks (|forget gap| + |retain gap| to their mean). " \
+        "Outlined: the 95 % interval of every gauge meets their band. " if retrained is not None else "share. "
     st.caption(
-        "How to read this: a cell is one setting, run and measured on 2,000 fixed images; the brighter, the larger the "
-        + ("share, or the smaller the gap to retrained networks (|forget gap| + |retain gap| to their mean). Outlined: "
-           "the 95 % interval of every gauge meets their band. " if retrained is not None else "share. ")
-        + "Click a cell to open it in the playground. "
+        f"How to read this: a cell is one setting, run and measured on {images:,} fixed images; the brighter, the "
+        f"larger the {share}Click a cell to open it in the playground. "
         f"{'Precomputed' if found.shipped else 'Computed on this machine'}, seed {chosen.seed}.")
     filling(found, "plane")
     panels = {title: values[..., n] for n, title in enumerate(TITLES)}

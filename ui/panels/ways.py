@@ -28,7 +28,8 @@ def ways(scene: Scene, settled: Settled, ink: str) -> None:
         give_up("ways")  # of a choice that was left
         st.button(f"Measure in {len(WAYS)} ways", icon=":material/speed:",
                   on_click=lambda: st.session_state.update(ways=key),
-                  help="As many passes over the 20,000 training images: some seconds, minutes on a busy server.")
+                  help=f"As many passes over the {len(scene.task.train):,} training images: some seconds, minutes on a "
+                       "busy server.")
         return
     found = ready(engine().ways(scene), 0.4, "Measuring importances", lambda: st.session_state.pop("ways", None),
                   "ways")

@@ -23,6 +23,7 @@ from unlearn_core.serving.landscape import (
     surface,
 )
 from unlearn_core.study import search as searches
+from unlearn_core.study.tune import judged_images
 
 
 def search(visitor: State, chosen: Choice, names: list[str], ink: str) -> None:
@@ -126,10 +127,13 @@ def _found(visitor: State, chosen: Choice, asked: searches.Search, found: search
     scores = np.array([trial.score for trial in trials])
     best = int(scores.argmin())
     first = trials[best]
+    label = chosen.forget.classes[0]
+    forget, held_out = judged_images(label)
     st.markdown(f"**Best of {len(trials)}: {in_words(chosen, dict(first.values))}**, {first.score:.1f} points from "
                 f"retraining on validation data ({first.forget_gap:.1f} in forget, {first.retain_gap:.1f} in retain "
-                f"accuracy), found in trial {best + 1}. Judged on 200 training images of the forgotten class and on "
-                "900 images held out of training; test images are not used.")
+                f"accuracy), found in trial {best + 1}. Judged on {len(forget):,} training images of the forgotten "
+                f"class and on {int((held_out.labels != label).sum()):,} images held out of training; test images are "
+                "not used.")
     if st.button("Open the best in the playground", icon=":material/play_circle:"):
         open_in_playground(visitor, chosen, first.values)
     st.markdown("##### Why did it choose this?")

@@ -22,7 +22,8 @@ from typing import IO, Any
 import pandas as pd
 import streamlit as st
 
-from ui.state import State, positions
+from ui.sliders import positions
+from ui.state import State
 from ui.tables import data_table
 from unlearn_core.assets import REPOSITORY
 from unlearn_core.methods import method

@@ -15,7 +15,7 @@ from unlearn_core.subjects.subject import Subject
 _mount = st.components.v2.component(
     "lacuna_embedding",
     html='<div class="lacuna-live"></div>',
-    css=styles("live.css", "embedding.css"),
+    css=styles("card.css", "live.css", "embedding.css"),
     js=script("embedding/main.js"),
 )
 

@@ -8,7 +8,7 @@ import streamlit as st
 
 from ui.present import Shown
 from ui.server.runtime import publish
-from ui.state import positions
+from ui.sliders import positions
 from ui.views.scripts import script, styles
 from unlearn_core.figures import style
 from unlearn_core.measure.anatomy import stage_of

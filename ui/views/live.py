@@ -10,7 +10,7 @@ from ui.controls import named_settings
 from ui.pictures import address
 from ui.present import Shown
 from ui.server.runtime import publish
-from ui.state import positions
+from ui.sliders import positions
 from ui.views.scripts import script, styles
 from unlearn_core.audit.gauges import KINDS
 from unlearn_core.figures import style
@@ -22,7 +22,7 @@ from unlearn_core.serving.scenes import Scene, Settled
 _mount = st.components.v2.component(
     "lacuna_live",
     html='<div class="lacuna-live"></div>',
-    css=styles("live.css"),
+    css=styles("card.css", "live.css"),
     js=script("live/main.js"),
 )
 

@@ -14,7 +14,7 @@ from unlearn_core.assets import REPOSITORY
 
 ASSETS = REPOSITORY / "assets"
 
-# The only notations that modules may use; tests/test_scripts.py holds them to it.
+# The only notations that modules may use; tests/ui/test_scripts.py holds them to it.
 IMPORT = re.compile(r'^import (\{[^}]*\})\s+from "(\.{1,2}/[^"]+)";$', re.MULTILINE)
 EXPORT = re.compile(r"^export (?=(?:async )?(?:const|function) (\w+))", re.MULTILINE)
 # Comments on lines of their own: a fifth of what every visitor is sent.

@@ -125,7 +125,7 @@ class Scene:
 
 @dataclass(frozen=True, eq=False)
 class Settled:
-    """The exact answer to a choice, computed on the evaluation set.
+    """The outcome of a choice as pages show it: what its method made of the network, evaluated.
 
     Attributes:
         gauges: readings of the unlearned model.

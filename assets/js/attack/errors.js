@@ -1,4 +1,4 @@
-/* Pure maths of the attacker's threshold. Tests: tests/test_privacy.py. */
+/* Pure maths of the attacker's threshold. Tests: tests/audit/test_privacy.py. */
 
 /** @import { Pair } from "../types" */
 /** @import { Both, Errors, Wing } from "./types" */

@@ -33,7 +33,7 @@ export const PAGE = `<div class="aims">
     ${NUMBER("fnr", "Missed, FNR", "training images not called members")}</div>
   <div class="walls"><section><h3>The attacker is right</h3>${WALL("found")}${WALL("spared")}</section>
     <section><h3>The attacker is wrong</h3>${WALL("missed")}${WALL("accused")}</section></div>
-  <div class="card" data-testid="card" hidden></div>`;
+  <div class="card pinned" data-testid="card" hidden></div>`;
 
 /** @param {Attack} state @param {string} name of the test id */
 export const part = (state, name) => state.$(`[data-testid=${name}]`);
@@ -133,7 +133,7 @@ export function showCard(state, { side, i }) {
     ];
     const list = document.createElement("dl");
     list.append(...rows.flatMap(([name, words]) => [text("dt", name), text("dd", words)]));
-    const who = document.createElement("div");
+    const who = Object.assign(document.createElement("div"), { className: "who" });
     who.append(text("b", data.classes[group.label[i]]), text("span", side ? "never seen" : "training image"));
     const picture = Object.assign(new Image(84, 84), { src: imageOf(data, group.row[i]), alt: "" });
     card.replaceChildren(picture, who, list);

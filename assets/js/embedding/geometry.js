@@ -1,4 +1,4 @@
-/* Pure geometry of the maps. Tests: tests/test_embeddings.py. */
+/* Pure geometry of the maps. Tests: tests/serving/test_embeddings.py. */
 
 /** @import { Surface } from "../types" */
 /** @import { Part } from "./types" */

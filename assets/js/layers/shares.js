@@ -1,4 +1,4 @@
-/* Pure maths of the layers view. Tests: tests/test_layers.py. */
+/* Pure maths of the layers view. Tests: tests/ui/test_layers.py. */
 
 import { percent } from "../words.js";
 

@@ -1,4 +1,4 @@
-/* Pure maths of how far layers moved. Tests: tests/test_live_maths.py. */
+/* Pure maths of how far layers moved. Tests: tests/ui/test_live_maths.py. */
 
 import { percent } from "../words.js";
 

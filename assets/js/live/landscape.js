@@ -1,4 +1,4 @@
-/* Pure maths of the landscape: evaluated points, and what is read between them. Tests: tests/test_live_maths.py. */
+/* Pure maths of the landscape: evaluated points, and what is read between them. Tests: tests/ui/test_live_maths.py. */
 
 import { mean } from "../maths.js";
 

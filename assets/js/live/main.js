@@ -2,7 +2,7 @@
  *
  * The server is asked for nothing while dragging: the answers come from a histogram of the importance ratios (exact up
  * to one bin) and from a landscape of points evaluated beforehand (interpolated, and drawn so). Methods without α and λ
- * are "still": nothing to drag, only exact outcomes, and how far each layer moved. Tests: tests/test_live_maths.py.
+ * are "still": nothing to drag, only exact outcomes, and how far each layer moved. Tests: tests/ui/test_live_maths.py.
  */
 
 import { copyOf, surfaceOf } from "../canvas.js";
