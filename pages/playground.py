@@ -15,6 +15,7 @@ from ui.state import State, state, tell_notes
 from ui.theme import ink
 from ui.views.live import live_view
 from unlearn_core.assets import AssetError
+from unlearn_core.methods import method
 from unlearn_core.serving.judgement import Readings
 from unlearn_core.serving.scenes import Scene, Settled
 
@@ -30,8 +31,9 @@ def story(visitor: State) -> None:
     with st.container(horizontal=True, vertical_alignment="center", key="story"):
         pictures.strip(own, numbers, f"Images of {named}", 44)
         instead(visitor, wanted)
-        st.markdown(f"This network was trained to recognise **{own.about}**. It is asked to forget **{named}**, as if "
-                    "it had never seen them. People ask for this when images were theirs, wrong or unsafe. Did it?")
+        st.markdown(f"This network was trained to recognise **{own.about}**. **{method(wanted.method).title}** makes "
+                    f"it forget **{named}**, as if it had never seen them. People ask for this when images were "
+                    "theirs, wrong or unsafe. Did it?")
 
 
 def details(visitor: State, scene: Scene, settled: Settled, readings: Readings) -> None:

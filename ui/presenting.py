@@ -30,7 +30,7 @@ PARTS = {
 PANELS = ("pad", "gauges", "heat", "before", "after")
 """Panels of the live view that `hide=` may take away."""
 PAPER = """@media print {
-  .stApp { filter: invert(1) hue-rotate(180deg); }
+  .stApp { filter: invert(1) hue-rotate(180deg); background: black !important; }
   .stApp :is(img, [data-testid="stImage"]) { filter: invert(1) hue-rotate(180deg); }
 }
 """
