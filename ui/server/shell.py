@@ -1,6 +1,7 @@
 """What a browser gets before anything else: Streamlit's own page, with the place of the side panel kept.
 
-The side panel is drawn after the first words, and pushed them aside: the largest jump of every page by far.
+The side panel is drawn after the first words, and pushed them aside; and a page is told only later that it is a wide
+one. These were by far the largest jumps of every page.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ PLACE = """<style>
     box-sizing: border-box;
     padding-left: 300px;
   }
+  html [data-testid="stMainBlockContainer"] { max-width: none; padding-left: 5rem; padding-right: 5rem; }
 }
 </style>
 """
