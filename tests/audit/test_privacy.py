@@ -228,7 +228,7 @@ def test_the_page_judges_the_default_with_lira_among_the_attacks() -> None:
 
 def test_the_plain_view_has_a_slider_and_aims() -> None:
     test = page(plain="1")
-    assert len(test.get("plotly_chart")) == 4
+    assert len(test.get("plotly_chart")) == 5
     best = test.slider(key="threshold").value
     top = next(m.value for m in test.markdown if "Balanced accuracy" in m.value)
     test.slider(key="threshold").set_value(-20.0).run()
@@ -285,7 +285,7 @@ def test_u_lira_says_why_a_method_that_needs_the_training_history_cannot_serve()
         time.sleep(0.2)
         test.run()
     assert any("U-LiRA cannot judge Amnesiac" in i.value for i in test.info) and not test.exception
-    assert len(test.get("plotly_chart")) == 3
+    assert len(test.get("plotly_chart")) == 4
 
 
 def test_what_cannot_be_computed_becomes_a_sentence() -> None:
@@ -302,7 +302,7 @@ def test_the_ink_is_light_on_a_dark_page(monkeypatch: pytest.MonkeyPatch) -> Non
 
     monkeypatch.setattr(type(st.context), "theme", Dark())
     charts = page().get("plotly_chart")
-    assert [json.loads(c.proto.spec)["layout"]["font"]["color"] for c in charts] == [RETRAINED_ON_DARK] * 3
+    assert [json.loads(c.proto.spec)["layout"]["font"]["color"] for c in charts] == [RETRAINED_ON_DARK] * 4
 
 
 # ------------------------------------------------------------------------------------------------- in a browser

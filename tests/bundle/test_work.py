@@ -14,9 +14,10 @@ from unlearn_core.bundle.work import half, in_processes, save_arrays
 
 def test_work_in_processes_comes_back_with_its_arguments_and_fails_aloud() -> None:
     found: dict[tuple[int, int], tuple[int, int]] = {}
-    with pytest.raises(ZeroDivisionError):
-        in_processes(divmod, [(7, 2), (9, 4), (1, 0)], 1, "divisions", found.__setitem__)
+    in_processes(divmod, [(7, 2), (9, 4)], 1, "divisions", found.__setitem__)
     assert found == {(7, 2): (3, 1), (9, 4): (2, 1)}
+    with pytest.raises(ZeroDivisionError):
+        in_processes(divmod, [(1, 0)], 1, "divisions", found.__setitem__)
 
 
 def test_what_is_shipped_is_in_half_precision_and_in_its_folder(tmp_path: Path,
