@@ -39,6 +39,7 @@ def test_axe_finds_nothing_serious(address: str, visitor: Callable[..., Visitor]
                 if each["impact"] in ("serious", "critical")]
 
 
+@pytest.mark.slow  # on a busy machine a page's parts come in another order, and some push others aside
 @pytest.mark.parametrize("name", PAGES)
 def test_nothing_jumps_while_a_page_is_loaded(address: str, visitor: Callable[..., Visitor], name: str) -> None:
     page = opened(address, visitor, name)

@@ -146,8 +146,7 @@ def test_a_broken_asset_is_named_and_the_app_still_starts(
     file.write_bytes(content)
     one = visitor()
     one.page.goto(serve(LACUNA_ASSETS=str(tmp_path / "assets")))
-    one.page.wait_for_selector('[data-testid="stAlertContentError"]', timeout=60_000)
-    assert broken in one.page.locator('[data-testid="stAlertContentError"]').first.inner_text()
+    one.page.get_by_test_id("stAlert").filter(has_text=broken).first.wait_for(timeout=60_000)
     assert one.page.locator('[data-testid="stException"]').count() == 0
 
 
