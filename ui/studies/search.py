@@ -131,7 +131,7 @@ def _found(visitor: State, chosen: Choice, asked: searches.Search, found: search
     best = int(scores.argmin())
     first = trials[best]
     label = chosen.forget.classes[0]
-    forget, held_out = judged_images(label)
+    forget, held_out = judged_images(chosen.network, chosen.forget)
     st.markdown(f"**Best of {len(trials)}: {in_words(chosen, dict(first.values))}**, {first.score:.1f} points from "
                 f"retraining on validation data ({first.forget_gap:.1f} in forget, {first.retain_gap:.1f} in retain "
                 f"accuracy), found in trial {best + 1}. Judged on {len(forget):,} training images of the forgotten "
