@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import socket
@@ -9,9 +10,10 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import IO
+from typing import IO, TypeVar
 
 import pytest
 import torch
@@ -26,6 +28,21 @@ FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--
          "--disable-sync", "--disable-quic", "--no-first-run"]
 
 Serve = Callable[..., str]
+T = TypeVar("T")
+
+
+def awaited(coroutine: Coroutine[object, object, T]) -> T:
+    """Its answer, from a thread of its own: Playwright's loop runs in this one."""
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, coroutine).result()
+
+
+@pytest.fixture(autouse=True)
+def own_main() -> Iterator[None]:
+    """A page's test leaves the page as `__main__`, and processes that are started later would run it."""
+    before = sys.modules["__main__"]
+    yield
+    sys.modules["__main__"] = before
 
 
 def start_server(environment: dict[str, str], terminal: int | IO[bytes] = subprocess.PIPE,

@@ -85,7 +85,7 @@ def manifest() -> Manifest:
                          ) from error
 
 
-_checked: dict[str, tuple[int, int, int]] = {}
+_checked: dict[Path, tuple[int, int, int]] = {}
 """Of each file that was found to be as shipped: when it was changed last, its size and its place on the disk."""
 
 
@@ -104,7 +104,7 @@ def path(name: str) -> Path:
         if not stat.S_ISREG(found.st_mode):
             raise FileNotFoundError
         state = found.st_mtime_ns, found.st_size, found.st_ino
-        same = _checked.get(name) == state or (found.st_size == expected.bytes and sha256(file) == expected.sha256)
+        same = _checked.get(file) == state or (found.st_size == expected.bytes and sha256(file) == expected.sha256)
     except FileNotFoundError as error:
         raise AssetError(f"assets/{name} is missing. Restore it from the repository or run `make assets`.") from error
     except OSError as error:
@@ -113,7 +113,7 @@ def path(name: str) -> Path:
     if not same:
         raise AssetError(f"assets/{name} is not the file that was shipped (its checksum differs), so it is not "
                          "loaded. Restore it from the repository or run `make assets`.")
-    _checked[name] = state
+    _checked[file] = state
     return file
 
 

@@ -13,7 +13,7 @@ import psutil
 import pytest
 import websockets
 
-from tests.conftest import Visitor, start_server
+from tests.conftest import Visitor, awaited, start_server
 from tools.attack import Server, connection, visit
 from ui.server import door
 
@@ -63,7 +63,7 @@ def test_a_strange_host_gets_no_connection(server: Server) -> None:
             await visit(socket)
 
     with pytest.raises(websockets.InvalidStatus):
-        asyncio.run(connect("evil.example"))
+        awaited(connect("evil.example"))
 
 
 @pytest.mark.parametrize("host, reached, may", [
@@ -91,7 +91,7 @@ def test_nothing_computes_for_tabs_that_are_closed(server: Server) -> None:
             await asyncio.sleep(0.2)
         await asyncio.gather(*(one.close() for one in sockets))
 
-    asyncio.run(come_and_go())
+    awaited(come_and_go())
     time.sleep(5)
     at = used(server.process)
     time.sleep(4)
@@ -111,7 +111,7 @@ def test_to_be_stopped_while_it_computes_leaves_no_traceback(tmp_path: Path, num
                 process.send_signal(number)
                 await asyncio.to_thread(process.wait, 60)
 
-        asyncio.run(train())
+        awaited(train())
         _, alive = psutil.wait_procs(children, timeout=60)  # one may still be starting
         terminal.seek(0)
         said = terminal.read().decode()

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import shutil
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import REPOSITORY
+from tests.conftest import REPOSITORY, awaited
 from tools.attack import PAGES, Server, connection, visit
 
 FAULTS = ("missing", "unreadable", "truncated", "swapped")
@@ -59,7 +58,7 @@ def pages(server: Server, query: str) -> dict[str, tuple[list[str], list[str]]]:
         return ([element.exception.message for element in seen if element.WhichOneof("type") == "exception"],
                 [element.alert.body for element in seen if element.WhichOneof("type") == "alert"])
 
-    return {page: asyncio.run(one(page)) for page in PAGES}
+    return {page: awaited(one(page)) for page in PAGES}
 
 
 @pytest.mark.slow

@@ -48,7 +48,7 @@ def form(method: str) -> AppTest:
 
 def until(test: AppTest, *said: str) -> AppTest:
     """Run again, as the fragment would, until a button of such a name is there."""
-    for _ in range(300):
+    for _ in range(900):
         assert not test.exception
         if {button.label for button in test.button} & set(said):
             return test

@@ -33,7 +33,6 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     )
     yield tmp_path
     assets.manifest.cache_clear()
-    assets._checked.clear()
 
 
 def list_again(root: Path, name: str) -> None:

@@ -135,7 +135,6 @@ def test_a_reference_looks_inside_every_network_and_survives_its_file(tmp_path: 
         assert core.load("toy", Request((2,))) is None
     finally:
         assets.manifest.cache_clear()
-        assets._checked.clear()
 
 
 def test_output_distances_are_means_over_seeds_and_each_seeds_own_are_to_the_others() -> None:

@@ -121,7 +121,7 @@ def test_a_saved_comparison_comes_back(engine: Engine, few: None, tmp_path: Path
             for field in STORED:
                 assert np.allclose(getattr(other, field), getattr(entry, field), equal_nan=True)
     finally:
-        for kept in (assets.manifest, assets.path, comparison.load):
+        for kept in (assets.manifest, comparison.load):
             kept.cache_clear()
 
 

@@ -13,7 +13,7 @@ from unlearn_core.nets.evaluate import accuracy_counts, other_images
 from unlearn_core.nets.images import ImageSet
 from unlearn_core.nets.request import POISONED, Request, unaudited
 from unlearn_core.progress import silent
-from unlearn_core.serving import judgement
+from unlearn_core.serving import judgement, yardstick
 from unlearn_core.serving.choice import choice
 from unlearn_core.serving.engine import Engine
 from unlearn_core.subjects.poison import Poison, marked, poisoned
@@ -67,7 +67,7 @@ def test_marked_test_images_are_read_for_the_poison_and_for_nothing_else() -> No
     for request, size in zip((Request((1,)), REQUEST), sizes, strict=True):
         seen = engine.seen(SUBJECT, request).evaluation
         rows = np.concatenate([seen.row[~seen.member], *(
-            rows for part, rows in judgement.others(engine, SUBJECT, request) if part == "test")])
+            rows for part, rows in yardstick.others(engine, SUBJECT, request) if part == "test")])
         assert np.array_equal(np.sort(rows), np.arange(size))
     images = subject(SUBJECT).images
     for request in (REQUEST, Request((1,))):
@@ -81,7 +81,7 @@ def test_marked_test_images_are_read_for_the_poison_and_for_nothing_else() -> No
 def test_no_class_is_less_well_known_for_want_of_the_mark() -> None:
     """Per-class accuracy is read without the marked images, which no honest network calls what they are labelled."""
     engine = Engine()
-    measure = judgement.yardstick(engine, SUBJECT, REQUEST)
+    measure = yardstick.yardstick(engine, SUBJECT, REQUEST)
     assert measure.accuracy_retrained is not None and measure.accuracy_retrained[:, 0].min() > 0.6
     scene = engine.prepare(choice(SUBJECT, REQUEST, "ssd", {}), silent)
     assert scene.accuracy_retrained is not None and scene.accuracy_retrained[:, 0].min() > 0.6
@@ -114,7 +114,7 @@ def test_the_verdict_on_the_original_speaks_of_the_mark() -> None:
     check = found.checks[0]
     assert (check.title, check.worth, check.passing) == ("Attack success", "works", 5)
     for held, model in enumerate(engine.retrained(SUBJECT, REQUEST)):
-        answers = judgement.everything(engine, SUBJECT, REQUEST, model)
-        mine = judgement.inside(engine, SUBJECT, REQUEST, answers)
-        judged = judgement.judged(judgement.yardstick(engine, SUBJECT, REQUEST), chosen, mine)
+        answers = yardstick.everything(engine, SUBJECT, REQUEST, model)
+        mine = yardstick.inside(engine, SUBJECT, REQUEST, answers)
+        judged = judgement.judged(yardstick.yardstick(engine, SUBJECT, REQUEST), chosen, mine)
         assert judged.verdict.level not in ("Not forgotten", "Partly forgotten", "Damaged", "Unknown"), held

@@ -310,7 +310,7 @@ def told(alphas: bool, name: str) -> dict[str, Any]:
     return {
         "scene": f"http://blobs/{name}/scene", "outcome": f"http://blobs/{name}/outcome",
         "points": f"http://blobs/{name}/points" if alphas else None, "image": "", "settled": point,
-        "gauges": [{**gauge, "id": "forget", "settled": 0.3}],
+        "gauges": [{**gauge, "id": "forget", "settled": 0.3}], "show": [],
         "palette": {"original": "#888", "retrained": "#000", "unlearned": "#c30", "classes": ["#00f", "#f80"]},
         **{k: {**knob, "value": v, "ticks": ticks[k]} if v is not None else None for k, v in point.items()}}
 
