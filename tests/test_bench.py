@@ -15,7 +15,8 @@ from unlearn_core.methods.base import Outcome, Settings
 from unlearn_core.nets.images import stratified
 from unlearn_core.progress import Progress
 from unlearn_core.serving import engine
-from unlearn_core.subjects.subject import Images, Subject, subject
+from unlearn_core.subjects.parts import Images
+from unlearn_core.subjects.subject import Subject, subject
 
 
 @cache

@@ -17,7 +17,8 @@ from unlearn_core.nets import models
 from unlearn_core.nets.images import Groups, ImageSet
 from unlearn_core.nets.train import Recipe, fit
 from unlearn_core.progress import silent
-from unlearn_core.subjects.subject import Images, Subject, bundled
+from unlearn_core.subjects.parts import Images
+from unlearn_core.subjects.subject import Subject, bundled
 
 PERSONS = ("Ἀθηνᾶ", "Ζεύς", "Ἥρα", "Ἑρμῆς")
 TWENTY = ",".join(map(str, range(3, 63, 3)))

@@ -32,7 +32,8 @@ from unlearn_core.serving.engine import Engine
 from unlearn_core.serving.grid import ALPHAS, LAMBDAS, Landscape
 from unlearn_core.serving.pool import Lane
 from unlearn_core.subjects.fashion import fashion_mnist
-from unlearn_core.subjects.subject import Images, Subject, bundled, subject
+from unlearn_core.subjects.parts import Images
+from unlearn_core.subjects.subject import Subject, bundled, subject
 
 
 def test_one_choice_has_one_key_and_every_difference_another() -> None:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from unlearn_core.methods.selective import ALPHA, LAMBDA
 from unlearn_core.packing import ClassNumbers, pack
 from unlearn_core.serving.size import weigh
-from unlearn_core.subjects.subject import Grid
+from unlearn_core.subjects.parts import Grid
 
 BINS = 256
 # 48 bins a decade, like the slider: its positions fall on bin edges (up to their rounding).

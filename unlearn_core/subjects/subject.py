@@ -29,49 +29,20 @@ from unlearn_core.measure.gram import Gram, Patches, measure_grams, square
 from unlearn_core.measure.history import ClassHistory, History
 from unlearn_core.measure.task import Measurement, measure
 from unlearn_core.nets import models
-from unlearn_core.nets.evaluate import EvaluationSet, evaluation_set
+from unlearn_core.nets.evaluate import EvaluationSet
 from unlearn_core.nets.images import Groups, ImageSet
 from unlearn_core.nets.request import IMAGE, Request
 from unlearn_core.nets.train import RECIPES, Recipe
-from unlearn_core.packing import ClassNumbers, class_numbers
+from unlearn_core.packing import class_numbers
 from unlearn_core.progress import Progress
 from unlearn_core.subjects.data import bundled_images
+from unlearn_core.subjects.parts import Grid, Images
 from unlearn_core.subjects.poison import Poison, poisoned
 
 Float32 = npt.NDArray[np.float32]
 DESCRIPTION = "subject.toml"
 FOLDER = "LACUNA_SUBJECTS"
 """The environment variable that names the folder of one's own subjects."""
-
-
-@dataclass(frozen=True, eq=False)
-class Grid:
-    """Evaluated points of an (alpha, lambda) landscape, in the order of evaluation.
-
-    Attributes:
-        index: (P,) uint16, position alpha * len(lambdas) + lambda on the grid.
-        gauges: (P, 3) float32 forget accuracy, retain accuracy, membership score.
-        xy: (P, N, 2) uint8 map positions, 0..255.
-        predicted: (P, N) most likely class.
-    """
-
-    index: npt.NDArray[np.uint16]
-    gauges: npt.NDArray[np.float32]
-    xy: npt.NDArray[np.uint8]
-    predicted: ClassNumbers
-
-
-@dataclass(frozen=True, eq=False)
-class Images:
-    """What a subject was trained on, what it is tested on, and the images that gauges and maps show."""
-
-    train: ImageSet
-    test: ImageSet
-
-    @cached_property
-    def evaluation(self) -> EvaluationSet:
-        """At most 100 images of each class, of each part."""
-        return evaluation_set(self.train, self.test)
 
 
 @dataclass(frozen=True, eq=False)

@@ -23,7 +23,8 @@ from unlearn_core.subjects.own.pictures import PARTS, Listing, listed
 from unlearn_core.subjects.own.preparing import SEEDS, estimate, prepare
 from unlearn_core.subjects.own.study import DERIVED, check
 from unlearn_core.subjects.own.weights import MODEL
-from unlearn_core.subjects.subject import Images, Subject
+from unlearn_core.subjects.parts import Images
+from unlearn_core.subjects.subject import Subject
 
 __all__ = ["SEEDS", "Estimate", "check", "convert", "estimate", "in_use", "prepare", "prepared", "take_up", "title",
            "unprepared"]
