@@ -22,20 +22,15 @@ endif
 # Idle OpenMP threads otherwise spin and take the processor from the other sessions.
 export OMP_WAIT_POLICY = passive
 
-.PHONY: run test test-pages test-core lint bench load attack paint assets audit screenshots clean
+.PHONY: run test lint bench load attack paint assets audit screenshots clean
 
 run: .venv/installed
 	$(BIN)/streamlit run serve.py --server.address $(HOST) --server.port $(PORT)
 
-# In two halves side by side, which takes half the time on two cores.
+# Pages in a process of their own: their browser has a loop of events that other tests need for themselves.
 test: .venv/installed-dev lint
-	$(MAKE) --jobs=2 --no-print-directory test-pages test-core
-
-test-pages:
-	$(BIN)/python -m pytest tests/browser tests/ui
-
-test-core:
 	$(BIN)/python -m pytest --ignore=tests/browser --ignore=tests/ui
+	$(BIN)/python -m pytest tests/browser tests/ui
 
 lint: .venv/installed-dev
 	$(BIN)/ruff check .
