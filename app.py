@@ -42,24 +42,24 @@ st.html(f"<style>{styles('app.css')}</style>")
 arrive(page.title)
 st.session_state["page file"] = Path(QUESTIONS[page.title][0]).stem
 
-chosen = state()
+visitor = state()
 with st.sidebar:
-    st.session_state["network"] = chosen.network
+    st.session_state["network"] = visitor.network
     st.selectbox("Network", list(subjects()), format_func=lambda name: subject(name).title, key="network",
-                 on_change=lambda: chosen.take_network(st.session_state["network"]))
+                 on_change=lambda: visitor.take_network(st.session_state["network"]))
     for fault in left_out():
         st.warning(fault, icon=":material/link_off:")
-    shelf(chosen)
-    ask(chosen)
-    st.session_state["method"] = chosen.method
+    shelf(visitor)
+    ask(visitor)
+    st.session_state["method"] = visitor.method
     st.selectbox("Method", list(METHODS), format_func=lambda name: f"{METHODS[name].title} · {METHODS[name].family}",
-                 key="method", on_change=lambda: setattr(chosen, "method", st.session_state["method"]),
+                 key="method", on_change=lambda: setattr(visitor, "method", st.session_state["method"]),
                  help=tip("unlearning"))
-    st.caption(METHODS[chosen.method].about)
+    st.caption(METHODS[visitor.method].about)
 
-    if not presents(chosen):
-        room(chosen)
-dress(chosen)
-follow(chosen, {Path(file).stem: file for file, _, _ in QUESTIONS.values()})
+    if not presents(visitor):
+        room(visitor)
+dress(visitor)
+follow(visitor, {Path(file).stem: file for file, _, _ in QUESTIONS.values()})
 st.markdown(f"##### {page.icon} {QUESTIONS[page.title][-1]}")
 page.run()

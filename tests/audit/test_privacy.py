@@ -241,6 +241,15 @@ def test_the_plain_view_has_a_slider_and_aims() -> None:
     assert TITLES[test.selectbox(key="view.statistic").value] in headline(test)
 
 
+def test_walls_show_the_images_that_they_speak_of() -> None:
+    walls = [w.proto.body for w in page().get("html") if "<figure" in w.proto.body]
+    train = subject("small-resnet").images.train
+    for wall, forgotten in zip(walls, (False, True), strict=True):  # whose risk rose; what is answered otherwise
+        numbers = [int(number) for number in re.findall(r"/(\d+)\.png", wall)]
+        assert len(numbers) == 12 and all(number % 2 == 0 for number in numbers), "training images"
+        assert ((train.labels[[number // 2 for number in numbers]] == 0) == forgotten).all()
+
+
 def test_a_still_method_is_judged_too() -> None:
     test = page(method="head_zeroing", forget="1", plain="1")
     assert "; its outputs lie " in headline(test)

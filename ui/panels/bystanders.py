@@ -38,4 +38,5 @@ def bystanders(risk: RetainedRisk | None, network: str, ink: str) -> None:
                    "chance, so the sentence above counts the same in each retrained network.")
         most = np.argsort(-risk.rise)[:MOST_RISEN]
         st.markdown("**Whose risk rose most**")
-        pictures.wall(own, {int(risk.number[i]): f"{risk.before[i]:z.1f} → {risk.after[i]:z.1f}" for i in most}, 72)
+        numbers = own.evaluation.pictures[risk.number]
+        pictures.wall(own, {int(numbers[i]): f"{risk.before[i]:z.1f} → {risk.after[i]:z.1f}" for i in most}, 72)

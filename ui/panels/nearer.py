@@ -46,7 +46,7 @@ def nearer(report: Report, drawn: Report, own: Subject, evaluation: EvaluationSe
     st.caption("How to read this: the divergence (KLoM) between how sure this network and retrained ones are of the "
                "true class, in nats, the largest first, with its 95 % interval; ↑ surer than they are, ↓ less sure. "
                f"Largest of the {len(drawn.told.klom.value)} pictures at hand; more than 100 is shown as 100.")
-    mine, rows = drawn.told.klom, np.flatnonzero(evaluation.member & forgotten)
-    shown = [i for i in np.argsort(-mine.value, kind="stable") if rows[i] < len(own.evaluation.labels)][:MOST]
-    pictures.wall(own, {int(rows[i]): f"{'↑' if mine.shift[i] > 0 else '↓'} {mine.value[i]:.0f} "
-                                      f"({mine.low[i]:.0f} to {mine.high[i]:.0f})" for i in shown}, 88)
+    mine, numbers = drawn.told.klom, evaluation.pictures[evaluation.member & forgotten]
+    pictures.wall(own, {int(numbers[i]): f"{'↑' if mine.shift[i] > 0 else '↓'} {mine.value[i]:.0f} "
+                                         f"({mine.low[i]:.0f} to {mine.high[i]:.0f})"
+                        for i in np.argsort(-mine.value, kind="stable")[:MOST]}, 88)
