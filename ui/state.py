@@ -13,6 +13,7 @@ from unlearn_core.assets import AssetError
 from unlearn_core.methods import METHODS, method
 from unlearn_core.methods.base import Settings, Value
 from unlearn_core.nets.request import CLASS, MOST_IMAGES, Request, parsed
+from unlearn_core.serving import fields
 from unlearn_core.serving.choice import SEEDS, Choice, choice
 from unlearn_core.subjects import openings
 from unlearn_core.subjects.subject import Subject, subject, subjects
@@ -21,7 +22,6 @@ PAIR = ("ssd", "retrain")
 VIEWS = ("layer", "map", "filter", "statistic", "x", "y", "measure", "tensor", "lesson", "step", "present",
          "hide", "follow")
 """Names of `State.views`: no hyper-parameter may have one of them."""
-ADDRESS_VERSION = "1"
 
 
 def start(network: str, forget: Request, name: str) -> dict[str, Value]:
@@ -238,7 +238,7 @@ def write_address(chosen: Choice, visitor: State) -> None:
 
     So the bare address is the default page.
     """
-    wanted = {"v": ADDRESS_VERSION} if chosen != DEFAULT else {}
+    wanted = {"v": fields.VERSION} if chosen != DEFAULT else {}
     for name, part in FIELDS.items():
         value = getattr(chosen if hasattr(chosen, name) else visitor, name)
         if value != getattr(State, name):
@@ -253,7 +253,7 @@ def write_address(chosen: Choice, visitor: State) -> None:
 def read_address(params: Mapping[str, str]) -> State:
     """The state an address stands for. What it cannot stand for is ignored or clamped, and noted."""
     found = State(views={name: params[name] for name in VIEWS if name in params})
-    if params.get("v", ADDRESS_VERSION) != ADDRESS_VERSION:
+    if params.get("v", fields.VERSION) != fields.VERSION:
         found.notes.append(f"v: this address was made by another version ({short(params['v'])}).")
     for name, part in FIELDS.items():
         if name in params:

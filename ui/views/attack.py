@@ -20,7 +20,7 @@ from unlearn_core.subjects.subject import Subject
 _mount = st.components.v2.component(
     "lacuna_attack",
     html='<div class="lacuna-attack"></div>',
-    css=styles("card.css", "attack.css"),
+    css=styles("button.css", "card.css", "attack.css"),
     js=script("attack/main.js"),
 )
 

@@ -13,8 +13,8 @@ from unlearn_core.serving.scenes import Scene, Settled
 
 ROUND = "game round"
 
-_mount = st.components.v2.component("lacuna_game", html='<div class="lacuna-game"></div>', css=styles("game.css"),
-                                    js=script("game.js"))
+_mount = st.components.v2.component("lacuna_game", html='<div class="lacuna-game"></div>',
+                                    css=styles("button.css", "game.css"), js=script("game.js"))
 
 
 @st.fragment

@@ -16,8 +16,9 @@ import numpy.typing as npt
 from scipy.optimize import brentq
 from scipy.special import digamma, polygamma, stdtrit
 
+from unlearn_core.audit.distinguish import LEAST_SEEDS
+
 Float64 = npt.NDArray[np.float64]
-LEAST_SEEDS = 3
 CAP = 100.0
 """Nats: larger values say no more than that the answers have nothing in common (the paper clips there too)."""
 

@@ -20,6 +20,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from unlearn_core import assets
+from unlearn_core.audit.distinguish import LEAST_SEEDS
 from unlearn_core.audit.klom import klom
 from unlearn_core.audit.membership import true_margins
 from unlearn_core.audit.relative import relative
@@ -117,7 +118,9 @@ def judge_request(network: str, label: int) -> list[Row]:
 
     def row(what: str, key: str, logits: Float32, others: Float32 = seeds) -> Row:
         near = relative(softmax(logits), softmax(before), softmax(others))
-        apart = klom(true_margins(logits[None], true), true_margins(others, true)) if len(others) > 2 else None
+        apart = None
+        if len(others) >= LEAST_SEEDS:
+            apart = klom(true_margins(logits[None], true), true_margins(others, true))
         return Row(network, label, what, key, near.side, round(near.needle, 4), round(float(near.null.min()), 4),
                    round(float(near.null.max()), 4), near.p, None if apart is None else round(apart.mean, 4),
                    None if apart is None else round(float(apart.null.mean()), 4))

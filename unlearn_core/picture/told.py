@@ -14,7 +14,7 @@ from unlearn_core.picture.images import address
 from unlearn_core.serving.judgement import Readings
 from unlearn_core.serving.scenes import Scene, Settled
 
-STYLES = ("card.css", "live.css")
+STYLES = ("button.css", "card.css", "live.css")
 """Of the view, in `assets/css/`."""
 
 
