@@ -45,15 +45,15 @@ def own_main() -> Iterator[None]:
     sys.modules["__main__"] = before
 
 
-def start_server(environment: dict[str, str], terminal: int | IO[bytes] = subprocess.PIPE,
-                 *options: str) -> tuple[subprocess.Popen[bytes], str]:
-    """Start the app as the Makefile does and wait until it answers; returns the process and its address."""
+def start_server(environment: dict[str, str], terminal: int | IO[bytes] = subprocess.PIPE, *options: str,
+                 folder: Path = REPOSITORY) -> tuple[subprocess.Popen[bytes], str]:
+    """Start the app of a checkout as the Makefile does and wait until it answers; returns the process and its address."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     process = subprocess.Popen(
         [sys.executable, "-m", "streamlit", "run", "serve.py", "--server.port", str(port), *options],
-        cwd=REPOSITORY, env={**os.environ, "OMP_WAIT_POLICY": "passive", **environment},
+        cwd=folder, env={**os.environ, "OMP_WAIT_POLICY": "passive", **environment},
         stdout=terminal, stderr=subprocess.STDOUT)
     address = f"http://localhost:{port}"
     for _ in range(600):
