@@ -9,6 +9,7 @@ from streamlit.runtime.pages_manager import PagesManager
 from ui.server.door import Door
 from ui.server.routes import ROUTES
 from ui.server.shell import SHELL
+from ui.server.statics import Statics
 from ui.server.trouble import shorten_the_log, told
 from ui.server.warmup import lifespan
 
@@ -16,5 +17,5 @@ from ui.server.warmup import lifespan
 PagesManager.uses_pages_directory = False
 shorten_the_log()
 
-app = st.App("app.py", lifespan=lifespan, routes=[*ROUTES, *SHELL], middleware=[Middleware(Door)],
+app = st.App("app.py", lifespan=lifespan, routes=[*ROUTES, *SHELL], middleware=[Middleware(Door), Middleware(Statics)],
              on_script_error=told)

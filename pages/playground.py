@@ -86,7 +86,11 @@ def playground(visitor: State) -> None:
     if shown.picture is None or shown.readings is None:
         return
     if not visitor.plain:
-        live_view(shown, lambda: take_point(visitor, "live", ("alpha", "lambda")), lambda: None)
+        first = not st.session_state.get("drawn")
+        st.session_state["drawn"] = True
+        live_view(shown, lambda: take_point(visitor, "live", ("alpha", "lambda")), lambda: None, ask=first)
+        if first:  # the charts below ask for megabytes of scripts, which the browser would read before it draws this
+            return
     with st.container(key="former" if shown.former else "picture"):
         details(visitor, *shown.picture, shown.readings)
 

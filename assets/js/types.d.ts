@@ -46,6 +46,7 @@ export interface Component<D> {
   data: D;
   setStateValue(name: string, value: unknown): void;
   setTriggerValue(name: string, value: unknown): void;
+  setTriggerValue(name: string, value: unknown): void;
 }
 
 export interface Load {

@@ -119,6 +119,10 @@ function draw(state) {
   }
   tell(state, readings, exact, !!spot); // last: text on a page just changed is slow to measure, on canvas too
   if (scene) showCard(state, scene);
+  if (exact && scene && data.ask) {
+    data.ask = false;
+    state.component.setTriggerValue("drawn", true);
+  }
   if (state.describing && !state.dragging) describe(state);
 }
 

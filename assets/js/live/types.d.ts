@@ -31,6 +31,8 @@ export interface Stage extends Point {
 export interface LiveData {
   key: string;
   /** Whose picture this is, if it is a former one. */
+  /** Whether to tell when the exact answer is drawn. */
+  ask?: boolean;
   former: string;
   scene: string;
   points: string | null;
