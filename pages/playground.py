@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import streamlit as st
 
 from ui import pictures
@@ -18,6 +20,9 @@ from unlearn_core.assets import AssetError
 from unlearn_core.methods import method
 from unlearn_core.serving.judgement import Readings
 from unlearn_core.serving.scenes import Scene, Settled
+
+MOMENT = 0.04
+"""Seconds between an answer and the charts below it: what comes within 10 ms a browser draws as one, charts first."""
 
 
 def story(visitor: State) -> None:
@@ -86,11 +91,13 @@ def playground(visitor: State) -> None:
     if shown.picture is None or shown.readings is None:
         return
     if not visitor.plain:
-        first = not st.session_state.get("drawn")
-        st.session_state["drawn"] = True
-        live_view(shown, lambda: take_point(visitor, "live", ("alpha", "lambda")), lambda: None, ask=first)
-        if first:  # the charts below ask for megabytes of scripts, which the browser would read before it draws this
+        drawn, key = st.session_state.get("drawn"), shown.picture[1].choice.key
+        st.session_state["drawn"] = key
+        live_view(shown, lambda: take_point(visitor, "live", ("alpha", "lambda")), lambda: None, ask=drawn is None)
+        if drawn is None:  # the charts below ask for megabytes of scripts, which the browser would read first
             return
+        if drawn != key:
+            time.sleep(MOMENT)
     with st.container(key="former" if shown.former else "picture"):
         details(visitor, *shown.picture, shown.readings)
 

@@ -60,9 +60,10 @@ def images(scene: Scene, settled: Settled) -> None:
     seen, own = scene.seen, scene.choice.subject
     first = np.flatnonzero(seen.forgotten & seen.evaluation.member)[:100]
     before, after, numbers = seen.before, settled.probabilities, seen.evaluation.pictures
+    sure = before.probabilities.max(1)
     st.markdown("#### What does it see in them now?")
     st.caption("How to read this: images of the forget set, each with its prediction and confidence before → after.")
-    pictures.wall(own, {int(numbers[i]): f"{own.classes[before.predicted[i]]} {before.probabilities[i].max():.0%} → "
+    pictures.wall(own, {int(numbers[i]): f"{own.classes[before.predicted[i]]} {sure[i]:.0%} → "
                                          f"{own.classes[settled.predicted[i]]} {after[i].max():.0%}"
                         for i in first[::max(len(first) // 15, 1)]}, 92)
 

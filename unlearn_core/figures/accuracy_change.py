@@ -27,7 +27,17 @@ def accuracy_change(classes: Sequence[str], before: Float64, after: Float64, ret
     """
     change = 100 * (after - before)
     names = [f"✖ {name}" if i in forget else name for i, name in enumerate(classes)]
-    figure = go.Figure(layout=LAYOUT)
+    kept = [i for i in range(len(names)) if i not in forget]
+    mean = float(np.mean(change[kept]))
+    # The whole layout at once: plotly takes several milliseconds for each update, and every released slider draws this.
+    figure = go.Figure(layout=LAYOUT.to_plotly_json() | {
+        "height": 380, "showlegend": True, "legend": {"orientation": "h", "y": 1.12},
+        "margin": {"l": 110, "r": 8, "t": 8, "b": 8},
+        "xaxis": {"title": {"text": "change in test accuracy (points)"}, "range": [-112, 40], "zeroline": True,
+                  "dtick": 20},
+        "yaxis": {"autorange": "reversed"},
+        "shapes": [{"type": "line", "x0": mean, "x1": mean, "y0": 0, "y1": 1, "yref": "y domain",
+                    "line": {"dash": "dash", "color": ORIGINAL}}]})
     figure.add_bar(
         y=names, x=change, orientation="h", text=[f"{c:+.0f}" for c in change], textposition="outside",
         marker={"color": UNLEARNED, "pattern": {"shape": ["/" if i in forget else "" for i in range(len(names))]}},
@@ -40,14 +50,4 @@ def accuracy_change(classes: Sequence[str], before: Float64, after: Float64, ret
                                                                        "color": ink, "line": {"width": 3}},
             error_x={"type": "data", "array": high - centre, "arrayminus": centre - low, "thickness": 3, "width": 0},
             hovertemplate="%{y}, retrained: %{x:+.1f} points<extra></extra>")
-    kept = [i for i in range(len(names)) if i not in forget]
-    mean = float(np.mean(change[kept]))
-    # One update for all: plotly takes several milliseconds for each, and every released slider draws this.
-    figure.update_layout(
-        height=380, showlegend=True, legend={"orientation": "h", "y": 1.12}, margin={"l": 110},
-        xaxis={"title": {"text": "change in test accuracy (points)"}, "range": [-112, 40], "zeroline": True,
-               "dtick": 20},
-        yaxis={"autorange": "reversed"},
-        shapes=[{"type": "line", "x0": mean, "x1": mean, "y0": 0, "y1": 1, "yref": "y domain",
-                 "line": {"dash": "dash", "color": ORIGINAL}}])
     return figure
