@@ -21,7 +21,7 @@ from unlearn_core.methods import method
 from unlearn_core.serving.judgement import Readings
 from unlearn_core.serving.scenes import Scene, Settled
 
-MOMENT = 0.04
+MOMENT = 0.1
 """Seconds between an answer and the charts below it: what comes within 10 ms a browser draws as one, charts first."""
 
 
