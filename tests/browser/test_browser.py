@@ -51,6 +51,23 @@ def test_the_default_page_is_finished_and_interesting(address: str, visitor: Cal
     assert not one.complaints
 
 
+def test_the_scripts_of_charts_are_asked_for_once_the_answer_is_drawn(
+        address: str, visitor: Callable[..., Visitor]) -> None:
+    one = visitor()
+    one.page.add_init_script("""(() => { const find = (root) => root.querySelector('[data-testid="gauge-forget"]')
+            ?? [...root.querySelectorAll("*")].reduce((hit, e) => hit ?? (e.shadowRoot && find(e.shadowRoot)), null);
+        const look = () => { if (find(document)?.dataset.exact === "true") window.answered = performance.now();
+            else requestAnimationFrame(look); };
+        requestAnimationFrame(look); })()""")
+    page = one.open(address)
+    page.wait_for_selector(".js-plotly-plot .main-svg")
+    answered, asked = page.evaluate("""[window.answered, performance.getEntriesByType("resource")
+        .filter(({ name }) => name.includes("PlotlyChart") && name.endsWith(".js")).map((e) => e.startTime)]""")
+    assert len(asked) == 1 and 0 < answered < asked[0]
+    assert page.get_by_text("Which layers changed?").count() == 1
+    assert not one.complaints
+
+
 def test_dragging_moves_the_gauges_before_release_and_settles_after(
         address: str, visitor: Callable[..., Visitor]) -> None:
     one = visitor()
