@@ -12,6 +12,7 @@ from ui.glossary import tip
 from ui.own import shelf
 from ui.presenting import dress, follow, presents, room
 from ui.state import state
+from ui.state_file import open_state
 from ui.waiting import arrive
 from unlearn_core.assets import ROOT
 from unlearn_core.methods import METHODS
@@ -59,6 +60,7 @@ with st.sidebar:
 
     if not presents(visitor):
         room(visitor)
+        open_state()
 dress(visitor)
 follow(visitor, {Path(file).stem: file for file, _, _ in QUESTIONS.values()})
 st.markdown(f"##### {page.icon} {QUESTIONS[page.title][-1]}")

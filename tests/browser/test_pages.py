@@ -31,7 +31,7 @@ def app(**address: str) -> AppTest:
     test = AppTest.from_file(str(REPOSITORY / "app.py"), default_timeout=120)
     for name, value in address.items():
         test.query_params[name] = value
-    return settle(test.run())
+    return settle(test.run().run())  # what stands below the first picture comes when a browser has drawn that
 
 
 def settle(test: AppTest) -> AppTest:

@@ -21,7 +21,8 @@ VERSION = "1"
 """Of the table; an address or file of another one is not read as if it were of this."""
 NEEDED = ("network", "forget", "method")
 PAGE = "page"
-_MOST_BYTES = 2**20
+MOST_BYTES = 2**20
+"""Of a state file."""
 
 
 def table(chosen: Choice) -> dict[str, Value]:
@@ -54,6 +55,36 @@ def _lines(values: Mapping[str, Value]) -> list[str]:
     return [f"{name} = {json.dumps(value, ensure_ascii=False)}" for name, value in values.items()]
 
 
+def read(content: bytes, name: str) -> tuple[dict[str, Value], dict[str, str]]:
+    """The table of a state file, and what a page shows beyond it. Whether the values fit each other is not looked at.
+
+    Args:
+        content: of the file.
+        name: of the file, for the sentences.
+
+    Raises:
+        ValueError: for a file that is none, in a sentence.
+    """
+    expected = f"state: a state file expected, got {name}"
+    try:
+        given = tomllib.loads(content.decode("utf-8"))
+    except ValueError as problem:  # no UTF-8, or no TOML
+        raise ValueError(f"{expected}, which is no TOML ({problem})") from None
+    page = given.pop(PAGE, {})
+    if not (isinstance(page, dict) and all(isinstance(value, str) for value in page.values())):
+        raise ValueError(f"{expected}, in which {PAGE} is no table of words")
+    for key, value in given.items():
+        if isinstance(value, bool) or not isinstance(value, int | float | str):
+            raise ValueError(f"{expected}, in which {key} is neither a number nor a word")
+        if key == "seed" and not isinstance(value, int):
+            raise ValueError(f"{expected}, in which seed is no whole number")
+    if missing := [key for key in NEEDED if not isinstance(given.get(key), str)]:
+        raise ValueError(f"{expected}, which does not say in words: {', '.join(missing)}")
+    if str(given.get("v", VERSION)) != VERSION:
+        raise ValueError(f"{expected}, which was written by another version")
+    return given, page
+
+
 def load_state(file: Path) -> Choice:
     """The choice of a state file; knobs that it leaves out are as the request opens.
 
@@ -61,25 +92,12 @@ def load_state(file: Path) -> Choice:
         ValueError: for a file that is none, in a sentence.
         OSError: if it cannot be read.
     """
-    expected = f"state: a state file expected, got {file}"
     if not file.is_file():
-        raise ValueError(f"{expected}, which is no file")
-    if file.stat().st_size > _MOST_BYTES:
-        raise ValueError(f"{expected}, which is larger than a megabyte")
-    try:
-        given = tomllib.loads(file.read_text("utf-8"))
-    except ValueError as problem:  # no UTF-8, or no TOML
-        raise ValueError(f"{expected}, which is no TOML ({problem})") from None
-    given.pop(PAGE, None)
-    for name, value in given.items():
-        if isinstance(value, bool) or not isinstance(value, int | float | str):
-            raise ValueError(f"{expected}, in which {name} is neither a number nor a word")
-        if name == "seed" and not isinstance(value, int):
-            raise ValueError(f"{expected}, in which seed is no whole number")
-    if missing := [name for name in NEEDED if not isinstance(given.get(name), str)]:
-        raise ValueError(f"{expected}, which does not say in words: {', '.join(missing)}")
-    if str(given.pop("v", VERSION)) != VERSION:
-        raise ValueError(f"{expected}, which was written by another version")
+        raise ValueError(f"state: a state file expected, got {file}, which is no file")
+    if file.stat().st_size > MOST_BYTES:
+        raise ValueError(f"state: a state file expected, got {file}, which is larger than a megabyte")
+    given, _ = read(file.read_bytes(), str(file))
+    given.pop("v", None)
     network, forget, method = (given.pop(name) for name in NEEDED)
     seed, request = given.pop("seed", 0), parsed(forget)
     checked = choice(network, request, method, given, seed)
