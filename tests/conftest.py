@@ -47,7 +47,7 @@ def own_main() -> Iterator[None]:
 
 def start_server(environment: dict[str, str], terminal: int | IO[bytes] = subprocess.PIPE, *options: str,
                  folder: Path = REPOSITORY) -> tuple[subprocess.Popen[bytes], str]:
-    """Start the app of a checkout as the Makefile does and wait until it answers; returns the process and its address."""
+    """Start a checkout's app as the Makefile does and wait until it answers; returns the process and its address."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]

@@ -37,7 +37,7 @@ def asked(address: str, method: str = "GET", **headers: str) -> tuple[int, dict[
     return sent[0]["status"], dict(sent[0]["headers"]), b"".join(message.get("body", b"") for message in sent[1:])
 
 
-@pytest.mark.parametrize("address", [SCRIPT, *[address for address in FILES if address.endswith((".css", ".woff2"))][:4]])
+@pytest.mark.parametrize("address", [SCRIPT, *[name for name in FILES if name.endswith((".css", ".woff2"))][:4]])
 def test_a_file_comes_whole_packed_and_to_be_kept(address: str) -> None:
     status, headers, body = asked(address, **{"accept-encoding": "gzip, br"})
     plain = FILES[address].read_bytes()
