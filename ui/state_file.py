@@ -13,7 +13,7 @@ FAULT = "state file fault"
 
 def open_state() -> None:
     """The way to open one, and what was wrong with the last."""
-    with st.popover("Open a state file", icon=":material/settings:", width="stretch",
+    with st.popover("Open a state file", type="tertiary", icon=":material/folder_open:",
                     help="A choice that was saved under Evidence sheet, State (TOML)."):
         st.file_uploader("State (TOML)", "toml", key="state file", on_change=_take, max_upload_size=1)
         if fault := st.session_state.get(FAULT):
