@@ -36,8 +36,9 @@ def serious(page: Page) -> list[tuple[str, object, str]]:
             for node in each["nodes"] if each["impact"] in ("serious", "critical")]
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("name", PAGES)
+@pytest.mark.parametrize(("name", "theme"), [
+    (name, theme) if theme == "light" or name in ("", "compare") else pytest.param(name, theme, marks=pytest.mark.slow)
+    for name in PAGES for theme in ("light", "dark")])
 def test_axe_finds_nothing_serious(address: str, visitor: Callable[..., Visitor], name: str, theme: str) -> None:
     page = opened(address, visitor, name, color_scheme=theme)
     if serious(page):

@@ -75,8 +75,10 @@ def agrees(address: dict[str, str]) -> None:
 
 
 @pytest.mark.parametrize("address", [
-    {}, {"method": "head_zeroing"}, {"method": "unsir"}, {"forget": "7", "alpha": "4"}, {"forget": "0,6"},
-    {"network": "small-vit", "forget": "5", "method": "lfssd"}, {"alpha": "0.3", "lambda": "0.1"}, {"alpha": "20"}],
+    {}, {"method": "head_zeroing"}, {"method": "unsir"}, {"forget": "0,6"}, {"alpha": "20"}, *(
+        pytest.param(address, marks=pytest.mark.slow) for address in (
+            {"forget": "7", "alpha": "4"}, {"alpha": "0.3", "lambda": "0.1"},
+            {"network": "small-vit", "forget": "5", "method": "lfssd"}))],
     ids=lambda address: "&".join(f"{name}={value}" for name, value in address.items()) or "default")
 def test_pages_do_not_contradict_each_other(address: dict[str, str]) -> None:
     agrees(address)
