@@ -14,8 +14,8 @@ from tests.conftest import REPOSITORY
 from unlearn_core.picture import scripts
 from unlearn_core.picture.scripts import EXPORT, IMPORT, resolved, script
 
-MAINS = ("live/main.js", "live/alone.js", "layers/main.js", "attack/main.js", "embedding/main.js", "figures.js",
-         "game.js", "remote.js", "marks.js")
+MAINS = ("live/main.js", "live/alone.js", "live/notebook.js", "layers/main.js", "attack/main.js", "embedding/main.js",
+         "figures.js", "game.js", "remote.js", "marks.js")
 ROOT = REPOSITORY / "assets" / "js"
 MODULES = {path.relative_to(ROOT).as_posix(): path.read_text("utf-8") for path in ROOT.rglob("*.js")}
 

@@ -19,7 +19,7 @@ from unlearn_core.audit.gauges import KINDS
 from unlearn_core.methods import method
 from unlearn_core.picture.images import png
 from unlearn_core.picture.scripts import script, styles
-from unlearn_core.picture.told import STYLES, told
+from unlearn_core.picture.told import STYLES, addresses, told
 from unlearn_core.progress import Progress, silent, stage
 from unlearn_core.serving.choice import Choice
 from unlearn_core.serving.engine import Engine
@@ -63,15 +63,13 @@ def picture(engine: Engine, scene: Scene, settled: Settled, audit: Audit) -> str
     """
     what = about(scene, settled, audit)
     data = told(scene, settled, audit.readings, {"alpha": settled.alpha, "lambda": settled.lam})
-    files, points = {data["scene"]: scene.blob, data["outcome"]: settled.blob()}, 0
-    if scene.index is not None:
-        landscape = engine.landscape(scene)
-        files[data["points"]], points = landscape.blob(0), len(landscape.points)
+    files = view_files(engine, scene, settled)
+    points = 0 if scene.index is None else len(engine.landscape(scene).points)
     room = MOST_BYTES - _MARGIN - sum(4 * len(blob) // 3 for blob in files.values())
     if room < 0:
         raise ValueError(f"picture: a file of at most {MOST_BYTES / 1e6:.0f} MB expected; the positions of "
                          f"{len(settled.logits):,} images alone are more")
-    images = _images(scene, room)
+    images = image_files(scene, room)
     return templates().get_template("picture.html.jinja").render(
         what=what, data=_script(what), told=_script(data), files=_script({n: _text(b) for n, b in files.items()}),
         pictures=_script(images), script=Markup(script("live/alone.js")), styles=Markup(styles(*STYLES)),
@@ -100,8 +98,17 @@ def _gauge(name: Any, audit: Audit) -> dict[str, Any]:
             "this_model": mine.value, "ci95": list(mine.interval)}
 
 
-def _images(scene: Scene, room: int) -> dict[int, str]:
-    """Images by their numbers for browsers: those to be forgotten first, then the others in a fixed random order."""
+def view_files(engine: Engine, scene: Scene, settled: Settled) -> dict[str, bytes]:
+    """What the view would fetch of the server, by address, with as much of the landscape as has been evaluated."""
+    data = addresses(scene, settled)
+    found = {data["scene"]: scene.blob, data["outcome"]: settled.blob()}
+    return found if data["points"] is None else found | {data["points"]: engine.landscape(scene).blob(0)}
+
+
+def image_files(scene: Scene, room: int) -> dict[str, str]:
+    """Images by their numbers for browsers, as base64: those to be forgotten first, then the others in a fixed random
+    order, as long as there is room for them, in bytes.
+    """
     seen, found = scene.seen, {}
     shuffled = np.random.default_rng(0).permutation(len(seen.forgotten))
     for row in sorted(shuffled, key=lambda row: not seen.forgotten[row]):
@@ -110,7 +117,7 @@ def _images(scene: Scene, room: int) -> dict[int, str]:
         room -= len(coded) + len(f'"{number}": "", ')
         if room < 0:
             break
-        found[number] = coded
+        found[str(number)] = coded
     return found
 
 

@@ -36,9 +36,7 @@ def told(scene: Scene, settled: Settled, readings: Readings, point: Mapping[str,
 
     return {
         "key": scene.choice.key,
-        "scene": f"lacuna/scene/{scene.choice.key}",
-        "points": None if scene.index is None else f"lacuna/points/{scene.choice.key}",
-        "outcome": f"lacuna/outcome/{settled.choice.key}",
+        **addresses(scene, settled),
         "image": address(scene.choice.subject),
         "alpha": slider(ALPHA, "alpha" not in knobs),
         "lambda": slider(LAMBDA, False),
@@ -55,6 +53,13 @@ def told(scene: Scene, settled: Settled, readings: Readings, point: Mapping[str,
         "palette": {"original": style.ORIGINAL, "retrained": style.RETRAINED, "unlearned": style.UNLEARNED,
                     "classes": style.colours(len(scene.choice.subject.classes))},
     }
+
+
+def addresses(scene: Scene, settled: Settled) -> dict[str, Any]:
+    """Where the view fetches what it draws; `points` is None where there is no landscape."""
+    return {"scene": f"lacuna/scene/{scene.choice.key}",
+            "points": None if scene.index is None else f"lacuna/points/{scene.choice.key}",
+            "outcome": f"lacuna/outcome/{settled.choice.key}"}
 
 
 def exact_layers(scene: Scene, settled: Settled) -> dict[str, object] | None:
