@@ -6,6 +6,7 @@ import streamlit as st
 
 from ui.controls import knobs, take_point
 from ui.panels.layers import by_group, finding, layer_table, near_ceiling, totals
+from ui.panels.spectrum import directions
 from ui.panels.units import inside
 from ui.panels.ways import ways
 from ui.present import headline, present, whose
@@ -29,7 +30,7 @@ def picked(visitor: State, layers: tuple[str, ...]) -> None:
 def page(visitor: State) -> None:
     """Everything that reacts to a knob."""
     tell_notes(visitor)
-    now = present(visitor, "ways")
+    now = present(visitor, "ways", "directions")
     headline(now, visitor)
     whose(now)
     with sidebar:
@@ -70,6 +71,7 @@ def page(visitor: State) -> None:
         by_group(stages, kinds, settled.answers is not None, ink())
     if now.former:
         return
+    directions(scene, settled, ink())
     st.markdown("#### Which filters, neurons and heads?")
     layer = view(visitor, "tensor", [main, *(name for name in scene.layers if name != main)], "Layer", width=420,
                  format_func=lambda name: f"{name} · {scene.kinds[scene.layers.index(name)]}")

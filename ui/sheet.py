@@ -42,8 +42,8 @@ def sheet(scene: Scene, settled: Settled, audit: Audit | None) -> None:
                  "application/octet-stream", "download"),
                 ("Live picture, one file (HTML)", lambda: picture(engine(), scene, settled, audit),
                  f"{name}-picture.html", "text/html", "swipe"),
-                ("Tables (CSV and Parquet)", lambda: archive(tables(scene, settled, audit)), f"{name}-tables.zip",
-                 "application/zip", "table"),
+                ("Tables (CSV and Parquet)", lambda: archive(tables(engine(), scene, settled, audit)),
+                 f"{name}-tables.zip", "application/zip", "table"),
                 ("State (TOML)", lambda: state_file(settled.choice, beyond(state())), f"{name}.toml",
                  "application/toml", "settings")):
             st.download_button(title, work, file, mime, on_click="ignore", icon=f":material/{icon}:", width="stretch",

@@ -15,14 +15,14 @@ from pyarrow import parquet
 from unlearn_core.__main__ import main
 from unlearn_core.serving.choice import choice
 from unlearn_core.sheet import words
-from unlearn_core.sheet.evidence import outcome
+from unlearn_core.sheet.evidence import outcome, own_engine
 from unlearn_core.sheet.tables import CAPTIONS, archive, source, tables
 
 
 def test_tables_hold_what_the_audit_says() -> None:
     chosen = choice("small-resnet", (0,), "ssd", {"alpha": 4.64, "lambda": 0.3})
     scene, settled, audit = outcome(chosen)
-    made = tables(scene, settled, audit)
+    made = tables(own_engine(), scene, settled, audit)
     assert list(made) == list(CAPTIONS)
     assert made["gauges"]["this_network"].tolist() == [one.value for one in audit.readings.gauges.values()]
     assert made["classes"]["this_network"].to_numpy() == pytest.approx(audit.readings.accuracy)
@@ -30,6 +30,10 @@ def test_tables_hold_what_the_audit_says() -> None:
     assert len(made["checks"]) == len(audit.checks) and set(made["checks"]["status"]) >= {"passes", "fails"}
     assert settled.answers is not None
     assert made["layers"]["selected"].sum() == settled.answers.selected.sum()
+    layers = made["layers"].set_index("layer")
+    assert layers["change_rank"].dropna().between(0, layers["directions"].dropna()).all()
+    assert layers["directions"].isna().tolist() == [scene.task.model.get_parameter(name).ndim < 2
+                                                    for name in layers.index]
     images = made["images"]
     kept = images["to_be_forgotten"] & images["trained_on"]
     assert (images["after"] == images["class"])[kept].mean() == pytest.approx(settled.gauges["forget"].value)

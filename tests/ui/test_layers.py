@@ -289,3 +289,18 @@ def test_kinds_are_told_apart_by_size(scripted: Scripted) -> None:
     }""")
     assert shares == [["norm", 0.25], ["head", 0.2]]
     assert steps == [1, 0.5, 1, 0, 1], "square roots of 9, 1, 4, 0, 14 over 4, the most within, at most 1"
+
+
+@pytest.mark.browser
+def test_the_directions_of_a_change_are_taken_apart_when_asked_for(
+        address: str, visitor: Callable[..., Visitor]) -> None:
+    one = visitor()
+    one.page.goto(f"{address}/layers?method=head_zeroing&forget=4")
+    fold = one.page.get_by_text("Along how many directions did each layer change?")
+    fold.wait_for(timeout=60_000)
+    said = one.page.get_by_text("where it fills 1.0 of 10 directions")
+    assert said.count() == 0
+    fold.click()
+    said.wait_for(timeout=60_000)
+    one.page.locator(".st-key-spectrum .main-svg").first.wait_for()
+    assert not one.complaints

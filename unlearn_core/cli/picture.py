@@ -44,7 +44,7 @@ def make_tables(arguments: argparse.Namespace) -> int:
 
     chosen = choice_of(arguments)
     with unfinished(arguments.out, "out") as file, bar(arguments) as progress:
-        made = tables.tables(*evidence.outcome(chosen, progress))
+        made = tables.tables(evidence.own_engine(), *evidence.outcome(chosen, progress))
         file.write_bytes(tables.archive(made))
     rows = {name: len(frame) for name, frame in made.items()}
     if arguments.json:

@@ -11,7 +11,9 @@ import pandas as pd
 from unlearn_core.audit.evidence import ORIGINAL, UNLEARNED
 from unlearn_core.audit.gauges import KINDS
 from unlearn_core.methods import method
+from unlearn_core.serving.change import change
 from unlearn_core.serving.choice import Choice
+from unlearn_core.serving.engine import Engine
 from unlearn_core.serving.fields import permalink
 from unlearn_core.serving.judgement import Audit
 from unlearn_core.serving.scenes import Scene, Settled
@@ -24,17 +26,18 @@ CAPTIONS: Mapping[str, str] = {
     "classes": "Share of the unseen images of each class that are named rightly.",
     "layers": "What happened to each layer. relative_change is the norm of the change over the norm of the weights. "
               "Where a method dampens: how many weights were selected, what they keep on average, and the share of the "
-              "layer's norm that is gone.",
+              "layer's norm that is gone. Of matrices: how many directions there are, and how many the change and "
+              "the weights before fill (stable rank).",
     "images": "The images on the map: what the original and this network take each for, how surely, and where each "
               "stands, from 0 to 1.",
 }
 """What each table holds, by its name."""
 
 
-def tables(scene: Scene, settled: Settled, audit: Audit) -> dict[str, pd.DataFrame]:
+def tables(engine: Engine, scene: Scene, settled: Settled, audit: Audit) -> dict[str, pd.DataFrame]:
     """All tables of an outcome, by the names of `CAPTIONS`; each knows its source, which Parquet keeps."""
     made = {"gauges": _gauges(audit), "checks": _checks(audit), "classes": _classes(settled, audit),
-            "layers": layers(scene, settled), "images": _images(scene, settled)}
+            "layers": layers(engine, scene, settled), "images": _images(scene, settled)}
     for name, frame in made.items():
         frame.attrs = {"caption": CAPTIONS[name], "source": source(settled.choice, audit), "key": settled.choice.key}
     return made
@@ -59,10 +62,15 @@ def source(chosen: Choice, audit: Audit) -> str:
             f"{audit.verdict.sentence} Key {chosen.key}, {permalink(chosen)}")
 
 
-def layers(scene: Scene, settled: Settled) -> pd.DataFrame:
-    """A row for each layer: how far it moved and, where the method dampens, what was selected in it."""
+def layers(engine: Engine, scene: Scene, settled: Settled) -> pd.DataFrame:
+    """A row for each layer: how far and along how much it moved and, where the method dampens, what was selected."""
+    made = change(engine, scene, settled)
+    spectra = [made.get(name) for name in scene.layers]
     table = pd.DataFrame({"layer": scene.layers, "kind": scene.kinds, "weights": scene.sizes,
-                          "relative_change": settled.change})
+                          "relative_change": settled.change,
+                          "directions": [one.directions if one else None for one in spectra],
+                          "change_rank": [one.rank if one else None for one in spectra],
+                          "weights_rank": [one.own_rank if one else None for one in spectra]})
     if (answers := settled.answers) is None:
         return table
     return table.assign(selected=answers.selected, selected_share=answers.selected / scene.sizes,
