@@ -45,8 +45,9 @@ def basis(audit: Audit | None, first: int) -> str:
     """What the verdict rests on so far."""
     if audit is None:
         return f"A first answer from {first:,} images; all test images and the inside follow in a moment."
-    beside = f"beside {seeds} retrained networks; " if (seeds := len(audit.readings.band)) else ""
-    return (f"From all {audit.readings.images:,} images at hand, {beside}each mark leads to the page that explains it.")
+    beside = f"beside {seeds} networks retrained without them; " if (seeds := len(audit.readings.band)) else ""
+    return (f"From all {audit.readings.images:,} images at hand, {beside}✓ passes, ✕ fails, ? cannot tell, ○ not tried "
+            "yet; a press explains.")
 
 
 @st.fragment(run_every=0.3)

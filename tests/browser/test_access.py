@@ -25,7 +25,7 @@ def opened(address: str, visitor: Callable[..., Visitor], name: str, **options: 
     one.page.set_viewport_size({"width": 1440, "height": 900})
     one.page.add_init_script(JUMPS)
     one.page.goto(f"{address}/{name}")
-    one.page.get_by_text("leads to the page that explains it").wait_for(timeout=120_000)
+    one.page.get_by_text("a press explains").wait_for(timeout=120_000)
     one.page.wait_for_timeout(1500)
     return one.page
 
@@ -74,7 +74,7 @@ def test_a_phone_shows_class_method_and_verdict_at_once(address: str, visitor: C
     page = one.page
     page.set_viewport_size({"width": 390, "height": 844})
     page.goto(address)
-    page.get_by_text("leads to the page that explains it").wait_for(timeout=120_000)
+    page.get_by_text("a press explains").wait_for(timeout=120_000)
     page.wait_for_timeout(800)
     for words in (page.get_by_text("T-shirt").first, page.locator(".st-key-headline h4"),
                   page.get_by_text("SSD").locator("visible=true").first):

@@ -18,9 +18,9 @@ HOW_TO_READ = (
     "forgetting should look like.",
     "The orange dot is the network of this sheet. The thin line through it, and the small numbers, say how far off it "
     "may be, since only so many images were looked at (95 % interval).",
-    "The light box: where one more retrained network would lie 99 times in 100. A point: one in a hundred.",
-    "Only a check that the original fails, and that retrained networks pass, has a say. The others are printed in "
-    "grey: passing them means nothing here.",
+    "The light box: where one more retrained network would lie 99 times in 100. A point is 1 %.",
+    "A check counts only if the original fails it and retrained networks pass it. The others are printed in grey: "
+    "passing them means nothing here.",
     "“Passes” means that the number could be a retrained network's. It does not mean that nothing is left.",
 )
 
@@ -57,7 +57,8 @@ QUESTIONS: Mapping[str, str] = {
 GAUGE_QUESTIONS: Mapping[str, str] = {
     "forget": "Of the training images to be forgotten, how many does it name rightly?",
     "retain": "Of unseen images of everything else, how many does it name rightly?",
-    "membership": "Of the images to be forgotten, how many does an attack take for training images by its sureness?",
+    "membership": "Of the images to be forgotten, for how many does an attacker, who sees how sure the network is, say "
+    "that it was trained on them? Lower than retrained networks is as telling as higher.",
 }
 
 COMPARE = "Compare the orange numbers with those of retrained networks, not with 0 or 100."
