@@ -1,5 +1,6 @@
 /* The figures of the page as files: each as SVG or PNG, with its title, how to read it, where it comes from and its key
- * inside. They are taken from what the browser has drawn, so nothing is drawn twice and no server has to draw at all.
+ * inside. They are taken from what the browser has drawn, so nothing is drawn twice and no server has to draw at all. A
+ * canvas has pixels only: its SVG holds these, and all words as text.
  */
 
 /**
@@ -7,7 +8,8 @@
  * @typedef {{ plot: HTMLElement, title: string, caption: string, words: string }} Figure
  */
 
-const NAMES = "h1, h2, h3, h4, [data-testid=stCaptionContainer], .js-plotly-plot";
+const NAMES = "h1, h2, h3, h4, [data-testid=stCaptionContainer], .js-plotly-plot, canvas[data-testid]";
+const NO_FIGURES = "[data-testid=stDataFrame], .js-plotly-plot, .gauge"; // whose canvases are theirs
 const SPACE = "http://www.w3.org/2000/svg";
 const FONT = "13px system-ui, 'DejaVu Sans', sans-serif";
 const LINE = 18;
@@ -22,13 +24,25 @@ export default function ({ parentElement, data }) {
   list();
 }
 
+/** What `NAMES` names, in order, also within the canvas views. @param {ParentNode} root @returns {HTMLElement[]} */
+function named(root) {
+  return /** @type {HTMLElement[]} */ ([...root.querySelectorAll("*")]).flatMap((each) => [
+    ...(each.matches(NAMES) && !each.parentElement?.closest(NO_FIGURES) ? [each] : []),
+    ...(each.shadowRoot ? named(each.shadowRoot) : []),
+  ]);
+}
+
 /** Every figure of a page, by the heading and the caption that stand nearest. @param {ParentNode} page */
 function figures(page) {
   /** @type {Figure[]} */
   const found = [];
   let [title, caption] = ["", ""];
-  for (const element of /** @type {NodeListOf<HTMLElement>} */ (page.querySelectorAll(NAMES))) {
-    if (element.matches(".js-plotly-plot")) {
+  for (const element of named(page)) {
+    if (element instanceof HTMLCanvasElement) {
+      const how = /** @type {HTMLElement | null | undefined} */ (element.closest("section")?.querySelector(".how"));
+      const words = element.getAttribute("aria-label") ?? "";
+      if (element.clientWidth) found.push({ plot: element, title, caption: how?.innerText.trim() ?? caption, words });
+    } else if (element.matches(".js-plotly-plot")) {
       const words = element.closest("[role=figure]")?.getAttribute("aria-label") ?? "";
       if (element.clientWidth) found.push({ plot: element, title, caption, words });
     } else if (element.matches("[data-testid=stCaptionContainer]")) {
@@ -93,7 +107,7 @@ function element(name, attributes, text) {
 function svgOf({ plot, title, caption, words }, { source }) {
   // A page may show more than the choice: whose numbers a figure has, its own words say.
   const said = [caption, words, `On the page “${document.title}” of Lacuna, beside this choice: ${source}`];
-  const style = getComputedStyle(plot.closest(".stApp") ?? document.body);
+  const style = getComputedStyle(document.querySelector(".stApp") ?? document.body);
   const width = Math.max(plot.clientWidth + 2 * EDGE, 520);
   const top = EDGE + 1.5 * LINE;
   const under = top + plot.clientHeight + LINE;
@@ -105,6 +119,9 @@ function svgOf({ plot, title, caption, words }, { source }) {
     element("title", {}, title), element("desc", {}, said.filter(Boolean).join("\n")),
     element("rect", { width, height, fill: style.backgroundColor }),
     element("text", { ...ink, x: EDGE, y: EDGE + LINE / 2, style: `font: 600 ${FONT}` }, title),
+    ...(plot instanceof HTMLCanvasElement ? [element("image", {
+      href: plot.toDataURL(), x: EDGE, y: top, width: plot.clientWidth, height: plot.clientHeight,
+    })] : []),
     ...Array.from(plot.querySelectorAll(".main-svg"), (layer) => {
       const copy = /** @type {SVGElement} */ (layer.cloneNode(true));
       for (const [name, value] of [["x", EDGE], ["y", top]]) copy.setAttribute(`${name}`, `${value}`);

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 from collections.abc import Callable
 from pathlib import Path
 from xml.etree import ElementTree
@@ -49,3 +51,26 @@ def test_a_figure_is_saved_with_caption_source_and_key(
     with Image.open(files["PNG"]) as picture:
         assert picture.size == (int(2 * width), int(2 * height)) and len(picture.convert("RGB").getcolors(1 << 20)) > 9
     assert chosen.key in files["SVG"].name and not one.complaints
+
+
+def test_a_canvas_is_saved_with_its_pixels_and_its_words(
+        address: str, visitor: Callable[..., Visitor], tmp_path: Path) -> None:
+    one = visitor(accept_downloads=True)
+    page = one.open(address)
+    page.wait_for_selector(".js-plotly-plot .main-svg")
+    page.get_by_role("button", name="Evidence sheet").click()
+    offered = page.locator(".lacuna-figures li > span:first-child")
+    page.get_by_role("button", name="Which weights change? as SVG").wait_for()
+    assert {"How hard should it forget?", "Which weights change?", "Before", "After"} <= set(offered.all_inner_texts())
+    assert "Did it forget, and at what cost?" not in offered.all_inner_texts(), "tracks are no figures"
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Which weights change? as SVG").click()
+    download.value.save_as(tmp_path / "heat.svg")
+    drawn = ElementTree.parse(tmp_path / "heat.svg").getroot()
+    image = drawn.find(f"{SVG}image")
+    assert image is not None
+    with Image.open(io.BytesIO(base64.b64decode((image.get("href") or "").split(",", 1)[1]))) as pixels:
+        assert len(pixels.convert("RGB").getcolors(1 << 20)) > 9
+    said = drawn.findtext(f"{SVG}desc") or ""
+    assert drawn.findtext(f"{SVG}title") == "Which weights change?" and said.startswith("A row is a layer")
+    assert "beside this choice: SSD on Small ResNet" in said and not one.complaints
