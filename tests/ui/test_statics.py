@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import gzip
 import socket
 
 import pytest
 from starlette.types import Message, Receive, Scope, Send
 
+from tests.conftest import awaited
 from ui.server.statics import FILES, Statics
 from ui.server.warmup import send_at_once
 
@@ -33,7 +33,7 @@ def asked(address: str, method: str = "GET", **headers: str) -> tuple[int, dict[
 
     scope = {"type": "http", "method": method, "path": address,
              "headers": [(name.encode(), value.encode()) for name, value in headers.items()]}
-    asyncio.run(Statics(behind)(scope, receive, send))
+    awaited(Statics(behind)(scope, receive, send))
     return sent[0]["status"], dict(sent[0]["headers"]), b"".join(message.get("body", b"") for message in sent[1:])
 
 
