@@ -30,7 +30,7 @@ def picked(visitor: State, layers: tuple[str, ...]) -> None:
 def page(visitor: State) -> None:
     """Everything that reacts to a knob."""
     tell_notes(visitor)
-    now = present(visitor, "ways", "directions")
+    now = present(visitor, "ways")
     headline(now, visitor)
     whose(now)
     with sidebar:

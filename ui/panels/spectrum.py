@@ -14,13 +14,13 @@ from unlearn_core.serving.scenes import Scene, Settled
 
 
 def spectrum_finding(found: dict[str, Spectrum], moved: dict[str, float]) -> str:
-    """Of the layer that holds most of the squared change, in one sentence."""
+    """Of the matrix that holds most of their squared change, in one sentence."""
     name = max(found, key=lambda layer: moved[layer])
     one = found[name]
     if not one.rank:
         return "No matrix of weights changed."
-    return (f"Most of the change lies in **{name}**, where it fills {one.rank:.1f} of {one.directions} directions; the "
-            f"layer's own weights fill {one.own_rank:.1f}.")
+    return (f"Of all matrices of weights, most of the change lies in **{name}**, where it fills {one.rank:.1f} of "
+            f"{one.directions} directions; the layer's own weights fill {one.own_rank:.1f}.")
 
 
 def directions(scene: Scene, settled: Settled, ink: str) -> None:

@@ -26,8 +26,8 @@ def live_view(shown: Shown, on_point: Callable[[], None], on_picked: Callable[[]
 
     `on_point` runs when a drag is released (state ``point``: alpha, lambda and the scene's key), `on_picked` when an
     image is clicked (state ``picked``: its number in the evaluation set). With `ask` the page is run again when the
-    browser has drawn the exact answer. A former picture is dimmed and says whose it
-    is. Where only alpha and lambda differ, the view goes to the point that is being computed, and interpolates.
+    browser has drawn the exact answer. A former picture is dimmed and says whose it is. Where only alpha and lambda
+    differ, the view goes to the point that is being computed, and interpolates.
     """
     if shown.picture is None or shown.readings is None:
         raise ValueError("shown: a picture expected, got none")
