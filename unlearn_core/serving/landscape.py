@@ -167,8 +167,8 @@ class Surface:
                     self._note(todo[0], ticket)
                 while self.wanted and engine.pool.awaited:
                     time.sleep(0.2)
-        except Cancelled:
-            pass  # the pool closes
+        except (Cancelled, ValueError):
+            pass  # the pool closes, or the subject is gone
         finally:
             self.filling.release()
 
