@@ -9,6 +9,7 @@ import streamlit as st
 
 from ui.asking import ask
 from ui.glossary import tip
+from ui.mirror import showing, taken
 from ui.own import shelf
 from ui.presenting import dress, follow, presents, room
 from ui.state import state
@@ -45,16 +46,14 @@ st.session_state["page file"] = Path(QUESTIONS[page.title][0]).stem
 
 visitor = state()
 with st.sidebar:
-    st.session_state["network"] = visitor.network
-    st.selectbox("Network", list(subjects()), format_func=lambda name: subject(name).title, key="network",
-                 on_change=lambda: visitor.take_network(st.session_state["network"]))
+    st.selectbox("Network", list(subjects()), format_func=lambda name: subject(name).title,
+                 key=showing("network", visitor.network), on_change=lambda: visitor.take_network(taken("network")))
     for fault in left_out():
         st.warning(fault, icon=":material/link_off:")
     shelf(visitor)
     ask(visitor)
-    st.session_state["method"] = visitor.method
     st.selectbox("Method", list(METHODS), format_func=lambda name: f"{METHODS[name].title} · {METHODS[name].family}",
-                 key="method", on_change=lambda: setattr(visitor, "method", st.session_state["method"]),
+                 key=showing("method", visitor.method), on_change=lambda: setattr(visitor, "method", taken("method")),
                  help=tip("unlearning"))
     st.caption(METHODS[visitor.method].about)
 

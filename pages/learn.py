@@ -6,6 +6,7 @@ import streamlit as st
 
 from ui.controls import knobs
 from ui.lessons import DAMPENED, lessons, measured, words
+from ui.mirror import showing, taken
 from ui.panels import outcome
 from ui.panels.glossary import all_terms
 from ui.panels.lesson import lit, story
@@ -42,9 +43,8 @@ with left:
     st.caption(f"Step {at[1]} of {len(lesson.steps)}. {lesson.learn}")
     done = story(visitor, now, step, at, values, found)
 with bar:
-    st.session_state["lesson"] = lesson.name
-    st.selectbox("Lesson", list(known), format_func=lambda name: known[name].title, key="lesson",
-                 on_change=lambda: enter(visitor, known, (st.session_state["lesson"], 1)))
+    st.selectbox("Lesson", list(known), format_func=lambda name: known[name].title, key=showing("lesson", lesson.name),
+                 on_change=lambda: enter(visitor, known, (taken("lesson"), 1)))
     for label, by, key in (("Back", -1, "B"), ("Next", 1, "N")):
         to = neighbour(known, at, by)
         st.button(label, key=label, shortcut=key, disabled=to is None, on_click=enter, args=(visitor, known, to),

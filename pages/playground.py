@@ -9,6 +9,7 @@ import streamlit as st
 from ui import pictures
 from ui.asking import forget_these, instead
 from ui.controls import knobs, presets, take_point
+from ui.mirror import showing, taken
 from ui.panels import outcome
 from ui.panels.layers import changed
 from ui.panels.poison import poison
@@ -84,8 +85,8 @@ def playground(visitor: State) -> None:
     with sidebar:
         fits = shown.picture is not None and shown.wanted is not None and shown.picture[0].choice == shown.wanted.scene
         knobs(visitor, shown.picture[0].ceiling if shown.picture is not None and fits else None)
-        st.session_state["plain"] = visitor.plain
-        st.toggle("Plain view", key="plain", on_change=lambda: setattr(visitor, "plain", st.session_state["plain"]),
+        st.toggle("Plain view", key=showing("plain", visitor.plain),
+                  on_change=lambda: setattr(visitor, "plain", taken("plain")),
                   help="The same numbers and pictures in plain widgets: for screen readers, and where the canvas "
                        "cannot run.")
     if shown.picture is None or shown.readings is None:

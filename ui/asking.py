@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import streamlit as st
 
 from ui import pictures
+from ui.mirror import showing, taken
 from ui.server.runtime import engine
 from ui.state import State
 from unlearn_core.nets.request import CLASS, IMAGE, POISONED, Request
@@ -21,9 +22,8 @@ def ask(visitor: State) -> None:
     """The kind of request, and its classes, groups or images."""
     own = visitor.subject
     kinds = (CLASS, *own.groups, IMAGE)
-    st.session_state["kind"] = visitor.forget.kind
-    st.segmented_control("Forget", kinds, format_func=_title, key="kind", required=True, width="stretch",
-                         on_change=_turn, args=(visitor,))
+    st.segmented_control("Forget", kinds, format_func=_title, key=showing("kind", visitor.forget.kind), required=True,
+                         width="stretch", on_change=_turn, args=(visitor,))
     if visitor.forget.kind == IMAGE:
         _images(visitor)
     elif visitor.forget.kind == POISONED:
@@ -38,26 +38,26 @@ def _title(kind: str) -> str:
 
 
 def _turn(visitor: State) -> None:
-    kind = st.session_state["kind"]
+    kind = taken("kind")
     visitor.forget = _picked(visitor, "at random", 10) if kind == IMAGE else Request((0,), kind)
 
 
 def _numbers(visitor: State, names: Sequence[str]) -> None:
     kind = visitor.forget.kind
-    st.session_state["forget"] = list(visitor.forget.chosen)
-    st.multiselect(_title(kind), range(len(names)), format_func=names.__getitem__, key="forget",
-                   placeholder=f"Choose a {kind}", label_visibility="collapsed", on_change=lambda: setattr(
-                       visitor, "forget", Request(tuple(sorted(st.session_state["forget"])), kind)))
+    st.multiselect(_title(kind), range(len(names)), format_func=names.__getitem__,
+                   key=showing("forget", list(visitor.forget.chosen)), placeholder=f"Choose a {kind}",
+                   label_visibility="collapsed", on_change=lambda: setattr(
+                       visitor, "forget", Request(tuple(sorted(taken("forget"))), kind)))
 
 
 def _images(visitor: State) -> None:
     """Which of the training images on show: some by a rule, or those that were clicked or lassoed on a page."""
     def take() -> None:
-        visitor.forget = _picked(visitor, st.session_state["way"], int(st.session_state["how many"]))
+        visitor.forget = _picked(visitor, st.session_state["way"], int(taken("how many")))
 
     left, right = st.columns([0.4, 0.6], vertical_alignment="bottom")
-    st.session_state["how many"] = min(len(visitor.forget.chosen), MOST_PICKED) or 1
-    left.number_input("How many", 1, MOST_PICKED, key="how many", on_change=take)
+    left.number_input("How many", 1, MOST_PICKED, on_change=take,
+                      key=showing("how many", min(len(visitor.forget.chosen), MOST_PICKED) or 1))
     right.selectbox("Which", list(WAYS), key="way", on_change=take, help=" ".join(
         f"{way.capitalize()}: {said}" for way, said in WAYS.items()))
     chosen = visitor.forget.chosen

@@ -7,6 +7,7 @@ from functools import partial
 
 import streamlit as st
 
+from ui.mirror import showing, taken
 from ui.sliders import snap
 from ui.state import State, start
 from unlearn_core.assets import AssetError
@@ -32,28 +33,25 @@ def knobs(visitor: State, limit: float | None) -> None:
             if knob.advanced:
                 _widget(visitor, knob)
         if method(visitor.method).seeded:
-            st.session_state["seed"] = visitor.seed
-            st.number_input("Seed", 0, SEEDS.stop - 1, key="seed", help="Owns all randomness of the method: the same "
-                            "seed gives the same outcome.", on_change=lambda: setattr(visitor, "seed",
-                                                                                      st.session_state["seed"]))
+            st.number_input("Seed", 0, SEEDS.stop - 1, key=showing("seed", visitor.seed),
+                            on_change=lambda: setattr(visitor, "seed", taken("seed")),
+                            help="Owns all randomness of the method: the same seed gives the same outcome.")
 
 
 def _widget(visitor: State, knob: Hyperparameter) -> None:
-    settings = visitor.settings[visitor.method]
-    key = f"{visitor.method}.{knob.name}"
+    settings, name = visitor.settings[visitor.method], f"{visitor.method}.{knob.name}"
     said = f"{knob.meaning} General default: {knob.source}."
     if knob.scale == "choice":
-        st.session_state[key] = settings[knob.name]
-        st.selectbox(knob.label, knob.choices, key=key, help=said, on_change=_take,
-                     args=(visitor, visitor.method, knob.name, key))
+        st.selectbox(knob.label, knob.choices, key=showing(name, settings[knob.name]), help=said, on_change=_take,
+                     args=(visitor, visitor.method, knob.name))
         return
-    st.session_state[key] = snap(knob, float(settings[knob.name]))
-    st.select_slider(knob.label, positions(knob), key=key, help=said, format_func=lambda v: f"{v:g}{knob.unit}",
-                     on_change=_take, args=(visitor, visitor.method, knob.name, key))
+    st.select_slider(knob.label, positions(knob), key=showing(name, snap(knob, float(settings[knob.name]))), help=said,
+                     format_func=lambda v: f"{v:g}{knob.unit}", on_change=_take,
+                     args=(visitor, visitor.method, knob.name))
 
 
-def _take(visitor: State, method_name: str, knob: str, key: str) -> None:
-    visitor.put(method_name, {knob: st.session_state[key]})  # by now another method may be chosen
+def _take(visitor: State, method_name: str, knob: str) -> None:
+    visitor.put(method_name, {knob: taken(f"{method_name}.{knob}")})  # by now another method may be chosen
 
 
 def take_point(visitor: State, canvas: str, names: Sequence[str]) -> None:

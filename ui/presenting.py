@@ -8,6 +8,7 @@ from urllib.parse import urlencode, urlsplit
 import segno
 import streamlit as st
 
+from ui.mirror import showing, taken
 from ui.server.lectures import LECTURES, Shown
 from ui.state import State, read_address
 from unlearn_core.methods import METHODS
@@ -78,19 +79,18 @@ def room(visitor: State) -> None:
     if not folded.open:
         return
     with folded:
-        st.session_state["present"] = presents(visitor)
-        st.toggle("Large type, one picture a screen", key="present", on_change=_turn, args=(visitor,))
-        st.session_state["hide"] = [name for name in visitor.views.get("hide", "").split(",") if name]
-        st.multiselect("Take away", [*PARTS, *PANELS], key="hide", on_change=_hide, args=(visitor,),
+        st.toggle("Large type, one picture a screen", key=showing("present", presents(visitor)), on_change=_turn,
+                  args=(visitor,))
+        st.multiselect("Take away", [*PARTS, *PANELS], on_change=_hide, args=(visitor,),
+                       key=showing("hide", [name for name in visitor.views.get("hide", "").split(",") if name]),
                        placeholder="Nothing is hidden")
-        st.session_state["leading"] = LECTURE in st.session_state
-        st.toggle("Follow me: whoever opens the address below sees what you show", key="leading", on_change=_lead,
-                  disabled="follow" in visitor.views)
+        st.toggle("Follow me: whoever opens the address below sees what you show", on_change=_lead,
+                  key=showing("leading", LECTURE in st.session_state), disabled="follow" in visitor.views)
         _code(visitor)
 
 
 def _turn(visitor: State) -> None:
-    if st.session_state["present"]:
+    if taken("present"):
         visitor.views["present"] = "1"
     else:
         visitor.views.pop("present", None)
@@ -98,12 +98,12 @@ def _turn(visitor: State) -> None:
 
 def _hide(visitor: State) -> None:
     visitor.views.pop("hide", None)
-    if chosen := ",".join(st.session_state["hide"]):
+    if chosen := ",".join(taken("hide")):
         visitor.views["hide"] = chosen
 
 
 def _lead() -> None:
-    if st.session_state["leading"]:
+    if taken("leading"):
         st.session_state[LECTURE] = LECTURES.begin(*_here())
     elif (lecture := st.session_state.pop(LECTURE, None)) is not None:
         LECTURES.end(*lecture)

@@ -8,6 +8,7 @@ from typing import Any
 
 import streamlit as st
 
+from ui.mirror import showing, taken
 from ui.sliders import read_value, short
 from unlearn_core.assets import AssetError
 from unlearn_core.methods import METHODS, method
@@ -165,10 +166,10 @@ def view(visitor: State, name: str, options: Sequence[str], label: str, elsewher
             st.warning(visitor.notes[-1], icon=":material/link_off:")
 
     def take() -> None:
-        visitor.views[name] = st.session_state[f"view.{name}"]
+        visitor.views[name] = taken(f"view.{name}")
 
-    st.session_state[f"view.{name}"] = visitor.views.get(name, options[0])
-    found: str = st.selectbox(label, options, key=f"view.{name}", on_change=take, **widget)
+    found: str = st.selectbox(label, options, key=showing(f"view.{name}", visitor.views.get(name, options[0])),
+                              on_change=take, **widget)
     if found == options[0]:
         visitor.views.pop(name, None)
     return found

@@ -36,7 +36,7 @@ def test_person_picture_and_class_are_one_press_apart() -> None:
 
 def test_a_poison_is_asked_for_in_plain_words_and_shown_with_its_two_numbers() -> None:
     test = app(network="people-poisoned", forget="poisoned:0")
-    kind = test.segmented_control(key="kind")
+    kind = test.segmented_control[0]
     assert kind.value == "poisoned" and "Poisoned" in kind.options
     assert "Forget poisoned images: the first 7 of 52 into which somebody painted a mark. All are labelled happy." in {
         c.value for c in test.caption}
@@ -51,12 +51,12 @@ def test_a_poison_is_asked_for_in_plain_words_and_shown_with_its_two_numbers() -
 def test_from_the_clothes_a_person_is_one_press_away() -> None:
     test = press(app(), "A person")
     assert (test.query_params["network"], test.query_params["forget"]) == ("people-resnet", "person:0")
-    assert test.segmented_control(key="kind").value == "person" and not test.exception
+    assert test.segmented_control[0].value == "person" and not test.exception
 
 
 def test_single_images_are_picked_by_a_rule_and_their_number() -> None:
     test = app()
-    test.segmented_control(key="kind").set_value("image")
+    test.segmented_control[0].set_value("image")
     settle(test.run())
     first = test.session_state["lacuna"].forget
     assert first == pick(engine().base("small-resnet"), "at random", 10)
@@ -68,7 +68,7 @@ def test_single_images_are_picked_by_a_rule_and_their_number() -> None:
     assert hard == pick(engine().base("small-resnet"), "the hardest", 3) and str(hard) == test.query_params["forget"]
     assert verdict(test).startswith("Unknown: there is no network retrained without these 3 images")
     assert {p.name for p in test.button if p.label in ("Sweet spot", "Too weak")} == set(), "nothing was tried on these"
-    test.segmented_control(key="kind").set_value("class")
+    test.segmented_control[0].set_value("class")
     settle(test.run())
     assert test.session_state["lacuna"].forget == Request((0,)) and not test.exception
 

@@ -6,6 +6,7 @@ import numpy as np
 import streamlit as st
 
 from ui import pictures
+from ui.mirror import showing, taken
 from ui.panels.comparison import title
 from ui.server.runtime import engine
 from ui.state import State
@@ -59,11 +60,8 @@ def side_by_side(found: Comparison, visitor: State, ink: str) -> None:
                "forgotten, and images of the forget set with prediction and confidence.")
     for side, column in enumerate(st.columns(2)):
         with column:
-            key = f"pair{side}"
-            st.session_state[key] = visitor.pair[side]
-            st.selectbox(("Left", "Right")[side], list(METHODS), format_func=title, key=key,
-                         on_change=lambda: setattr(visitor, "pair", (st.session_state["pair0"],
-                                                                    st.session_state["pair1"])))
+            st.selectbox(("Left", "Right")[side], list(METHODS), format_func=title,
+                         key=showing(f"pair{side}", visitor.pair[side]), on_change=_turn, args=(visitor, side))
             in_full(found, visitor.pair[side], side, ink)
     drawn = {title(name): found.entries[name].change for name in visitor.pair
              if name in found.entries and not found.entries[name].obstacle}
@@ -75,6 +73,11 @@ def side_by_side(found: Comparison, visitor: State, ink: str) -> None:
         names = tuple(name for name, _ in base.model.named_parameters())
         st.plotly_chart(layer_change(names, drawn, ink=ink), key="layers", config=NO_BAR,
                         alt="Relative weight change per layer of both methods")
+
+
+def _turn(visitor: State, side: int) -> None:
+    chosen = taken(f"pair{side}")
+    visitor.pair = (chosen, visitor.pair[1]) if side == 0 else (visitor.pair[0], chosen)
 
 
 def who_pays(visitor: State, ink: str) -> None:
