@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import shutil
 import socket
 import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import IO, TypeVar
+from typing import IO, Any, TypeVar
 
 import pytest
 import torch
@@ -35,6 +36,11 @@ def awaited(coroutine: Coroutine[object, object, T]) -> T:
     """Its answer, from a thread of its own: Playwright's loop runs in this one."""
     with ThreadPoolExecutor(1) as thread:
         return thread.submit(asyncio.run, coroutine).result()
+
+
+def named(widgets: Sequence[Any], name: str) -> Any:
+    """The widget of that name among those of a page, however often others have moved it (`ui.mirror`)."""
+    return next(each for each in widgets if re.fullmatch(rf"{re.escape(name)}( \d+)?", each.key or ""))
 
 
 @pytest.fixture(autouse=True)

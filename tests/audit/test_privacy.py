@@ -15,7 +15,7 @@ import streamlit as st
 from playwright.sync_api import expect
 from streamlit.testing.v1 import AppTest
 
-from tests.conftest import REPOSITORY, Scripted, Visitor
+from tests.conftest import REPOSITORY, Scripted, Visitor, named
 from ui.server.runtime import engine
 from unlearn_core.audit.distinguish import Placement
 from unlearn_core.audit.membership import STATISTICS
@@ -222,7 +222,7 @@ def test_the_page_judges_the_default_with_lira_among_the_attacks() -> None:
     assert "not 0.1 %" in said(test) and "on the 64 shadow models themselves" in said(test)
     assert "Of 900 retained training images LiRA finds" in said(test)
     assert "at the LiRA" not in said(test) and "#### ROC: LiRA, per image" in said(test)
-    test.selectbox(key="view.statistic").set_value("u_lira").run()
+    named(test.selectbox, "view.statistic").set_value("u_lira").run()
     assert any("shadow models that forgot as well" in i.value for i in test.info) and not test.exception
 
 
@@ -235,10 +235,10 @@ def test_the_plain_view_has_a_slider_and_aims() -> None:
     assert "0.0% are missed (FNR). Balanced accuracy **50.0%**" in said(test)
     next(b for b in test.button if b.label == "Best guess").click().run()
     assert test.slider(key="threshold").value == best and top in said(test)
-    test.selectbox(key="view.statistic").set_value("entropy").run()
+    named(test.selectbox, "view.statistic").set_value("entropy").run()
     assert test.slider(key="threshold").max < 0.1 and not test.exception
     next(b for b in test.button if b.label == "Worst case").click().run()
-    assert TITLES[test.selectbox(key="view.statistic").value] in headline(test)
+    assert TITLES[named(test.selectbox, "view.statistic").value] in headline(test)
 
 
 def test_walls_show_the_images_that_they_speak_of() -> None:
@@ -254,7 +254,7 @@ def test_a_still_method_is_judged_too() -> None:
     test = page(method="head_zeroing", forget="1", plain="1")
     assert "; its outputs lie " in headline(test)
     assert test.slider(key="threshold").max < -9000, "the axis follows its values"
-    test.selectbox(key="view.statistic").set_value("confidence").run()
+    named(test.selectbox, "view.statistic").set_value("confidence").run()
     assert not test.exception and "Balanced accuracy **50.0%**" in said(test), "all are 0 to the last digit"
 
 
@@ -271,7 +271,7 @@ def test_a_network_without_shadow_models_says_so_and_a_hostile_statistic_changes
     assert not any(b.label == "Let the shadow models forget too" for b in test.button)
     bad = page(statistic="<script>alert(1)</script>", method="head_zeroing")
     assert any("statistic: one of margin, loss" in w.value and "<" not in w.value for w in bad.warning)
-    assert bad.selectbox(key="view.statistic").value == "margin"
+    assert named(bad.selectbox, "view.statistic").value == "margin"
 
 
 def test_u_lira_runs_on_request_and_joins_the_attacks(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ import pytest
 from starlette.requests import Request
 from streamlit.testing.v1 import AppTest
 
-from tests.conftest import REPOSITORY
+from tests.conftest import REPOSITORY, named
 from ui.server import routes
 from ui.server.runtime import engine, publish, published
 from ui.state import DEFAULT, read_address, start
@@ -86,7 +86,7 @@ def test_a_slider_and_a_preset_change_the_verdict_and_undo_takes_it_back(no_exce
     assert test.query_params["alpha"] == "0.3"
     next(b for b in test.button if b.label == "Undo").click().run()
     assert verdict(test) == before and "alpha" not in test.query_params
-    test.select_slider(key="ssd.alpha").set_value(20.0).run()
+    named(test.select_slider, "ssd.alpha").set_value(20.0).run()
     assert verdict(test).startswith("Not forgotten") and "ceiling" in test.info[0].value
     next(b for b in test.button if b.label == "Reset").click().run()
     assert verdict(test) == before
@@ -244,7 +244,7 @@ def test_the_compare_page_shows_every_method(no_exception: list[AppTest], networ
     assert all(remark.startswith("Not applicable. ") for remark in missing["remark"])
     assert bool(len(missing)) == (network == "small-vit"), "no history was recorded for the transformer"
     assert [s.value for s in test.selectbox if s.key in ("pair0", "pair1")] == ["unsir", "pgu"]
-    test.selectbox(key="pair0").set_value("ssd").run()
+    named(test.selectbox, "pair0").set_value("ssd").run()
     assert test.query_params["pair"] == "ssd,pgu"
     assert len(test.get("plotly_chart")) == 8  # trade-off, gauges and map twice, layers, two matrices
 
@@ -282,9 +282,9 @@ def test_switching_methods_keeps_each_ones_settings(no_exception: list[AppTest])
     test = app(alpha="2")
     no_exception.append(test)
     choose(test, method="lfssd")
-    assert test.select_slider(key="lfssd.alpha").value == start("small-resnet", Forget((0,)), "lfssd")["alpha"]
+    assert named(test.select_slider, "lfssd.alpha").value == start("small-resnet", Forget((0,)), "lfssd")["alpha"]
     choose(test, method="ssd")
-    assert test.select_slider(key="ssd.alpha").value == 2.0
+    assert named(test.select_slider, "ssd.alpha").value == 2.0
 
 
 def test_the_canvas_and_the_plain_widgets_move_the_same_value(no_exception: list[AppTest]) -> None:
@@ -293,7 +293,7 @@ def test_the_canvas_and_the_plain_widgets_move_the_same_value(no_exception: list
     test.toggle(key="plain").set_value(True).run()
     assert len(test.metric) == 3
     shown = [m.value for m in test.metric]
-    test.select_slider(key="ssd.alpha").set_value(1.0).run()
+    named(test.select_slider, "ssd.alpha").set_value(1.0).run()
     assert [m.value for m in test.metric] != shown
 
 

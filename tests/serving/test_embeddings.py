@@ -13,7 +13,7 @@ from playwright.sync_api import Page
 from streamlit.testing.v1 import AppTest
 
 import ui.panels.remains
-from tests.conftest import REPOSITORY, Scripted, Visitor
+from tests.conftest import REPOSITORY, Scripted, Visitor, named
 from unlearn_core.maps.projection import Float32
 from unlearn_core.progress import Progress
 from unlearn_core.serving import embedding
@@ -69,8 +69,8 @@ def test_the_default_answers_in_one_sentence_and_shows_the_forget_set(opened: Op
 def test_layer_map_and_filter_are_kept_in_the_address(opened: Opened) -> None:
     test = opened(layer="block1", map="pca", filter="overly")
     assert headings(test)[1].startswith("Overly forgotten: ") and "of its variance" in said(test)
-    assert test.selectbox(key="view.layer").value == "block1"
-    test.selectbox(key="view.layer").set_value("block3").run()
+    assert named(test.selectbox, "view.layer").value == "block1"
+    named(test.selectbox, "view.layer").set_value("block3").run()
     settle(test.run())
     assert {name: test.query_params.get(name) for name in ("layer", "map", "filter")} == {
         "layer": None, "map": "pca", "filter": "overly"}
@@ -88,7 +88,7 @@ def test_another_network_is_shown_at_its_last_layer_without_a_complaint(opened: 
     test = opened(layer="block1")
     test.session_state["lacuna"].network = "small-vit"
     settle(test.run())
-    assert test.selectbox(key="view.layer").value == "norm" and not test.warning
+    assert named(test.selectbox, "view.layer").value == "norm" and not test.warning
 
 
 def test_several_classes_have_two_panels_and_say_so(opened: Opened) -> None:

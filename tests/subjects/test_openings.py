@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from tests.browser.test_pages import app, choose, settle
+from tests.conftest import named
 from ui.controls import origin
 from ui.sliders import snap
 from ui.state import DEFAULT, State, read_address, start, write_address
@@ -301,13 +302,13 @@ def test_the_page_opens_on_the_opening_says_so_and_reset_goes_back() -> None:
 
     test = app(forget="7")
     opens = start("small-resnet", Request((7,)), "ssd")
-    assert test.select_slider(key="ssd.alpha").value == opens["alpha"] and said([c.value for c in test.caption])
-    settle(test.select_slider(key="ssd.alpha").set_value(0.2).run())
+    assert named(test.select_slider, "ssd.alpha").value == opens["alpha"] and said([c.value for c in test.caption])
+    settle(named(test.select_slider, "ssd.alpha").set_value(0.2).run())
     assert test.query_params["alpha"] == "0.2"
     settle(next(b for b in test.button if b.label == "Reset").click().run())
-    assert test.select_slider(key="ssd.alpha").value == opens["alpha"] and "alpha" not in test.query_params
+    assert named(test.select_slider, "ssd.alpha").value == opens["alpha"] and "alpha" not in test.query_params
     choose(test, forget=(5,))
-    assert test.select_slider(key="ssd.alpha").value == start("small-resnet", Request((5,)), "ssd")["alpha"]
+    assert named(test.select_slider, "ssd.alpha").value == start("small-resnet", Request((5,)), "ssd")["alpha"]
     assert not test.exception
 
 

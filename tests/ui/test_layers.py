@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from streamlit.testing.v1 import AppTest
 from torch import Tensor
 
-from tests.conftest import REPOSITORY, Scripted, Visitor
+from tests.conftest import REPOSITORY, Scripted, Visitor, named
 from ui.server.runtime import engine
 from ui.state import DEFAULT
 from unlearn_core.figures.layers import filter_tiles, group_bars, selected_by_layer, share_text, unit_bars
@@ -210,11 +210,11 @@ def test_the_page_says_where(opened: list[AppTest]) -> None:
     test = page(opened)
     assert "of the squared weight change sits in " in said(test) and "the head loses" in said(test)
     assert "Most hit: **T-shirt**" in said(test), "the row of the head that names the forgotten class"
-    test.selectbox(key="view.tensor").set_value("block3.conv1.weight").run()
+    named(test.selectbox, "view.tensor").set_value("block3.conv1.weight").run()
     assert "Most hit: **filter" in said(test) and test.query_params["tensor"] == "block3.conv1.weight"
-    test.select_slider(key="ssd.alpha").set_value(20.0).run()
+    named(test.select_slider, "ssd.alpha").set_value(20.0).run()
     assert "No layer moved" in said(test) and "at or above the ceiling" in test.info[0].value
-    test.select_slider(key="ssd.alpha").set_value(8.0).run()
+    named(test.select_slider, "ssd.alpha").set_value(8.0).run()
     assert "close to the ceiling" in test.info[0].value
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from tests.conftest import REPOSITORY
+from tests.conftest import REPOSITORY, named
 from ui.lessons import (
     DONE,
     FOLDER,
@@ -250,7 +250,7 @@ def press(test: AppTest, label: str) -> AppTest:
 def test_the_page_opens_on_the_first_step_and_moves_the_controls() -> None:
     test = learn()
     assert "A network that knows" in text(test) and "Step 1 of" in text(test)
-    assert test.select_slider(key="ssd.alpha").value == 100.0
+    assert named(test.select_slider, "ssd.alpha").value == 100.0
     assert test.query_params["lesson"] == "forgetting" and test.query_params["step"] == "1"
     assert re.search(r"\d+\.\d% of its T-shirt images", text(test))
     assert next(b for b in test.button if b.label == "Back").disabled
@@ -260,11 +260,11 @@ def test_the_page_opens_on_the_first_step_and_moves_the_controls() -> None:
 
 def test_a_guess_comes_before_the_run_and_its_gap_after_it() -> None:
     test = learn(lesson="forgetting", step="3")
-    assert test.select_slider(key="ssd.alpha").value == 100.0, "what is to be guessed is not shown"
+    assert named(test.select_slider, "ssd.alpha").value == 100.0, "what is to be guessed is not shown"
     assert "how many will be then" in text(test) and "You guessed" not in text(test)
     test.slider(key="guess ('forgetting', 3)").set_value(90)
     press(test, "Run it")
-    assert test.select_slider(key="ssd.alpha").value == 2.0
+    assert named(test.select_slider, "ssd.alpha").value == 2.0
     assert re.search(r"You guessed 90%, it is 74\.\d%:\*\* 1\d points too high", text(test))
     press(test, "Next")
     press(test, "Back")
@@ -275,18 +275,18 @@ def test_moving_on_keeps_the_words_and_offers_the_way_back() -> None:
     test = learn(lesson="ssd", step="2")
     before = next(m.value for m in test.markdown if m.value.startswith("The images to be forgotten"))
     assert "is 10 here" in before
-    settle(test.select_slider(key="ssd.alpha").set_value(3.0).run())
+    settle(named(test.select_slider, "ssd.alpha").set_value(3.0).run())
     assert before in text(test) and any("controls have moved on" in c.value for c in test.caption)
     press(test, "Back to this step's setting")
-    assert test.select_slider(key="ssd.alpha").value == 10.0
+    assert named(test.select_slider, "ssd.alpha").value == 10.0
 
 
 def test_a_question_is_answered_by_moving_the_control() -> None:
     test = learn(lesson="ssd", step="6")
     assert "at most 5% of the T-shirt images" in text(test) and not test.success
-    settle(test.select_slider(key="ssd.alpha").set_value(2.0).run())
+    settle(named(test.select_slider, "ssd.alpha").set_value(2.0).run())
     assert not test.success, "it forgets, but it costs too much"
-    settle(test.select_slider(key="ssd.alpha").set_value(4.0).run())
+    settle(named(test.select_slider, "ssd.alpha").set_value(4.0).run())
     assert test.success[0].value.startswith("Yes: 0.0% are recognised")
 
 
@@ -303,7 +303,7 @@ def test_an_address_that_leads_nowhere_is_told(address: dict[str, str], said: st
 
 def test_an_address_with_a_choice_of_its_own_shows_that() -> None:
     test = learn(lesson="ssd", step="2", alpha="3")
-    assert test.select_slider(key="ssd.alpha").value == 3.0
+    assert named(test.select_slider, "ssd.alpha").value == 3.0
     assert any("controls have moved on. What this step says is of SSD" in c.value for c in test.caption)
     assert "…" not in "".join(m.value for m in test.markdown), "no sentence with holes in place of its numbers"
     press(test, "Back to this step's setting")
