@@ -5,6 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from ui.controls import knobs, take_point
+from ui.panels.depth import depth
 from ui.panels.layers import by_group, finding, layer_table, near_ceiling, totals
 from ui.panels.spectrum import directions
 from ui.panels.units import inside
@@ -71,6 +72,7 @@ def page(visitor: State) -> None:
         by_group(stages, kinds, settled.answers is not None, ink())
     if now.former:
         return
+    depth(scene, settled, ink())
     directions(scene, settled, ink())
     st.markdown("#### Which filters, neurons and heads?")
     layer = view(visitor, "tensor", [main, *(name for name in scene.layers if name != main)], "Layer", width=420,

@@ -64,9 +64,9 @@ def read_gauges(outputs: Outputs, labels: npt.NDArray[np.int64], member: npt.NDA
             raise ValueError(f"labels: at least one image of each group expected, got no {group}: their gauge cannot "
                              "be read")
     return {
-        "forget": _reading(right[member & forgotten]),
-        "retain": _reading(right[~member & ~forgotten]),
-        "membership": _reading(called_member(outputs.probabilities, member, forgotten)),
+        "forget": reading(right[member & forgotten]),
+        "retain": reading(right[~member & ~forgotten]),
+        "membership": reading(called_member(outputs.probabilities, member, forgotten)),
     }
 
 
@@ -78,5 +78,6 @@ def called_member(probabilities: npt.NDArray[np.float32], member: npt.NDArray[np
                           uncertainty[member & forgotten]).called_member
 
 
-def _reading(hits: npt.NDArray[np.bool_]) -> Reading:
+def reading(hits: npt.NDArray[np.bool_]) -> Reading:
+    """The share of hits among images, one at least."""
     return Reading(float(hits.mean()), wilson(int(hits.sum()), len(hits)), len(hits))

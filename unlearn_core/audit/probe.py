@@ -10,8 +10,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from unlearn_core.audit.accuracy import wilson
-from unlearn_core.audit.gauges import Reading
+from unlearn_core.audit.gauges import Reading, reading
 
 
 @dataclass(frozen=True)
@@ -85,12 +84,8 @@ def linear_probe(features: npt.NDArray[np.floating], labels: npt.NDArray[np.int6
     known, truth, hidden = probe.classes_, target[~member], forgotten[~member]
     right = known[shares.argmax(1)] == truth
     score = shares[:, np.isin(known, own if whole else [1])].sum(1)
-    return Probe(_reading(right[hidden]), _reading(right[~hidden]), auc(score[hidden], score[~hidden]),
+    return Probe(reading(right[hidden]), reading(right[~hidden]), auc(score[hidden], score[~hidden]),
                  int(member.sum()), len(truth))
-
-
-def _reading(hits: npt.NDArray[np.bool_]) -> Reading:
-    return Reading(float(hits.mean()), wilson(int(hits.sum()), len(hits)))
 
 
 def auc(high: npt.NDArray[np.float64], low: npt.NDArray[np.float64]) -> Reading:

@@ -13,6 +13,7 @@ from unlearn_core.audit.gauges import KINDS
 from unlearn_core.methods import method
 from unlearn_core.serving.change import change
 from unlearn_core.serving.choice import Choice
+from unlearn_core.serving.depth import depth
 from unlearn_core.serving.engine import Engine
 from unlearn_core.serving.fields import permalink
 from unlearn_core.serving.judgement import Audit
@@ -28,6 +29,9 @@ CAPTIONS: Mapping[str, str] = {
               "Where a method dampens: how many weights were selected, what they keep on average, and the share of the "
               "layer's norm that is gone. Of matrices: how many directions there are, and how many the change and "
               "the weights before fill (stable rank).",
+    "stages": "The original network with one stage's activations replaced by this network's: the shares of the "
+              "training images to be forgotten, and of all other unseen images, that are then named rightly, with 95 % "
+              "intervals.",
     "images": "The images on the map: what the original and this network take each for, how surely, and where each "
               "stands, from 0 to 1.",
 }
@@ -37,7 +41,8 @@ CAPTIONS: Mapping[str, str] = {
 def tables(engine: Engine, scene: Scene, settled: Settled, audit: Audit) -> dict[str, pd.DataFrame]:
     """All tables of an outcome, by the names of `CAPTIONS`; each knows its source, which Parquet keeps."""
     made = {"gauges": _gauges(audit), "checks": _checks(audit), "classes": _classes(settled, audit),
-            "layers": layers(engine, scene, settled), "images": _images(scene, settled)}
+            "layers": layers(engine, scene, settled), "stages": _stages(engine, scene, settled),
+            "images": _images(scene, settled)}
     for name, frame in made.items():
         frame.attrs = {"caption": CAPTIONS[name], "source": source(settled.choice, audit), "key": settled.choice.key}
     return made
@@ -75,6 +80,15 @@ def layers(engine: Engine, scene: Scene, settled: Settled) -> pd.DataFrame:
         return table
     return table.assign(selected=answers.selected, selected_share=answers.selected / scene.sizes,
                         mean_multiplier=answers.mean_multiplier, norm_removed=answers.norm_removed)
+
+
+def _stages(engine: Engine, scene: Scene, settled: Settled) -> pd.DataFrame:
+    found = depth(engine, scene, settled)
+    return pd.DataFrame([
+        {"stage": name, "forget": forget.value, "forget_low": forget.interval[0], "forget_high": forget.interval[1],
+         "forget_images": forget.images, "retain": retain.value, "retain_low": retain.interval[0],
+         "retain_high": retain.interval[1], "retain_images": retain.images}
+        for (name, forget), retain in zip(found.forget.items(), found.retain.values(), strict=True)])
 
 
 def _gauges(audit: Audit) -> pd.DataFrame:

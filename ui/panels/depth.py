@@ -1,0 +1,54 @@
+"""At which stage an outcome no longer hands on what the original needs to recognise the images."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from ui.server.runtime import engine
+from ui.theme import NO_BAR
+from ui.waiting import ready
+from unlearn_core.figures.layers import group_bars
+from unlearn_core.serving.depth import LITTLE, Depth, submit
+from unlearn_core.serving.scenes import Scene, Settled
+
+
+def depth_finding(found: Depth) -> str:
+    """From which stage on it is lost, in one or two sentences."""
+    names, shares = list(found.forget), [reading.value for reading in found.forget.values()]
+    if (lost := found.lost) is None:
+        return (f"The outcome recognises {shares[-1]:.0%} of the images to be forgotten, the original "
+                f"{found.before.value:.0%}: there is no fall to look for.")
+    place = names.index(lost)
+    kept = f"the original still recognises {shares[place - 1]:.0%}" if place else \
+        f"the original itself recognises {found.before.value:.0%}"
+    before = f"Behind **{names[place - 1]}**" if place else "Before the first stage"
+    if place == len(names) - 1:
+        rest = "all" if shares[place - 1] > found.before.value - LITTLE else "most"
+        return (f"{before} {kept} of the images to be forgotten: {rest} of what it needs is still handed on, and only "
+                f"the last stage, **{lost}**, brings that to {shares[-1]:.0%}.")
+    return (f"{before} {kept} of the images to be forgotten, behind **{lost}** {shares[place]:.0%}: there the outcome "
+            "stops handing on what the original needs.")
+
+
+def depth(scene: Scene, settled: Settled, ink: str) -> None:
+    """From which stage on is it lost? Computed when it is opened."""
+    folded = st.expander("From which stage on is it lost?", icon=":material/stacked_line_chart:", on_change="rerun",
+                         key="depth")
+    if not folded.open:
+        return
+    with folded:
+        found = ready(submit(engine(), scene, settled), 1.5, "Patching the original", slot="depth")
+        if found is None:
+            return
+        said = depth_finding(found)
+        st.markdown(said)
+        first = next(iter(found.forget.values()))
+        st.caption("How to read this: up to a stage the images run through this network, from there on through the "
+                   "original. Solid bars: the images to be forgotten that are then named rightly "
+                   f"({first.images:,} training images, 95 % interval of the first bar {first.interval[0]:.0%} to "
+                   f"{first.interval[1]:.0%}); hatched: all other unseen images. Solid bars that stay long until the "
+                   "last one: the way to the answer is untouched, and only the answer changed. Where the hatched bars "
+                   "fall too, the original no longer understands this network at all, and the solid ones say little.")
+        st.plotly_chart(group_bars({"images to be forgotten": {n: one.value for n, one in found.forget.items()},
+                                    "other images": {n: one.value for n, one in found.retain.items()}}, ink),
+                        key="patched", config=NO_BAR, alt=said.replace("**", ""))
