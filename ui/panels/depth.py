@@ -22,9 +22,9 @@ def depth_finding(found: Depth) -> str:
     kept = f"the original still recognises {shares[place - 1]:.0%}" if place else \
         f"the original itself recognises {found.before.value:.0%}"
     before = f"Behind **{names[place - 1]}**" if place else "Before the first stage"
-    if place == len(names) - 1:
-        rest = "all" if shares[place - 1] > found.before.value - LITTLE else "most"
-        return (f"{before} {kept} of the images to be forgotten: {rest} of what it needs is still handed on, and only "
+    if 0 < place == len(names) - 1:
+        rest = "all that" if shares[place - 1] > found.before.value - LITTLE else "most of what"
+        return (f"{before} {kept} of the images to be forgotten: {rest} it needs is still handed on, and only "
                 f"the last stage, **{lost}**, brings that to {shares[-1]:.0%}.")
     return (f"{before} {kept} of the images to be forgotten, behind **{lost}** {shares[place]:.0%}: there the outcome "
             "stops handing on what the original needs.")
