@@ -20,6 +20,7 @@ from ui.views.attack import attack_view
 from ui.views.game import game
 from ui.waiting import ready
 from unlearn_core.assets import AssetError
+from unlearn_core.audit.promise import promise_of
 from unlearn_core.audit.report import TITLES, AttackName
 from unlearn_core.methods import method
 from unlearn_core.serving.judgement import submit_outputs
@@ -80,7 +81,7 @@ with picture:
         else:
             attack_view(wanted.subject, drawn, name, wanted.key, attack.domain(name, drawn.attacks[name]), scene.seen,
                         settled.logits, lambda: attack.worst(drawn, visitor))
-        attack.in_full(judged, name, ink())
+        attack.in_full(judged, name, ink(), promise_of(settled.trace))
 
 play = st.expander("Play the attacker: which of twenty images were trained on?", icon=":material/casino:",
                    on_change="rerun", key="play")

@@ -11,6 +11,7 @@ import torch
 
 from tests.browser.test_pages import app, choose, settle
 from tests.conftest import named
+from tests.toys import NEW
 from ui.controls import origin
 from ui.sliders import snap
 from ui.state import DEFAULT, State, read_address, start, write_address
@@ -31,7 +32,7 @@ REQUESTS = [(network, Request((label,))) for network in bundled("fashion-mnist")
 HISTORY = {"amnesiac", "partial_amnesiac"}
 TRIED = [name for name in METHODS if name != "retrain"]
 EVERY = [(network, forget, name) for network, forget in REQUESTS for name in TRIED
-         if not (network == "small-vit" and name in HISTORY)]
+         if not (network == "small-vit" and name in HISTORY | NEW)]
 
 
 def effect(forget: float = 0.0, retain_gap: float = 0.0, worst_loss: float = 0.0, **settings: Value) -> Effect:
@@ -107,6 +108,7 @@ def test_every_request_and_method_has_an_opening() -> None:
         found = openings.opening(network, forget, name)
         assert found is not None and found.candidates >= 1, f"{network}, {forget}, {name}: make_assets openings"
     assert openings.opening("small-vit", Request((0,)), "amnesiac") is None, "no history was recorded"
+    assert all(openings.opening("small-vit", Request((0,)), name) is None for name in NEW), "not tried yet"
     assert openings.opening("small-resnet", Request((0, 1,)), "ssd") is None
     assert openings.opening("of-my-own", Request((0,)), "ssd") is None
     assert openings.opening("small-resnet", Request((0,)), "retrain") is None

@@ -10,6 +10,7 @@ import streamlit as st
 from ui.state import State
 from ui.theme import NO_BAR
 from unlearn_core.audit.membership import STATISTICS
+from unlearn_core.audit.promise import RATE, Promise
 from unlearn_core.audit.report import TITLES, Attacked, AttackName, Report
 from unlearn_core.figures.privacy import Curve, butterfly, roc_curves
 from unlearn_core.subjects.subject import subject
@@ -95,8 +96,22 @@ def power(attack: Attacked) -> str:
             "The audited network is not quite their kind: it saw 20,000 images, a shadow model half of 21,000.")
 
 
-def in_full(report: Report, name: AttackName, ink: str) -> None:
-    """The finding, and the ROC with what it says at few false alarms."""
+def promise_words(promise: Promise, found: float, area: float) -> str:
+    """What the method promised beside what the attack found: shares of members at 1 % false alarms, and the AUC."""
+    said = f"**Promised: ε = {promise.epsilon:g}, δ = {promise.delta:g}.** "
+    if promise.empty:
+        return said + (f"This promise is empty: it allows an attack to find {promise.found:.1%} of the members at "
+                       f"{RATE:.0%} false alarms, so nothing in this picture could break it. Only what is measured "
+                       "says anything.")
+    measured = "" if math.isnan(found) else f"; this one finds {found:.1%}"
+    return said + (f"On average over noise and images, no attack may find more than {promise.found:.1%} of the members "
+                   f"at {RATE:.0%} false alarms{measured}. None may reach an AUC above {promise.auc:.2f}; this one has "
+                   f"{area:.2f}. The promise holds against everybody who does not know the noise's seed, the "
+                   "measurement is of this one attacker.")
+
+
+def in_full(report: Report, name: AttackName, ink: str, promise: Promise | None = None) -> None:
+    """The finding, and the ROC with what it says at few false alarms; over it what the method promised, if it did."""
     attack = report.attacks[name]
     best, (low, high) = attack.unlearned.balanced_accuracy, attack.interval.balanced_accuracy
     words = (f"At its best threshold this attacker is right **{best:.1%}** of the time (balanced; 95 % interval "
@@ -108,7 +123,8 @@ def in_full(report: Report, name: AttackName, ink: str) -> None:
                         "above 50 %.")
     left, right = st.columns([0.6, 0.4])
     curve = Curve(attack.interval.grid, attack.unlearned.at(attack.interval.grid), attack.interval.band,
-                  attack.original.at(attack.interval.grid), attack.null.envelope if attack.null is not None else None)
+                  attack.original.at(attack.interval.grid), attack.null.envelope if attack.null is not None else None,
+                  None if promise is None else promise.region(attack.interval.grid))
     with left:
         st.markdown(f"#### ROC: {TITLES[name]}")
         st.plotly_chart(roc_curves(curve, ink), key="roc", config=NO_BAR,
@@ -117,7 +133,9 @@ def in_full(report: Report, name: AttackName, ink: str) -> None:
     with right:
         st.caption("How to read this: the higher the line at the left, the more members are found with few false "
                    "alarms. Orange, the unlearned model with its 95 % band over images; dashed grey, the original; "
-                   "hatched, the range of the retrained networks; dotted, guessing.")
+                   "hatched, the range of the retrained networks; dotted, guessing."
+                   + ("" if promise is None else " Blue dots, where the promise lets every attack lie: between the "
+                      "orange line and their upper edge is what this attacker did not find and another might."))
         low, high = attack.interval.auc
         st.markdown(f"**AUC:** {attack.unlearned.auc:.2f} (95 % interval {low:.2f} to {high:.2f}), guessing has 0.50.")
         for number, at in enumerate(attack.unlearned.low):
@@ -126,4 +144,7 @@ def in_full(report: Report, name: AttackName, ink: str) -> None:
                 f"{at.value:.1%} (95 % interval {ends[0]:.1%} to {ends[1]:.1%}). At this rate it hangs on "
                 f"{round(at.rate / at.finest)} of the {attack.unlearned.others} never-seen images."
                 if at.resolved else f"cannot be said. {at.reason}"))
+        if promise is not None:
+            st.markdown(promise_words(promise, next(at.value for at in attack.unlearned.low if at.rate == RATE),
+                                      attack.unlearned.auc))
         st.markdown(power(attack))

@@ -137,6 +137,7 @@ def document(tables: Mapping[str, Sequence[Row]]) -> str:
     unnamed = [row for row in severe if f"{row.worst} lost" not in row.verdict]
     seeds = Counter(row.network for row in rows if row.what == HELD_OUT and row.forget == 0)
     outcomes = [row for row in rows if row.what not in REFERENCES]
+    unjudged = [method(name).title for name in EVERY if name not in {row.what for row in outcomes}]
     by_setting = grouped([row for row in outcomes if row.settings not in (DEFAULT, OPENING)], "what", "settings")
     every_preset = [
         "Presets were not run for this table; `make audit` runs them, in some hours."] if not by_setting else [
@@ -149,6 +150,7 @@ def document(tables: Mapping[str, Sequence[Row]]) -> str:
         + "; ".join(f"{subject(name).title}: {number} retrained seeds a class" for name, number in seeds.items())
         + ". Methods ran with seed 0. Relearn time, which is made on request, is left out.",
         "",
+        *([f"Not judged yet, and in no table below: {', '.join(unjudged)}.", ""] if unjudged else []),
         "What was set, and on what: the level of the checks (99 %) and the share of a class's accuracy from whose loss "
         f"on a network counts as damaged ({100 * DAMAGED:.0f} points) were chosen on classes of odd number. The table "
         "of networks of which the truth is known is therefore given for both halves; the even one is the honest one.",

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import plotly.graph_objects as go
 
-from unlearn_core.figures.style import LAYOUT, ORIGINAL, RETRAINED, UNLEARNED
+from unlearn_core.figures.style import LAYOUT, ORIGINAL, PROMISED, RETRAINED, UNLEARNED
 
 Float64 = npt.NDArray[np.float64]
 
@@ -80,6 +80,7 @@ class Curve:
         band: (2, points) its confidence band.
         original: (points,) of the original.
         retrained: (2, points) lowest and highest of the retrained seeds; None if there are none.
+        promised: (2, points) lowest and highest that the method's promise allows; None if it makes none.
     """
 
     grid: Float64
@@ -87,6 +88,7 @@ class Curve:
     band: Float64
     original: Float64
     retrained: Float64 | None
+    promised: Float64 | None = None
 
 
 def roc_curves(curve: Curve, ink: str = RETRAINED) -> go.Figure:
@@ -112,6 +114,8 @@ def roc_curves(curve: Curve, ink: str = RETRAINED) -> go.Figure:
 
     figure.add_scatter(x=[LOWEST, 1], y=[LOWEST, 1], mode="lines", name="guessing", hoverinfo="skip",
                        line={"color": ORIGINAL, "width": 1.5, "dash": "dot"})
+    if curve.promised is not None:
+        band(curve.promised, "promised", PROMISED, 0.5, ".")
     if curve.retrained is not None:
         band(curve.retrained, "retrained", ink, 0.7, "/")
     band(curve.band, "95 % band", UNLEARNED, 0.6, "")

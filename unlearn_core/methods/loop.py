@@ -6,11 +6,12 @@ from collections.abc import Callable, Collection, Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from unlearn_core.exhibits import Curves
 from unlearn_core.measure.task import Task
 from unlearn_core.methods.base import AUTHOR, FROZEN, Hyperparameter, Settings, Value
-from unlearn_core.methods.training import finite
+from unlearn_core.methods.training import batches, finite
 from unlearn_core.nets import heads, models
 from unlearn_core.progress import Progress
 
@@ -99,6 +100,77 @@ def logits(model: nn.Module, task: Task, positions: Tensor) -> Tensor:
     """(N, classes) outputs of the network on training images, which are given in the precision of its weights."""
     outputs: Tensor = model(heads.as_taken(model, task.train.pixels(positions)))
     return outputs
+
+
+def mean_gradient(model: nn.Module, task: Task, positions: Tensor, progress: Progress) -> dict[str, Tensor]:
+    """The gradient of the mean cross-entropy on some training images, at the given weights; frozen weights have none.
+
+    Args:
+        model: in the mode in which it is to be read; left as it is.
+        task: whose training images are meant.
+        positions: (N,) of the images, at least one.
+        progress: told after each batch; may cancel.
+
+    Raises:
+        Diverged: if the loss is not finite.
+    """
+    learning = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    sums = {name: torch.zeros_like(p) for name, p in learning.items()}
+    parts = torch.split(positions, 250)
+    for i, part in enumerate(parts):
+        loss = F.cross_entropy(logits(model, task, part), task.train.labels[part], reduction="sum")
+        finite(loss, f"gradient, batch {i + 1}")
+        found = torch.autograd.grad(loss, list(learning.values()), allow_unused=True)
+        for name, gradient in zip(learning, found, strict=True):
+            if gradient is not None:
+                sums[name] += gradient / len(positions)
+        progress((i + 1) / len(parts), f"batch {i + 1} of {len(parts)}")
+    return sums
+
+
+Schedule = Callable[[torch.optim.Optimizer, int, int], torch.optim.lr_scheduler.LRScheduler]
+"""Optimiser, number of epochs, steps of each -> the schedule, stepped after every step."""
+
+
+def each_epoch(rate: Callable[[int, int], float]) -> Schedule:
+    """A schedule that changes from epoch to epoch; epoch, counted from 0, and their number -> share of the rate."""
+    return lambda optimiser, epochs, steps: torch.optim.lr_scheduler.LambdaLR(
+        optimiser, lambda step: rate(step // steps, epochs))
+
+
+def relearn(task: Task, model: nn.Module, settings: Settings, schedule: Schedule, purpose: str,
+            progress: Progress) -> tuple[float, ...]:
+    """Train a damaged network on retained images alone: SGD with momentum 0.9 and weight decay 5e-4, dropout on.
+
+    Args:
+        task: whose retained images are meant.
+        model: changed in place; it ends in evaluation mode.
+        settings: ``retain_images``, ``epochs``, ``lr`` and ``batch_size``.
+        schedule: of the learning rate.
+        purpose: names the random numbers that are drawn.
+        progress: told after every step; may cancel.
+
+    Returns:
+        The loss before each step.
+
+    Raises:
+        Diverged: if a loss is not finite.
+    """
+    kept, passes = some_retained(task, settings["retain_images"]), int(settings["epochs"])
+    order, dropout = task.generator(purpose, "order"), task.generator(purpose, "dropout")
+    plan = [batches(kept, int(settings["batch_size"]), order) for _ in range(passes)]
+
+    def loss(positions: Tensor) -> Tensor:
+        with models.seeded(dropout):
+            found = logits(model, task, positions)
+        return F.cross_entropy(found, task.train.labels[positions])
+
+    optimiser = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], float(settings["lr"]),
+                                momentum=0.9, weight_decay=5e-4)
+    losses = descend(models.in_training(model), optimiser, plan.__getitem__, loss, passes, progress, "fine-tuning",
+                     schedule(optimiser, passes, len(plan[0])))
+    model.eval()
+    return losses
 
 
 def loss_curves(caption: str, loss: str, /, **series: Sequence[float]) -> Curves:

@@ -3,38 +3,18 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from unlearn_core.exhibits import LayerBars
 from unlearn_core.measure.task import Task
 from unlearn_core.methods import loop
 from unlearn_core.methods.base import CHOSEN, TUNED, Hyperparameter, Method, Outcome, Preset, Settings
-from unlearn_core.methods.training import batches, finite, trainable_copy, trained
+from unlearn_core.methods.training import batches, trainable_copy, trained
 from unlearn_core.nets import models
 from unlearn_core.progress import Progress, stage
 
 _README = "released README"
-
-
-def forget_gradient(model: nn.Module, task: Task, progress: Progress) -> dict[str, Tensor]:
-    """The gradient of the mean cross-entropy on the forget set, at the given weights; frozen weights have none.
-
-    The released code takes a step between batches, so that later batches see other weights; here none is taken.
-    """
-    forget, _ = task.split
-    learning = {name: p for name, p in model.named_parameters() if p.requires_grad}
-    sums = {name: torch.zeros_like(p) for name, p in learning.items()}
-    parts = torch.split(forget, 250)
-    for i, part in enumerate(parts):
-        loss = F.cross_entropy(loop.logits(model, task, part), task.train.labels[part], reduction="sum")
-        finite(loss, "saliency")
-        found = torch.autograd.grad(loss, list(learning.values()), allow_unused=True)
-        for name, gradient in zip(learning, found, strict=True):
-            if gradient is not None:
-                sums[name] += gradient / len(forget)
-        progress((i + 1) / len(parts), f"batch {i + 1} of {len(parts)}")
-    return sums
 
 
 def salient(gradient: dict[str, Tensor], share: float) -> dict[str, Tensor]:
@@ -61,7 +41,8 @@ def run(task: Task, settings: Settings, progress: Progress) -> Outcome:
     """Find the weights that matter to the forget set, then let only those learn wrong labels for it."""
     model, classes = trainable_copy(task.model), len(task.train.classes)
     forget, kept = task.split[0], loop.some_retained(task, settings["retain_images"])
-    gradient = forget_gradient(model, task, stage(progress, 0.0, 0.2, "saliency"))
+    # The released code takes a step between batches, so that later batches see other weights; here none is taken.
+    gradient = loop.mean_gradient(model, task, forget, stage(progress, 0.0, 0.2, "saliency"))
     masks = salient(gradient, float(settings["salient_share"]))
     for name, p in model.named_parameters():
         if p.requires_grad:  # without weight decay, a weight that never has a gradient never moves
