@@ -28,6 +28,8 @@ ABOUT = {
                 "each request opens (python -m unlearn_core.bundle.relative)",
     "openings": "settings tried for each request and method, and how many of the judged images each still recognises, "
                 "of the forgotten class and of each class (unlearn_core.subjects.openings)",
+    "queues": "requests one after another: what is named rightly after each, of methods in fixed orders, and of "
+              "networks retrained without each first part (python -m unlearn_core.bundle.queues)",
     "tuning": "settings tried when a method's defaults were chosen, best first (python -m unlearn_core.study.tune)",
     "landscapes": "SSD at its defaults on an (alpha, lambda) grid: gauges, map positions, predictions; or the gauges "
                   "for each way to measure importances, (classes, alphas, lambdas, 3)",

@@ -26,7 +26,7 @@ from unlearn_core.audit.similarity import stages
 from unlearn_core.maps.projection import FeatureMap, fit_linear
 from unlearn_core.measure.estimator import Importance, Loss
 from unlearn_core.measure.gram import Gram, Patches, measure_grams, square
-from unlearn_core.measure.history import ClassHistory, History
+from unlearn_core.measure.history import ClassHistory
 from unlearn_core.measure.task import Measurement, measure
 from unlearn_core.nets import models
 from unlearn_core.nets.evaluate import EvaluationSet
@@ -196,7 +196,7 @@ class Subject:
         return {layer: square(stored[layer]) for layer, _ in model.named_modules() if layer in stored}
 
     @cached_property
-    def history(self) -> History | None:
+    def history(self) -> ClassHistory | None:
         """What was recorded while the original was trained."""
         file = self.file("histories", ".safetensors")
         return None if file is None else ClassHistory(assets.read_tensors(file))
