@@ -33,6 +33,7 @@ QUESTIONS = {
     "Knobs": ("pages/landscape.py", ":material/landscape:", "How do the knobs behave?"),
     "Read": ("pages/methods.py", ":material/menu_book:", "What am I looking at?"),
     "Learn": ("pages/learn.py", ":material/school:", "How do I learn to read all this?"),
+    "Queue": ("pages/queue.py", ":material/queue:", "What if requests come one after another?"),
 }
 
 pages = [st.Page(file, title=name, icon=icon, default=not place, url_path=Path(file).stem if place else "")

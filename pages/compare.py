@@ -60,6 +60,7 @@ if shown.missing:
             st.rerun()
 
 comparison.drawn(shown, points, ink())
+st.page_link("pages/queue.py", label="And if requests come one after another?", icon=":material/queue:")
 methods_table(shown)
 side_by_side(shown, visitor, ink())
 who_pays(visitor, ink())

@@ -21,7 +21,7 @@ from unlearn_core.subjects.subject import Subject, subject, subjects
 
 PAIR = ("ssd", "retrain")
 VIEWS = ("layer", "map", "filter", "statistic", "x", "y", "measure", "tensor", "lesson", "step", "present",
-         "hide", "follow")
+         "hide", "follow", "queue", "methods")
 """Names of `State.views`: no hyper-parameter may have one of them."""
 
 

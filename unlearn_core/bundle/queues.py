@@ -37,9 +37,8 @@ KEPT = assets.ROOT.parent / "build" / "queues"
 
 def first_parts() -> list[tuple[int, ...]]:
     """The classes of the first 1, 2, ... requests of any order, each set once."""
-    found = {tuple(sorted(part)) for order in ORDERS.values()
-             for part in accumulate(request.chosen for request in order)}
-    return sorted(found, key=lambda part: (len(part), part))
+    return list(dict.fromkeys(tuple(sorted(part)) for order in ORDERS.values()
+                              for part in accumulate(request.chosen for request in order)))
 
 
 def retrained_file(left_out: tuple[int, ...]) -> Path:

@@ -57,6 +57,11 @@ class Shipped:
         return Count(sum(hits[label] for hits in found for label in rest),
                      len(found) * sum(self.images[label] for label in rest))
 
+    def erosion(self, trail: Trail, step: int) -> Change | None:
+        """`Trail.erosion`, of the retrained networks instead of a method; below 0 where they know the rest better."""
+        found = self.kept(trail.requests, step)
+        return None if found is None else difference(trail.original.kept, found)
+
     def against(self, trail: Trail, step: int) -> Change | None:
         """`Trail.erosion` against retraining: what the retrained networks know more of the kept images."""
         found = self.kept(trail.requests, step)
@@ -173,11 +178,11 @@ def rows(trail: Trail, network: str, shipped: Shipped) -> list[dict[str, object]
     return found
 
 
-def _change(name: str, found: Change | None) -> dict[str, float | None]:
+def _change(name: str, found: Change | None) -> dict[str, object]:
     value, low, high = found or (None, None, None)
     return {name: value, f"{name}_low": low, f"{name}_high": high}
 
 
-def _count(name: str, found: Count) -> dict[str, float | int]:
+def _count(name: str, found: Count) -> dict[str, object]:
     low, high = found.interval
     return {name: found.share, f"{name}_low": low, f"{name}_high": high, f"{name}_images": found.images}
