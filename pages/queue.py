@@ -21,7 +21,7 @@ summary = st.container()
 try:
     requests = queue.asked(visitor)
     queue.build(visitor, requests)
-    names = queue.methods(visitor)
+    names = queue.methods(visitor, requests)
     write_address(now.wanted, visitor)
     found = queue.trails(visitor, requests, names)
 except (AssetError, RuntimeError) as problem:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 import streamlit as st
 
+from ui.glossary import tip
 from ui.server.runtime import engine
 from ui.state import State
 from ui.tables import data_table
@@ -23,8 +24,8 @@ from unlearn_core.subjects.subject import Subject
 
 MOST_METHODS = 3
 OFFERED = [name for name in METHODS if name != "retrain"]
-FIRST = ("ssd", "random_labels", "neggrad_plus")
-"""The methods that the page opens with."""
+FIRST = ("ssd", "random_labels", "neggrad_plus", "head_zeroing")
+"""Of these the page opens with the first three that are bundled of a queue, or else the first three."""
 
 
 # -- what is asked ---------------------------------------------------------------------------------------------------
@@ -60,17 +61,19 @@ def put(visitor: State, requests: Sequence[Request]) -> None:
         del visitor.views["queue"]
 
 
-def methods(visitor: State) -> list[str]:
+def methods(visitor: State, requests: Sequence[Request]) -> list[str]:
     """The methods that the address names, as a choice of up to three."""
+    shipped = queued.load(visitor.network)
+    opening = ([name for name in FIRST if shipped.trail(requests, name)] or list(FIRST))[:MOST_METHODS]
     given = [name for name in visitor.views.get("methods", "").split(",") if name in OFFERED][:MOST_METHODS]
 
     def take() -> None:
         chosen = st.session_state["queue.methods"]
         visitor.views["methods"] = ",".join(chosen)
-        if chosen in ([], list(FIRST)):
+        if chosen in ([], opening):
             del visitor.views["methods"]
 
-    st.session_state["queue.methods"] = given or list(FIRST)
+    st.session_state["queue.methods"] = given or opening
     return st.multiselect("Methods, up to three", OFFERED, format_func=lambda name: METHODS[name].title,
                           key="queue.methods", max_selections=MOST_METHODS, on_change=take)
 
@@ -161,7 +164,8 @@ def finding(own: Subject, found: Sequence[Trail]) -> str:
     if back:
         value, trail, step, request = max(back, key=lambda each: each[0])
         said += (f" What came back most: {trail.requests[request].words(own)}, {100 * value:+.1f} points under "
-                 f"{METHODS[trail.method].title}, after request {step + 1}.") if value else " Nothing came back."
+                 f"{METHODS[trail.method].title}, after request {step + 1}." if value else
+                 " Nothing came back on these images.")
     return said
 
 
@@ -177,28 +181,35 @@ def drawn(own: Subject, found: Sequence[Trail], ink: str) -> None:
     st.caption("How to read this: one line a method, after each request. Left, the points of accuracy lost on images "
                "that no request names; right, how far the request that came back most stands above what it was right "
                "after its own step. Low is good in both; bars are 95 % intervals."
-               + (" Dash-dotted, networks retrained without all requests so far." if any(retrained) else ""))
+               + (" Dash-dotted, networks retrained without all requests so far." if any(retrained) else ""),
+               help=tip("erosion"))
     st.plotly_chart(queue_lines(erosion, reversal, retrained, [request.words(own) for request in requests], ink),
                     key="queue.lines", config=NO_BAR, alt=finding(own, found))
-    networks = [shipped.networks(requests[:step + 1]) for step in steps]
+    networks = {step + 1: number for step in steps if (number := shipped.networks(requests[:step + 1]))}
     st.caption(f"{own.title}, {found[0].original.kept.images:,} test images that no request names, of which it named "
                f"{found[0].original.kept.share:.1%} rightly before. Each method at its general defaults, seed 0, from "
                "the network that the last request left; importances are measured of that network, on the images that "
-               "are still there. " + (f"Retrained: {_each(max(networks))} each." if max(networks) else
-                                      "No network was retrained without these requests."))
+               "are still there. " + _retrained(networks))
     for trail in found:
         for sentence in dict.fromkeys([*(w for step in trail.steps for w in step.warnings), trail.ended]):
             if sentence:
                 st.info(f"{METHODS[trail.method].title}: {sentence}", icon=":material/info:")
 
 
-def _each(networks: int) -> str:
-    return "one network" if networks == 1 else f"{networks} networks"
+def _retrained(networks: Mapping[int, int]) -> str:
+    """How many retrained networks there are, by the number of requests."""
+    if not networks:
+        return "No network was retrained without these requests."
+    *first, last = networks
+    said = " and ".join(filter(None, (", ".join(map(str, first)), str(last))))
+    least = min(networks.values())
+    return (f"Retrained: {'one network' if least == 1 else f'{least} networks or more'} each, without the first {said} "
+            f"request{'s' * (last > 1)}.")
 
 
 def table(own: Subject, found: Sequence[Trail]) -> None:
     """Every request after each step, a table a method."""
-    st.markdown("#### What is still named rightly of each request?")
+    st.markdown("#### What is still named rightly of each request?", help=tip("reversal"))
     st.caption("How to read this: a row is a request, a column the network after so many requests; its share of test "
                "images named rightly with the 95 % interval. Single images, and groups without test images, are read "
                "on the training images themselves.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cache
@@ -160,7 +161,7 @@ def _key(network: str, requests: Sequence[Request], name: str) -> Hashable:
 
 
 def rows(trail: Trail, network: str, shipped: Shipped) -> list[dict[str, object]]:
-    """A trail as a table: a row for each request so far after each step. Shares, not per cent."""
+    """A trail as a table: a row for each request so far after each step. Shares, NaN where there is none."""
     found = []
     for step, at in enumerate(trail.steps):
         back = trail.reversal(step)
@@ -169,7 +170,7 @@ def rows(trail: Trail, network: str, shipped: Shipped) -> list[dict[str, object]
                  "asked": str(trail.requests[step]), **_change("erosion", trail.erosion(step)),
                  **_change("erosion_retrained", shipped.against(trail, step)),
                  "retrained": shipped.networks(trail.requests[:step + 1]),
-                 **_change("reversal", back and back[0]), "reversal_of": str(trail.requests[back[1]]) if back else None,
+                 **_change("reversal", back and back[0]), "reversal_of": str(trail.requests[back[1]]) if back else "",
                  **_count("kept", at.kept), **_count("remaining", at.remaining), "seconds": at.seconds,
                  "warnings": " ".join(at.warnings)}
         found += [whole | {"request": str(trail.requests[place]), **_count("accuracy", count),
@@ -179,7 +180,7 @@ def rows(trail: Trail, network: str, shipped: Shipped) -> list[dict[str, object]
 
 
 def _change(name: str, found: Change | None) -> dict[str, object]:
-    value, low, high = found or (None, None, None)
+    value, low, high = found or (math.nan,) * 3
     return {name: value, f"{name}_low": low, f"{name}_high": high}
 
 
