@@ -10,9 +10,12 @@ from streamlit.testing.v1 import AppTest
 from tests.conftest import REPOSITORY
 from ui.panels import queue
 from ui.server.runtime import engine
+from unlearn_core.audit.accuracy import Count
 from unlearn_core.methods import METHODS
 from unlearn_core.nets.request import Request
 from unlearn_core.study import queued
+from unlearn_core.study.queue import Step, Trail
+from unlearn_core.subjects.subject import subject
 
 
 def page(**address: str) -> AppTest:
@@ -53,7 +56,7 @@ def test_presses_build_a_queue_that_the_address_holds_and_a_button_runs() -> Non
     while any(button.label == "Cancel" for button in test.button):
         time.sleep(0.2)
         test.run()
-    assert not test.exception and test.get("plotly_chart") and "Nothing came back" in said(test)
+    assert not test.exception and test.get("plotly_chart") and "No request came back by more than chance" in said(test)
     trail = queued.at_hand(engine(), "people-resnet", (Request((5,)), Request((1,))), "head_zeroing")
     assert trail is not None and [step.asked[0].hits for step in trail.steps] == [0, 0]
     assert "No network was retrained without these requests" in said(test)
@@ -77,6 +80,22 @@ def test_a_person_can_be_queued_where_the_images_have_any() -> None:
     assert test.query_params["queue"] == "person:0;person:1;person:2;person:7"
     assert not any(button.key and button.key.startswith("queue.order.") for button in test.button)
     assert "Not run on this queue yet" in said(test)
+
+
+def test_what_a_queue_cost_is_told_in_the_end_and_at_worst_and_chance_comes_back_to_nothing() -> None:
+    def step(kept: int, *hits: int) -> Step:
+        return Step(tuple(Count(each, 1000) for each in hits), Count(kept, 4000), Count(kept, 4000))
+
+    own, requests = subject("small-resnet"), tuple(Request((label,)) for label in (0, 5, 6))
+    before = step(3600, 900, 900, 900)
+    up = Trail(requests, "ssd", {}, 0, before, (step(3600, 0), step(2000, 120, 0), step(3400, 40, 0, 0)))
+    still = Trail(requests, "neggrad", {}, 0, before, (step(3600, 0), step(3600, 1, 0), step(3640, 2, 0, 0)))
+    stuck = Trail(requests, "amnesiac", {}, 0, before, (), "It cannot.")
+    assert queue.finding(own, [up, still, stuck]) == (
+        "Accuracy on what is never asked for, after the whole queue: NegGrad +1.0 points; SSD −5.0 points (−40.0 "
+        "points after request 2). What came back most: T-shirt, +12.0 points under SSD, after request 2.")
+    assert queue.finding(own, [still]).endswith("NegGrad +1.0 points. No request came back by more than chance.")
+    assert queue.finding(own, [stuck]) == "No method could begin."
 
 
 def test_what_the_page_offers_is_every_method_but_the_yardstick() -> None:

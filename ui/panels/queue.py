@@ -154,19 +154,28 @@ def trails(visitor: State, requests: Sequence[Request], names: Sequence[str]) ->
 
 
 def finding(own: Subject, found: Sequence[Trail]) -> str:
-    """What each method lost of the rest in the end, and what came back most of all."""
-    ends = sorted(((trail.erosion(len(trail.steps) - 1).value, trail) for trail in found if trail.steps),
-                  key=lambda end: end[0])
-    lost = "; ".join(f"{METHODS[trail.method].title} {-100 * value:+.1f} points" for value, trail in ends)
+    """What each method lost of the rest, in the end and at worst, and what came back most of all."""
+    lost = []
+    for trail in sorted((trail for trail in found if trail.steps), key=lambda trail: trail.steps[-1].kept.share,
+                        reverse=True):
+        change = [-100 * trail.erosion(step).value for step in range(len(trail.steps))]
+        worst = min(change)
+        lost.append(f"{METHODS[trail.method].title} {_points(change[-1])}" + (
+            f" ({_points(worst)} after request {change.index(worst) + 1})" if worst < min(change[-1], 0) - 1 else ""))
     back = [(change.value, trail, step, request) for trail in found for step in range(1, len(trail.steps))
-            for change, request in [trail.reversal(step) or (None, 0)] if change]
-    said = f"Accuracy on what is never asked for, after the whole queue: {lost}."
-    if back:
-        value, trail, step, request = max(back, key=lambda each: each[0])
-        said += (f" What came back most: {trail.requests[request].words(own)}, {100 * value:+.1f} points under "
-                 f"{METHODS[trail.method].title}, after request {step + 1}." if value else
-                 " Nothing came back on these images.")
-    return said
+            for change, request in [trail.reversal(step) or (None, 0)] if change and change.low > 0]
+    if not lost:
+        return "No method could begin."
+    said = f"Accuracy on what is never asked for, after the whole queue: {'; '.join(lost)}."
+    if not back:
+        return said + " No request came back by more than chance."
+    value, trail, step, request = max(back, key=lambda each: each[0])
+    return (said + f" What came back most: {trail.requests[request].words(own)}, {_points(100 * value)} under "
+            f"{METHODS[trail.method].title}, after request {step + 1}.")
+
+
+def _points(value: float) -> str:
+    return f"{round(value, 1) + 0.0:+.1f} points".replace("-", "−")
 
 
 def drawn(own: Subject, found: Sequence[Trail], ink: str) -> None:
