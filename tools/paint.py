@@ -33,6 +33,7 @@ DRAWN = {  # when a page's own picture is there
     "landscape": "document.querySelector('.js-plotly-plot .main-svg')",
     "methods": "document.querySelector('[data-testid=stExpander]')",
     "learn": "document.querySelector('[data-testid=stAppViewContainer] [data-testid=stButton]')",
+    "queue": "document.querySelector('.js-plotly-plot .main-svg')",
 }
 EMPTY_DRAWN = "document.querySelector('h1')?.textContent === 'Empty'"
 WATCH = """(() => {

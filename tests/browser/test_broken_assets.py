@@ -25,6 +25,7 @@ KINDS = {  # of a file: an address that needs it, and the pages that say so; whe
     "maps/small-resnet.npz": ("", {"", "embeddings"}),
     "landscapes/small-resnet-estimators.npz": ("", {"landscape"}),
     "comparisons/small-resnet-0.npz": ("", {"compare", "landscape"}),
+    "queues/small-resnet.json": ("", {"queue"}),
     "shadows/small-resnet.npz": ("", {"privacy"}),
     "tuning/ssd.json": ("", {"methods"}),
     "subjects/small-vit/subject.toml": ("", EVERY),

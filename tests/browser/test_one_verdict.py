@@ -18,7 +18,7 @@ from unlearn_core.serving import judgement
 from unlearn_core.serving.choice import choice
 from unlearn_core.subjects import openings
 
-PAGES = ("playground", "layers", "compare", "privacy", "embeddings", "landscape", "methods")
+PAGES = ("playground", "layers", "compare", "privacy", "embeddings", "landscape", "methods", "queue")
 CONCLUDES = re.compile("|".join([*map(str, Level), "Told from", "Gone,", "rather than gone", "as good as retrain",
                                  "nearer to retraining", "no measurable cost", "[Cc]ompletely forgotten", "erased"]))
 

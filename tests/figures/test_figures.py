@@ -12,12 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from unlearn_core.audit.accuracy import Change
 from unlearn_core.exhibits import Curves, LayerBars, LayerMap, Pictures
 from unlearn_core.figures import style
 from unlearn_core.figures.bullets import Bullet, bullets
 from unlearn_core.figures.exhibits import exhibit_figure, picture_arrays
 from unlearn_core.figures.interference import interference
 from unlearn_core.figures.layer_change import change_text, layer_change
+from unlearn_core.figures.queue import queue_lines
 from unlearn_core.figures.tradeoff import Spot, pareto, tradeoff
 
 LAYERS = ("stem", "block", "head")
@@ -224,3 +226,23 @@ def test_changes_stand_on_the_axis_of_the_live_view() -> None:
 def test_a_change_is_said_as_in_the_live_view() -> None:
     said = [change_text(c) for c in (0, 1e-9, 0.0012, 0.00999, 0.0312, 0.0999, 0.123, 1, 25.4, np.inf, np.nan)]
     assert said == ["0", "<0.1%", "0.12%", "1.0%", "3.1%", "10%", "12%", "100%", "2540%", "∞", "–"]
+
+
+# --------------------------------------------------------------------------------------------------------- queue
+
+
+def test_a_queue_is_two_lines_a_method_and_breaks_nothing_where_there_is_none() -> None:
+    some = [Change(-0.01, -0.02, 0.0), Change(0.1, 0.08, 0.13)]
+    figure = queue_lines({"SSD": some, "LFSSD": some[:1]}, {"SSD": [None, Change(0.02, 0.0, 0.03)], "LFSSD": [None]},
+                         [Change(-0.02, -0.03, -0.01), None], ("cat", "dog"))
+    json.loads(figure.to_json())
+    lines = {(trace.name, trace.xaxis): trace for trace in figure.data}
+    assert list(lines) == [("SSD", "x"), ("LFSSD", "x"), ("SSD", "x2"), ("LFSSD", "x2"), ("retrained", "x")]
+    first = lines["SSD", "x"]
+    assert (list(first.x), list(first.y)) == ([1, 2], [-1.0, 10.0])
+    np.testing.assert_allclose([first.error_y.array, first.error_y.arrayminus], [[1, 3], [1, 2]])
+    assert list(lines["SSD", "x2"].x) == [2] and list(lines["LFSSD", "x2"].x) == []
+    assert len({(line.line.color, line.line.dash, line.marker.symbol) for line in figure.data}) == 3
+    assert tuple(figure.layout.yaxis.range) == pytest.approx((-3.3, 14.3)), "all intervals are within"
+    assert tuple(figure.layout.yaxis2.range) == pytest.approx((-1.1, 5.5)), "a little is not drawn as a lot"
+    assert tuple(figure.layout.xaxis.ticktext) == ("1.<br>cat", "2.<br>dog")
