@@ -66,7 +66,7 @@ def test_presses_build_a_queue_that_the_address_holds_and_a_button_runs() -> Non
     ({"queue": "0;spam"}, "requests separated by semicolons expected"),
     ({"queue": "0;0"}, "Queue: request 2 asks only for images that were asked for before it"),
     ({"queue": "77"}, "numbers in 0..9 expected"), ({"queue": ";"}, "1 to 6 requests expected, got 0"),
-    ({"queue": "0;animal:1"}, "one of class"), ({"methods": "spam"}, "How to read this")])
+    ({"queue": "0;animal:1"}, "one of class"), ({"methods": "ssd,spam"}, "methods: one to three names")])
 def test_an_address_that_cannot_be_is_answered_in_a_sentence(address: dict[str, str], sentence: str) -> None:
     assert sentence in said(page(**address))
 

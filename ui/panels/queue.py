@@ -8,6 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from ui.glossary import tip
+from ui.mirror import showing, taken
 from ui.server.runtime import engine
 from ui.state import State
 from ui.tables import data_table
@@ -65,17 +66,21 @@ def methods(visitor: State, requests: Sequence[Request]) -> list[str]:
     """The methods that the address names, as a choice of up to three."""
     shipped = queued.load(visitor.network)
     opening = ([name for name in FIRST if shipped.trail(requests, name)] or list(FIRST))[:MOST_METHODS]
-    given = [name for name in visitor.views.get("methods", "").split(",") if name in OFFERED][:MOST_METHODS]
+    given = list(filter(None, visitor.views.get("methods", "").split(",")))
+    if len(given) > MOST_METHODS or not set(given) <= set(OFFERED):
+        st.warning("methods: one to three names separated by commas expected, as in ssd,random_labels; those that this "
+                   "page opens with are shown.", icon=":material/link_off:")
+        del visitor.views["methods"]
+        given = []
 
     def take() -> None:
-        chosen = st.session_state["queue.methods"]
+        chosen = taken("queue.methods")
         visitor.views["methods"] = ",".join(chosen)
         if chosen in ([], opening):
             del visitor.views["methods"]
 
-    st.session_state["queue.methods"] = given or opening
     return st.multiselect("Methods, up to three", OFFERED, format_func=lambda name: METHODS[name].title,
-                          key="queue.methods", max_selections=MOST_METHODS, on_change=take)
+                          key=showing("queue.methods", given or opening), max_selections=MOST_METHODS, on_change=take)
 
 
 def build(visitor: State, requests: Sequence[Request]) -> None:
