@@ -92,7 +92,7 @@ def _subject(folder: Path, name: str) -> Subject | None:
     description, faults = described(folder)
     listing = listed(folder)
     try:
-        if description is None or faults or listing.faults or (
+        if description is None or faults or listing.faults or tuple(found.classes) != listing.classes or (
                 fingerprint(folder, contents_of(folder, listing)) != found.fingerprint):
             return None
     except OSError:
