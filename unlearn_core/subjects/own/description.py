@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import math
 import os
+import re
 import reprlib
 import stat
 import tomllib
@@ -89,6 +90,23 @@ def shown(name: str) -> str:
     plain = "".join(c if unicodedata.category(c) not in ("Cc", "Cs", "Cf", "Zl", "Zp")
                     else c.encode("unicode_escape").decode() for c in name)
     return plain if len(plain) <= 80 else f"{plain[:77]}..."
+
+
+_SIGNS = str.maketrans("*`~[]<>\\|$@", "∗ˋ∼［］‹›＼¦＄＠")
+_IN_PLACE = ((re.compile(r"(?<![^\W_])_|_(?![^\W_])"), "＿"), (re.compile(r":(?=[\w/+-])"), "꞉"),
+             (re.compile(r"www\.", re.IGNORECASE), "www․"),
+             (re.compile(r"^([#+=>-]|\d+(?=[.)](?:\s|$)))"), "\u2060\\1"))
+
+
+def plain(text: str) -> str:
+    """What a folder calls something, for pages that format their text.
+
+    Every sign that would be a link, emphasis, a tag, a formula or a list is one that looks like it, and lines are one.
+    """
+    text = " ".join(text.translate(_SIGNS).split())
+    for sign, like in _IN_PLACE:
+        text = sign.sub(like, text)
+    return text
 
 
 def reason(error: BaseException) -> str:

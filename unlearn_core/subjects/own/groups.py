@@ -15,7 +15,7 @@ import torch
 
 from unlearn_core.nets.images import Groups
 from unlearn_core.nets.request import CLASS, IMAGE
-from unlearn_core.subjects.own.description import opened, reason, shown
+from unlearn_core.subjects.own.description import opened, plain, reason, shown
 from unlearn_core.subjects.own.pictures import MOST_FILES, PARTS, Listing, Part
 
 METADATA = "metadata.csv"
@@ -29,7 +29,7 @@ def groups(folder: Path, listing: Listing) -> tuple[dict[Part, dict[str, Groups]
     """Groups of each part's pictures, in their order, by the kind of group; and what is wrong, a sentence a fault.
 
     Each column beside ``file_name``, a path from the subject's folder or from ``data``, is a kind of group; an empty
-    cell is no group. Names are sorted; those of the training pictures are all there are.
+    cell is no group. Names are `plain` and sorted; those of the training pictures are all there are.
     """
     none: dict[Part, dict[str, Groups]] = {part: {} for part in PARTS}
     if not os.path.lexists(folder / METADATA):
@@ -68,7 +68,7 @@ def groups(folder: Path, listing: Listing) -> tuple[dict[Part, dict[str, Groups]
 
 def _cell(said: Mapping[str, Mapping[str, str]], path: str, kind: str) -> str:
     row = said.get(path) or said.get(path.removeprefix("data/")) or {}
-    return unicodedata.normalize("NFC", (row.get(kind) or "").strip())
+    return plain(unicodedata.normalize("NFC", row.get(kind) or ""))
 
 
 _LEAST = f"{METADATA}: a first line with {FILE}, and a line for each picture, expected."

@@ -19,7 +19,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from unlearn_core.nets.train import seed_of
 from unlearn_core.progress import Progress, silent
-from unlearn_core.subjects.own.description import LARGEST_BY_DEFAULT, SIZES, limited, opened, reason, shown
+from unlearn_core.subjects.own.description import LARGEST_BY_DEFAULT, SIZES, limited, opened, plain, reason, shown
 
 Part = Literal["train", "test"]
 PARTS: tuple[Part, Part] = ("train", "test")
@@ -131,6 +131,7 @@ class _Walk:
     def folders(self, where: str) -> dict[str, str]:
         """The folders in a folder by name, in Unicode's composed form, with their paths; other files are ignored."""
         found: dict[str, str] = {}
+        looks: set[str] = set()
         for entry in self._entries(where):
             path, name = f"{where}/{entry.name}", unicodedata.normalize("NFC", entry.name)
             if entry.is_symlink():
@@ -138,10 +139,11 @@ class _Walk:
             elif entry.is_dir(follow_symlinks=False):
                 if any(unicodedata.category(c) in ("Cc", "Cs") for c in name):
                     self.places.append(f"{shown(path)}: a name of printable Unicode expected.")
-                elif name in found:
+                elif (look := plain(name)) in looks:
                     self.places.append(f"{shown(path)}: two folders of the same name, written differently.")
                 else:
                     found[name] = path
+                    looks.add(look)
         return found
 
     def classes(self, folders: dict[str, str]) -> dict[str, list[Picture]]:
