@@ -23,7 +23,7 @@ from unlearn_core.nets.substitute import called_with
 # images, from 64 x 64 in colour on, hold as many numbers: ResNet-18 at 224 takes three quarters of the time so.
 _BATCH = 250
 _NUMBERS = _BATCH * 3 * 64 * 64
-_MOST_KEPT = 2**28
+_MOST_KEPT = 2**29
 
 Float32 = npt.NDArray[np.float32]
 
