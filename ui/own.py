@@ -34,14 +34,18 @@ def shelf(visitor: State) -> None:
     shown = visitor.subject
     if said := " · ".join(filter(None, (shown.credit, shown.licence))):
         st.html(f'<div style="font-size:14px;opacity:.7;overflow-wrap:anywhere">Images: {escape(said)}</div>')
-    folder = own_folder()
-    if folder is not None and own.changed(folder):
-        engine().look_again()
-    if folder is not None and allowed():
+    look()
+    if (folder := own_folder()) is not None and allowed():
         for name, path in _unprepared(folder).items():
             if name not in subjects():  # one that is in use and was changed since stays until the server ends
                 with st.container(border=True):
                     _one(visitor, name, path)
+
+
+def look() -> None:
+    """Take up what was prepared since somebody last looked; at every turn, so that nobody has to start again."""
+    if (folder := own_folder()) is not None and own.changed(folder):
+        engine().look_again()
 
 
 def allowed() -> bool:

@@ -424,7 +424,7 @@ def test_what_a_stranger_calls_something_is_words_on_a_page(watched: Path) -> No
     assert len(subject.retrained(Request((0,)))) == len(subject.retrained(Request((0,), "person"))) == 1
     for name in names:
         assert not set("*[]<>`~$|\\@") & set(name) and "://" not in name, name
-    assert subject.classes == ("∗b∗ ‹b› ［x］(evil)", "b") == subject.images.test.classes
+    assert subject.classes == ("∗b∗ ‹b› (x)(evil)", "b") == subject.images.test.classes
 
 
 @pytest.mark.parametrize("name", EVIL)

@@ -92,8 +92,8 @@ def shown(name: str) -> str:
     return plain if len(plain) <= 80 else f"{plain[:77]}..."
 
 
-_SIGNS = str.maketrans("*`~[]<>\\|$@", "∗ˋ∼［］‹›＼¦＄＠")
-_IN_PLACE = ((re.compile(r"(?<![^\W_])_|_(?![^\W_])"), "＿"), (re.compile(r":(?=[\w/+-])"), "꞉"),
+_SIGNS = str.maketrans("*`~[]<>\\|$@", "∗ˋ∼()‹›/¦＄＠")
+_IN_PLACE = ((re.compile(r"(?<![^\W_])_|_(?![^\W_])"), "ˍ"), (re.compile(r":(?=[\w/+-])"), "꞉"),
              (re.compile(r"www\.", re.IGNORECASE), "www․"),
              (re.compile(r"^([#+=>-]|\d+(?=[.)](?:\s|$)))"), "\u2060\\1"))
 
