@@ -23,7 +23,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from safetensors.torch import save_file
+from safetensors.torch import save, save_file
 
 from tests.conftest import REPOSITORY
 from tests.subjects.test_own import SAID, are_sentences, as_bytes, fresh, huge_png, small, watched
@@ -58,6 +58,13 @@ LINES = [
     "architecture = 'vit_b_16'", "title = '''\n'''", "licence = 3", "credit = ['x']", "about = '\\u0007'"]
 
 
+def write(path: Path, content: bytes) -> None:
+    """Put a file there, whatever was; a pipe would wait for a reader."""
+    if os.path.lexists(path):
+        path.unlink()  # of a folder it raises an OSError
+    path.write_bytes(content)
+
+
 def pick(folder: Path, rng: random.Random, files: bool = True) -> Path:
     return rng.choice([path for path in sorted(folder.rglob("*")) if not path.is_symlink() and path.is_file() == files]
                       or [folder / "subject.toml"])
@@ -76,13 +83,13 @@ def bytes_changed(folder: Path, rng: random.Random) -> None:
         content[at:at] = rng.randbytes(20)
     else:
         del content[at:at + rng.randrange(1, 40)]
-    path.write_bytes(content)
+    write(path, content)
 
 
 def exchanged(folder: Path, rng: random.Random) -> None:
     """A file with another's content, a number of copies, or none."""
     path = pick(folder, rng)
-    path.write_bytes(pick(folder, rng).read_bytes() * rng.randrange(3) if path.is_file() else b"")
+    write(path, pick(folder, rng).read_bytes() * rng.randrange(3) if path.is_file() else b"")
 
 
 def not_a_file(folder: Path, rng: random.Random) -> None:
@@ -124,7 +131,7 @@ def picture(folder: Path, rng: random.Random) -> None:
         lambda: as_bytes(Image.new("L", size), rng.choice(["GIF", "BMP", "TIFF", "ICO", "PDF"])),
         lambda: as_bytes(Image.new("RGB", size), "PNG")[:rng.randrange(100)],
         lambda: huge_jpeg(), lambda: b"\x89PNG\r\n\x1a\n" + b"\xff" * 4 + b"IHDR" + rng.randbytes(40)]
-    path.write_bytes(rng.choice(kinds)())
+    write(path, rng.choice(kinds)())
 
 
 def bomb(folder: Path, rng: random.Random) -> None:
@@ -133,17 +140,17 @@ def bomb(folder: Path, rng: random.Random) -> None:
     deed = rng.randrange(7)
     if deed < 3:
         side = (6_900, 9_600, 40_000)[deed]  # just allowed; refused, with and without Pillow's own warning
-        path.write_bytes(png(side, side, 1, zlib.compress(bytes(6_900 * (6_900 // 8 + 2)))))
+        write(path, png(side, side, 1, zlib.compress(bytes(6_900 * (6_900 // 8 + 2)))))
     elif deed == 3:
-        path.with_suffix(".jpg").write_bytes(many_scans(rng.choice([2_000, 50_000]), 40))
+        write(path.with_suffix(".jpg"), many_scans(rng.choice([2_000, 50_000]), 40))
     elif deed == 4:
-        path.write_bytes(png(8, 8, 8, zlib.compress(bytes(72)), rng.choice([b"zTXt", b"iCCP"]),
+        write(path, png(8, 8, 8, zlib.compress(bytes(72)), rng.choice([b"zTXt", b"iCCP"]),
                              b"x\0\0" + zlib.compress(bytes(3 * 10**7))))
     elif deed == 5:
-        path.write_bytes(png(8, 8, 8, zlib.compress(bytes(72)), b"abCd", b"") + bytes(100))
+        write(path, png(8, 8, 8, zlib.compress(bytes(72)), b"abCd", b"") + bytes(100))
         os.truncate(path, rng.choice([2**21, 2**27, 2**34]))
     else:
-        path.write_bytes(png(0, 2**31 - 1, 8, b""))
+        write(path, png(0, 2**31 - 1, 8, b""))
 
 
 def png(width: int, height: int, bits: int, packed: bytes, kind: bytes = b"tEXt", more: bytes = b"a\0b") -> bytes:
@@ -184,8 +191,8 @@ def weights(folder: Path, rng: random.Random) -> None:
         found[rng.choice(["more", "", "../x", "\u202e", "x" * 5000])] = found.pop(name)
     else:
         found[name] = found[name] * 1e38
-    save_file(found, folder / rng.choice(["model.safetensors", "retrained-a-1.safetensors", "retrained-c-1.safetensors",
-                                          "retrained-.safetensors", "retrained-0-\u0663.safetensors"]))
+    write(folder / rng.choice(["model.safetensors", "retrained-a-1.safetensors", "retrained-c-1.safetensors",
+                               "retrained-.safetensors", "retrained-0-\u0663.safetensors"]), save(found))
 
 
 def header(folder: Path, rng: random.Random) -> None:
@@ -199,18 +206,19 @@ def header(folder: Path, rng: random.Random) -> None:
         {name: None for name in fresh(2)}, [[[[]]]], "x", None, 1])
     raw = json.dumps(said).encode()
     length = rng.choice([len(raw), len(raw), 0, 1, 2**20 + 1, 2**63 - 1, 2**64 - 1])
-    (folder / "model.safetensors").write_bytes(length.to_bytes(8, "little") + raw + bytes(rng.randrange(64)))
+    write(folder / "model.safetensors", length.to_bytes(8, "little") + raw + bytes(rng.randrange(64)))
 
 
 def table(folder: Path, rng: random.Random) -> None:
-    (folder / "metadata.csv").write_bytes(rng.choice([rng.choice(TEXTS).encode(), rng.randbytes(200),
-                                                      rng.choice(TEXTS).encode("utf-16")]))
+    write(folder / "metadata.csv", rng.choice([rng.choice(TEXTS).encode(), rng.randbytes(200),
+                                               rng.choice(TEXTS).encode("utf-16")]))
 
 
 def large_table(folder: Path, rng: random.Random) -> None:
     """Lines without end, cells without number, lines without number."""
     deed = rng.randrange(4)
-    (folder / "metadata.csv").write_bytes(
+    write(
+        folder / "metadata.csv",
         b"file_name,p\n" + b"x" * 10**7 if deed == 0 else
         b"file_name" + b"," * 10**6 + b"\n" + b"x\n" * 10**5 if deed == 1 else
         b"file_name,p\n" + b",\n" * 10**5 if deed == 2 else b"file_name,p\n")
@@ -256,12 +264,13 @@ def locked_away(folder: Path, rng: random.Random) -> None:
 def odd_value(folder: Path, rng: random.Random) -> None:
     lines = [f"{rng.choice(KEYS)} = {rng.choice(VALUES)}" for _ in range(rng.randrange(1, 4))]
     kept = [line for line in SAID.splitlines() if not any(line.startswith(new.partition(" ")[0]) for new in lines)]
-    (folder / "subject.toml").write_text("\n".join(lines + kept) + "\n")
+    write(folder / "subject.toml", ("\n".join(lines + kept) + "\n").encode())
 
 
 def said(folder: Path, rng: random.Random) -> None:
-    (folder / "subject.toml").write_text(f"{rng.choice(LINES)}\n{SAID}" if rng.random() < 0.5 else
-                                         f"{SAID}{rng.choice(LINES)}\n{rng.choice(LINES)}\n")
+    new = f"{rng.choice(LINES)}\n{SAID}" if rng.random() < 0.5 else (
+        f"{SAID}{rng.choice(LINES)}\n{rng.choice(LINES)}\n")
+    write(folder / "subject.toml", new.encode())
 
 
 def missing(folder: Path, rng: random.Random) -> None:
@@ -281,7 +290,7 @@ def derived(folder: Path, rng: random.Random) -> None:
                        "networks-without-0.safetensors", "networks-without-..safetensors", ".x.1.tmp"])
     content = rng.choice([json.dumps(record), "[" * 10**5, "{}", "", '{"key": 1e999}', '{"a": NaN}', "null"]).encode()
     with suppress(OSError):
-        (folder / "derived" / name).write_bytes(rng.choice([content, rng.randbytes(100)]))
+        write(folder / "derived" / name, rng.choice([content, rng.randbytes(100)]))
 
 
 DEEDS = (bytes_changed, exchanged, not_a_file, named_oddly, not_unicode, picture, bomb, weights, header, table,
