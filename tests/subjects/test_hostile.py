@@ -61,7 +61,7 @@ LINES = [
 def write(path: Path, content: bytes) -> None:
     """Put a file there, whatever was; a pipe would wait for a reader."""
     if os.path.lexists(path):
-        path.unlink()  # of a folder it raises an OSError
+        path.unlink()  # an OSError where it is a folder
     path.write_bytes(content)
 
 
@@ -89,7 +89,8 @@ def bytes_changed(folder: Path, rng: random.Random) -> None:
 def exchanged(folder: Path, rng: random.Random) -> None:
     """A file with another's content, a number of copies, or none."""
     path = pick(folder, rng)
-    write(path, pick(folder, rng).read_bytes() * rng.randrange(3) if path.is_file() else b"")
+    other = pick(folder, rng)
+    write(path, other.read_bytes() * rng.randrange(3) if other.is_file() else b"")
 
 
 def not_a_file(folder: Path, rng: random.Random) -> None:
@@ -240,8 +241,9 @@ def classes(folder: Path, rng: random.Random) -> None:
         shutil.rmtree(rng.choice([test, test / "a", train / "b"]))
     elif deed == 3:
         for name in rng.choice([("A", "a "), ("\u00e9", "e\u0301"), ("\u212a", "K", "k")]):
-            shutil.copytree(train / "a", train / name)
-            shutil.copytree(test / "a", test / name)
+            for part in (train, test):
+                (part / name).mkdir(parents=True, exist_ok=True)
+                write(part / name / "0.png", as_bytes(Image.new("RGB", (8, 8)), "PNG"))
     elif deed == 4:
         train.rename(train.with_name(rng.choice(["Train", "training", "test "])))
     elif deed == 5:
