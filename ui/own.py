@@ -17,7 +17,7 @@ from unlearn_core.progress import Progress
 from unlearn_core.serving.pool import Lane, Ticket
 from unlearn_core.subjects import own
 from unlearn_core.subjects.own import Estimate
-from unlearn_core.subjects.subject import bundled, look_again, own_folder, subjects
+from unlearn_core.subjects.subject import bundled, own_folder, subjects
 
 ALLOWED = "LACUNA_PREPARE"
 """The environment variable by which the operator lets visitors prepare subjects (1), or forbids it (0)."""
@@ -34,11 +34,18 @@ def shelf(visitor: State) -> None:
     shown = visitor.subject
     if said := " · ".join(filter(None, (shown.credit, shown.licence))):
         st.html(f'<div style="font-size:14px;opacity:.7;overflow-wrap:anywhere">Images: {escape(said)}</div>')
+    look()
     if (folder := own_folder()) is not None and allowed():
         for name, path in _unprepared(folder).items():
             if name not in subjects():  # one that is in use and was changed since stays until the server ends
                 with st.container(border=True):
                     _one(visitor, name, path)
+
+
+def look() -> None:
+    """Take up what was prepared since somebody last looked; at every turn, so that nobody has to start again."""
+    if (folder := own_folder()) is not None and own.changed(folder):
+        engine().look_again()
 
 
 def allowed() -> bool:
@@ -98,7 +105,7 @@ def _progress(visitor: State, name: str) -> None:
     if ticket is None:
         st.rerun()
     if not ticket.wait(0):
-        st.progress(min(ticket.share, 1.0), ticket.note or "waiting for a free processor")
+        st.progress(min(ticket.share, 1.0), own.plain(ticket.note) or "waiting for a free processor")
         if st.button("Cancel", key=f"cancel.{name}", help="Stops it. Started again, it goes on with the stage that was "
                      "not done."):
             _running.pop(name).release()
@@ -107,14 +114,14 @@ def _progress(visitor: State, name: str) -> None:
     try:
         ticket.result()
     except Exception as problem:  # whatever stopped it is for the operator, who alone is here, to read
-        st.error(str(problem) or type(problem).__name__, icon=":material/error:")
+        st.error(own.plain(str(problem)) or type(problem).__name__, icon=":material/error:")
         if st.button("Look again", icon=":material/refresh:", key=f"again.{name}"):
             del _running[name]
             st.session_state[f"looks.{name}"] = st.session_state.get(f"looks.{name}", 0) + 1
             st.rerun()
         return
     _running.pop(name, None)
-    look_again()
+    engine().look_again()
     _unprepared.clear()
     if st.session_state.get("preparing") == name and name in subjects():
         visitor.take_network(name)

@@ -7,6 +7,7 @@ from typing import Literal, TypeVar, cast
 
 import streamlit as st
 
+from ui.own import look
 from ui.presenting import tell
 from ui.server.runtime import engine
 from ui.state import State, write_address
@@ -98,6 +99,7 @@ def present(visitor: State, *kept: str) -> Shown:
 
     When the choice has changed, everything that the session waited for is given up, but for the slots in `kept`.
     """
+    look()
     try:
         wanted = visitor.choice()
     except ValueError as problem:

@@ -45,7 +45,8 @@ def basis(audit: Audit | None, first: int) -> str:
     """What the verdict rests on so far."""
     if audit is None:
         return f"A first answer from {first:,} images; all test images and the inside follow in a moment."
-    beside = f"beside {seeds} networks retrained without them; " if (seeds := len(audit.readings.band)) else ""
+    seeds = len(audit.readings.band)
+    beside = f"beside {seeds} network{'s' * (seeds > 1)} retrained without them; " if seeds else ""
     return (f"From all {audit.readings.images:,} images at hand, {beside}✓ passes, ✕ fails, ? cannot tell, ○ not tried "
             "yet; a press explains.")
 

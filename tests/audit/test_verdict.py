@@ -252,6 +252,9 @@ def test_without_a_reference_nothing_is_claimed() -> None:
     assert found.level is Level.UNKNOWN
     assert found.sentence == ("Unknown: there is no network retrained without class 0 and class 1 to compare with. 2% "
                               "of the images to be forgotten are still recognised.")
+    assert judge([], NO_LOSS, "class 0", 0.02, retrained=1).sentence == (
+        "Unknown: there is only 1 network retrained without class 0, and a comparison takes 2. 2% of the images to be "
+        "forgotten are still recognised.")
     nothing = [replace(check, judged=dict.fromkeys(check.judged, check.held_out[0]))
                for check in toy(LIKE_A_SEED).values() if check.held_out]
     assert judge(nothing, NO_LOSS, "class 0", 0.0).level is Level.UNKNOWN
@@ -350,8 +353,14 @@ def test_several_classes_have_no_reference_until_somebody_retrains(monkeypatch: 
     own.keep_retrained("small-resnet", Request((0, 5)), networks)
     scene = own.prepare(scene.choice, silent)
     assert scene.retrained_logits is not None and len(scene.retrained) == 3
-    found = judgement.audit(own, scene, own.compute(scene, outcome.choice, silent))
+    outcome = own.compute(scene, outcome.choice, silent)
+    found = judgement.audit(own, scene, outcome)
     assert found.verdict.level is not Level.UNKNOWN and len(found.verdict.marks) == 9
+    own.keep_retrained("small-resnet", Request((0, 5)), networks[:1])
+    scene = own.prepare(scene.choice, silent)
+    for lonely in (judgement.first_verdict(own, scene, outcome), judgement.audit(own, scene, outcome).verdict):
+        assert lonely.sentence.startswith("Unknown: there is only 1 network retrained without "), lonely
+        assert "and a comparison takes 2. " in lonely.sentence
 
 
 # -- where recognition cannot tell, and what other requests know ----------------------------------------------------

@@ -23,7 +23,7 @@ from unlearn_core.measure.estimator import Estimator, Loss
 from unlearn_core.measure.task import Measurement, Part, measure
 from unlearn_core.methods import METHODS
 from unlearn_core.nets import models
-from unlearn_core.nets.evaluate import outputs
+from unlearn_core.nets.evaluate import batches, leading, outputs
 from unlearn_core.nets.images import ImageSet
 from unlearn_core.nets.request import Request
 from unlearn_core.progress import silent
@@ -215,6 +215,14 @@ def test_modules_before_the_first_change_do_not_run_again(engine: Engine, networ
     spoilt = {name: [torch.zeros_like(part) for part in parts] for name, parts in base.leading.items()}
     assert not np.allclose(outputs(base.model, base.pixels, changed, spoilt).logits, fresh.logits), "they are used"
     assert np.array_equal(outputs(base.model, base.pixels).logits, base.before.logits), "the network is as it was"
+    assert leading(base.model, base.pixels[:300], 10**5) == {}, "more than may be kept"
+
+
+@pytest.mark.parametrize(("size", "most"), [(28, 250), (64, 250), (128, 62), (224, 20), (4096, 1)])
+def test_large_images_are_evaluated_few_at_a_time(size: int, most: int) -> None:
+    pixels = torch.empty(1, 3, size, size).expand(501, 3, size, size)
+    parts = batches(pixels)
+    assert len(parts[0]) == most and sum(map(len, parts)) == 501 and len(batches(pixels[:0])) == 1
 
 
 def test_a_network_of_torchvision_has_scenes_and_units_like_any_other(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import shutil
 import signal
 import struct
@@ -23,7 +24,7 @@ from tests.conftest import REPOSITORY
 from unlearn_core.__main__ import main
 from unlearn_core.assets import AssetError
 from unlearn_core.nets import models
-from unlearn_core.nets.request import read
+from unlearn_core.nets.request import Request, read
 from unlearn_core.progress import Cancelled
 from unlearn_core.subjects import own
 from unlearn_core.subjects.subject import Subject
@@ -280,8 +281,12 @@ FAULTS: dict[str, tuple[Break, str]] = {
     "no description": (lambda folder: (folder / "subject.toml").unlink(), "subject.toml is missing"),
     "no toml": (say("title ="), "is not TOML"),
     "no utf-8": (replace_with("subject.toml", b"\xff\xfe"), "is not TOML"),
-    "a deep toml": (say("a = " + "[" * 100_000), "is not TOML"),
-    "a large toml": (say("#" * 2**21), "at most 1 MiB"),
+    "a deep toml": (say("a = " + "[" * 60_000), "is not TOML"),
+    "a large toml": (say("#" * 2**17), "at most 64 KiB"),
+    "a long key": (add(f"{'a.' * 32_000}a = 1\n"), "lines with at most 200 dots"),
+    "a number of many digits": (add(f"size = 0x{'f' * 9_000}\n"), "got a number of thousands of digits"),
+    "a deep value": (add("".join(f"size.{'a.' * 190}a.b{i} = 1\n" for i in range(3))), "size: a whole number"),
+    "many unknown keys": (add("".join(f"key{i} = 1\n" for i in range(4_000))), "nor are there 3,990 more"),
     "an empty toml": (say(""), "architecture is missing"),
     "a linked toml": (linked("subject.toml", "../outside/secret"), "not a regular file"),
     "a near miss": (add("titel = 'x'\n"), "no titel; was title meant?"),
@@ -336,7 +341,7 @@ FAULTS: dict[str, tuple[Break, str]] = {
     "a header list": (model([]), "not a table"),
     "an empty header": (model({}), "stem.0.weight is missing"),
     "a path as a name": (model({"../../x": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}, b"abcd"),
-                         "more weights"),
+                         "more weights of model"),
     "a wrong shape": (weights(lambda w: w.update({"head.weight": torch.zeros(3, 64)})), "head.weight: shape [2, 64]"),
     "a wrong type": (weights(lambda w: w.update({"head.bias": torch.zeros(2, dtype=torch.int64)})),
                      "head.bias: a floating-point type expected"),
@@ -394,6 +399,54 @@ def test_all_faults_are_said_at_once(watched: Path) -> None:
         (watched / f"data/train/b/{i + 10}.png").write_bytes(b"x")
     faults = own.check(watched)
     assert len(faults) == 1 + 1 + 11 and "in 6 more pictures" in faults[-1]
+
+
+# -- names -----------------------------------------------------------------------------------------------------------
+
+EVIL = ["[x](http://evil)", "*b*", "<b>", "__b__", "`c`", "~~d~~", "$x$", ":red[y]", ":smile:", "www.evil.com",
+        "a@b.cd", "![i](//evil/i.png)", "# h", "- l", "1. l", "a\\*b*", "<script>alert(1)</script>", "| a | b |",
+        "https://evil", "1) l", "+ l", "> q", "---", "[a]: //evil", "a\nb\n===", "&lt;b&gt; _i_", "__init__.py *_x_*"]
+
+
+def test_what_a_stranger_calls_something_is_words_on_a_page(watched: Path) -> None:
+    (watched / "subject.toml").write_text("".join(
+        f"{key} = {json.dumps(said)}\n" for key, said in (
+            ("title", EVIL[0]), ("about", " ".join(EVIL)[:300]), ("architecture", "small-resnet"))) +
+        f"[recipe]\nepochs = 1\n[layers]\nstem = {json.dumps(EVIL[2])}\n")
+    for part in ("train", "test"):
+        (watched / "data" / part / "a").rename(watched / "data" / part / "*b* <b> [x](evil)")
+    (watched / "metadata.csv").write_text("file_name,person\ntrain/b/0.jpg,[x](http://evil)\n")
+    own.prepare(watched, texts=["*b* <b> [x](evil)", "person:[x](http://evil)"], seeds=1)
+    subject = only(watched)
+    [person] = subject.groups["person"].names
+    names = [subject.title, subject.about, *subject.classes, *subject.images.train.classes, person,
+             *subject.layers.values()]
+    assert len(subject.retrained(Request((0,)))) == len(subject.retrained(Request((0,), "person"))) == 1
+    for name in names:
+        assert not set("*[]<>`~$|\\@") & set(name) and "://" not in name, name
+    assert subject.classes == ("∗b∗ ‹b› (x)(evil)", "b") == subject.images.test.classes
+
+
+@pytest.mark.parametrize("name", EVIL)
+def test_markdown_finds_nothing_in_it(name: str) -> None:
+    said = own.plain(name)
+    page = pytest.importorskip("markdown_it").MarkdownIt("js-default").render(said)
+    assert page.count("<") == 2 and page.startswith("<p>") and page.endswith("</p>\n"), page
+    assert own.plain(said) == said
+    assert not re.search(r"www\.|://|\w@\w|:\w", said), "which pages make links, or pictures, of"
+
+
+def test_ordinary_names_stay_as_they_are() -> None:
+    for name in ("golden_retriever", "C#", "R&D", "St. John's", "A/B (new)", "Ελληνικά", "80 %", "x-ray", "Nr. 3",
+                 "1.5"):
+        assert own.plain(name) == name
+
+
+def test_classes_that_would_look_alike_are_told(watched: Path) -> None:
+    for part in ("train", "test"):
+        for name in ("<a>", "‹a›"):
+            shutil.copytree(watched / "data" / part / "a", watched / "data" / part / name)
+    assert sum("two folders of the same name" in fault for fault in own.check(watched)) == 2
 
 
 # -- by hand ---------------------------------------------------------------------------------------------------------

@@ -18,8 +18,10 @@ from tests.conftest import REPOSITORY
 from tests.subjects.test_own import SAID, fresh, only, paint, small
 from unlearn_core.__main__ import main
 from unlearn_core.nets.request import Request
+from unlearn_core.serving.choice import choice
+from unlearn_core.serving.engine import Engine
 from unlearn_core.subjects import own
-from unlearn_core.subjects.subject import subjects
+from unlearn_core.subjects.subject import bundled, subjects
 
 TABLE = "file_name,person\ntrain/a/0.jpg,Anna\ntrain/b/0.jpg,Anna\ntrain/a/1.png,Ben\ntest/a/0.jpg,Anna\n"
 
@@ -187,6 +189,37 @@ def test_the_command_line_says_how_long_retraining_takes(folder: Path, capsys: p
     assert "to retrain" in capsys.readouterr().err
     assert main(["prepare", str(folder), "--references", "z"]) == 2
     assert "z: the name of a class" in capsys.readouterr().err
+
+
+def test_networks_that_another_process_retrains_are_seen_at_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    own.prepare(folder)
+    monkeypatch.setenv("LACUNA_SUBJECTS", str(folder.parent))
+    subjects.cache_clear()
+    engine = Engine()
+    try:
+        [name] = set(subjects()) - set(bundled())
+        chosen = choice(name, Request((0,)), "head_zeroing", {})
+        before, scene = chosen.key, engine.scene(chosen).result()
+        engine.keep_retrained(name, Request((1,)), [scene.task.model.state_dict()] * 3)
+        assert not scene.retrained and not own.changed(folder.parent)
+        own.prepare(folder, texts=["a"])
+        assert own.changed(folder.parent), "a page asks this at every turn"
+        engine.look_again()
+        assert not own.changed(folder.parent) and len(engine.scene(chosen).result().retrained) == 2
+        assert choice(name, Request((0,)), "head_zeroing", {}).key != before, "it answers something else now"
+        assert len(engine.retrained(name, Request((1,)))) == 3, "retrained here, and there are no others"
+        save_file(fresh(2), folder / "retrained-b-1.safetensors")  # as if somebody had trained it elsewhere
+        own.prepare(folder)
+        engine.look_again()
+        assert len(engine.retrained(name, Request((1,)))) == 1
+        images = subjects()[name].images
+        paint(folder / "data/train/a/1.png", 1, np.random.default_rng(8), 8)
+        own.prepare(folder)
+        engine.look_again()
+        assert subjects()[name].images is images, "of other images it is another subject, from the next start on"
+    finally:
+        engine.pool.close()
+        subjects.cache_clear()
 
 
 def test_with_two_networks_there_is_a_band_and_a_verdict(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,

@@ -36,6 +36,8 @@ Bools = npt.NDArray[np.bool_]
 ORIGINAL, HEAD_ZEROING, UNLEARNED = "original", "head zeroing", "unlearned"
 FORGET_ACCURACY, SURENESS, ATTACKS = "Forget accuracy", "Sureness of the old answer", "Threshold attacks"
 ATTACK_SUCCESS = "Attack success"
+FEWEST = 2
+"""Retrained networks with which a check can be made: one alone does not say how much such networks differ."""
 STEPS_SPREAD = 0.1
 """Relative spread of relearning steps over seeds: the median over the bundled requests where all came back in time.
 Where all are stopped at one limit, their own says nothing."""
@@ -239,7 +241,7 @@ def gather(networks: Models, retrained: Sequence[Model], labels: npt.NDArray[np.
 
     def check(title: str, about: str, page: Page, inside: bool, remembers: Literal["high", "low"] | None,
               tried: Callable[[], tuple[tuple[Placement, ...], dict[str, Placement]]]) -> Check:
-        made = len(retrained) > 1 and (only is None or title in only)
+        made = len(retrained) >= FEWEST and (only is None or title in only)
         return Check(title, about, page, inside, remembers, *(tried() if made else ((), {})))
 
     outside = partial(check, inside=False)

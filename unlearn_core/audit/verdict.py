@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from unlearn_core.audit.evidence import (
     ATTACK_SUCCESS,
+    FEWEST,
     FORGET_ACCURACY,
     ORIGINAL,
     UNLEARNED,
@@ -151,7 +152,7 @@ class Verdict:
 
 
 def judge(checks: Sequence[Check], loss: Loss | None, forgotten: str, accuracy: float,
-          several: bool = False) -> Verdict:
+          several: bool = False, retrained: int = 0) -> Verdict:
     """Draw the conclusion.
 
     Args:
@@ -160,6 +161,7 @@ def judge(checks: Sequence[Check], loss: Loss | None, forgotten: str, accuracy: 
         forgotten: what was to be forgotten, in words.
         accuracy: on the training images that were to be forgotten.
         several: whether the words name more than one thing.
+        retrained: how many networks there are to compare with.
     """
     be = "are" if several else "is"
     able = [check for check in checks if check.status() in ("passes", "fails")]
@@ -172,7 +174,8 @@ def judge(checks: Sequence[Check], loss: Loss | None, forgotten: str, accuracy: 
     def conclude() -> tuple[Level, str]:
         if not able:
             why = "no check can tell the original from retraining here" if any(c.judged for c in checks) else \
-                f"there is no network retrained without {forgotten} to compare with"
+                f"there is no network retrained without {forgotten} to compare with" if not retrained else \
+                f"there is only {retrained} network retrained without {forgotten}, and a comparison takes {FEWEST}"
             return Level.UNKNOWN, (f"{why}. {accuracy:.0%} of the images to be forgotten are still recognised"
                                    + (f", and {damage}" if damage else ""))
         if ATTACK_SUCCESS in {check.title for check in signs["remembers"]}:

@@ -35,7 +35,7 @@ class FeatureMap:
         far from everything fitted lands between its nearest neighbours.
         """
         distance, nearest = torch.cdist(torch.from_numpy(features), torch.from_numpy(self.features)).topk(
-            neighbours, largest=False, sorted=False)  # (N, k)
+            min(neighbours, len(self.features)), largest=False, sorted=False)  # (N, k)
         squared = distance.square_()
         weights = torch.exp(-8 * squared / (squared.mean(1, keepdim=True) + 1e-12)) + 1e-12
         weights /= weights.sum(1, keepdim=True)

@@ -47,7 +47,7 @@ from unlearn_core.serving.grid import ALPHAS, LAMBDAS, Landscape
 from unlearn_core.serving.pool import Lane, Pool, Ticket
 from unlearn_core.serving.scenes import Base, Scene, Seen, Settled, mapped, scene_blob, steps, unlearn
 from unlearn_core.serving.size import weigh
-from unlearn_core.subjects.subject import Subject, subject
+from unlearn_core.subjects.subject import Subject, look_again, subject
 
 CACHE_BYTES = 2**28
 LOOK_SECONDS = 4.5
@@ -122,18 +122,30 @@ class Engine:
 
     def retrained(self, network: str, forget: Request) -> tuple[Mapping[str, Tensor], ...]:
         """Weights of the networks retrained for a request: here, or those that are bundled."""
-        if (network, forget) not in self._references:
+        found = self._references.get((network, forget))
+        if found is None:
             found = tuple(dict(model.state_dict()) for model in subject(network).retrained(forget))
-            if not found:  # kept would be one entry for every request that anybody thinks of
-                return ()
-            self._references[network, forget] = found
-        return self._references[network, forget]
+            if found:  # else it would be one entry for every request that anybody thinks of
+                self._references[network, forget] = found
+        return found
 
     def keep_retrained(self, network: str, forget: Request,
                        networks: Sequence[Mapping[str, Tensor]]) -> None:
         """Judge by these networks from now on: whatever was kept without them is forgotten."""
         self._references[network, forget] = tuple(networks)
         self.pool.clear()
+
+    def look_again(self) -> None:
+        """Take up subjects that were prepared meanwhile, and judge by networks that were retrained for known ones.
+
+        Those that were retrained here stay in use for requests that have no others.
+        """
+        others = look_again()
+        for network, forget in list(self._references):
+            if network in others and subject(network).retrained(forget):
+                self._references.pop((network, forget), None)
+        if others:
+            self.pool.clear()
 
     def retrained_logits(self, network: str, request: Request) -> npt.NDArray[np.float32] | None:
         """(seeds, N, classes) outputs on the evaluation set of bundled networks, or else of those retrained here."""

@@ -118,7 +118,7 @@ def _conclude(chosen: Choice, checks: Sequence[Check], before: Float32, after: F
         losses.append(worst_loss(right, after.argmax(1) == labels, part, among if references else None, many, known))
     loss = max(filter(None, losses), key=lambda one: (one.damage, one.value), default=None)
     several = len(chosen.forget.chosen) > 1
-    return judge(checks, loss, chosen.words, accuracy, several)
+    return judge(checks, loss, chosen.words, accuracy, several, len(retrained))
 
 
 def submit(engine: Engine, scene: Scene, settled: Settled) -> Ticket[Audit]:

@@ -57,7 +57,9 @@ class Base:
 
     @cached_property
     def leading(self) -> Leading:
-        """What the modules at its beginning say of each batch: some 70 MB, only where networks are evaluated."""
+        """What the modules at its beginning say of each batch, only where networks are evaluated: some 70 MB for those
+        that are bundled.
+        """
         return leading(self.model, self.pixels)
 
 

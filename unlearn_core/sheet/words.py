@@ -25,7 +25,7 @@ HOW_TO_READ = (
 )
 
 MEANING: Mapping[Level, str] = {
-    Level.UNKNOWN: "There is nothing here to compare with, so this sheet cannot say whether the network forgot.",
+    Level.UNKNOWN: "There is too little here to compare with, so this sheet cannot say whether the network forgot.",
     Level.NOT_FORGOTTEN: "The network still recognises what it was asked to forget.",
     Level.PARTLY: "The network recognises less of what it was asked to forget, but more than networks that never saw "
                   "it.",

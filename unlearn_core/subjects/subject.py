@@ -63,6 +63,7 @@ class Subject:
         named_layers: names for people by stage; empty for a network whose stages are called as in its code.
         licence: what may be done with the images, for people; empty where nobody said.
         credit: whose they are, likewise.
+        origin: of everything but its retrained networks; empty for a bundled subject, which never changes.
     """
 
     name: str
@@ -78,6 +79,7 @@ class Subject:
     named_layers: Mapping[str, str] = field(default_factory=dict)
     licence: str = ""
     credit: str = ""
+    origin: str = ""
 
     @cached_property
     def fingerprint(self) -> str:
@@ -323,13 +325,19 @@ def own_folder() -> Path | None:
     return Path(folder) if (folder := os.environ.get(FOLDER)) else None
 
 
-def look_again() -> None:
-    """Take up what was prepared since this process began."""
+def look_again() -> list[str]:
+    """Take up what was prepared since this process began.
+
+    Returns:
+        The names of known subjects that have other retrained networks than before: see `Engine.look_again`.
+    """
     from unlearn_core.subjects import own
 
-    if (folder := own_folder()) is not None:
-        own.take_up(folder, frozenset(bundled()))
-        subjects.cache_clear()
+    if (folder := own_folder()) is None:
+        return []
+    others = own.take_up(folder, frozenset(bundled()))
+    subjects.cache_clear()
+    return others
 
 
 def subject(name: str) -> Subject:

@@ -10,24 +10,37 @@ from __future__ import annotations
 import os
 import re
 import unicodedata
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
 from unlearn_core import assets
 from unlearn_core.subjects.own.converting import convert
-from unlearn_core.subjects.own.derived import Record, contents_of, fingerprint, fits, image_set, record
-from unlearn_core.subjects.own.description import DESCRIPTION, described, shown
+from unlearn_core.subjects.own.derived import (
+    RECORD,
+    Record,
+    contents_of,
+    fingerprint,
+    fits,
+    image_set,
+    key_of,
+    record,
+)
+from unlearn_core.subjects.own.description import DESCRIPTION, described, plain, shown
 from unlearn_core.subjects.own.estimating import Estimate
 from unlearn_core.subjects.own.groups import groups
 from unlearn_core.subjects.own.pictures import PARTS, Listing, listed
 from unlearn_core.subjects.own.preparing import SEEDS, estimate, prepare
 from unlearn_core.subjects.own.study import DERIVED, check
-from unlearn_core.subjects.own.weights import MODEL
+from unlearn_core.subjects.own.weights import MODEL, retrained_files
 from unlearn_core.subjects.parts import Images
 from unlearn_core.subjects.subject import Subject
 
-__all__ = ["SEEDS", "Estimate", "check", "convert", "estimate", "in_use", "prepare", "prepared", "take_up", "title",
-           "unprepared"]
+__all__ = ["SEEDS", "Estimate", "changed", "check", "convert", "estimate", "in_use", "plain", "prepare", "prepared",
+           "take_up", "title", "unprepared"]
+
+_records: dict[Path, dict[Path, tuple[int, int]]] = {}
+"""Of each folder of subjects, what `_recorded` said when it was last looked at."""
 
 
 def prepared(folder: Path, taken: set[str]) -> dict[str, Subject]:
@@ -43,15 +56,41 @@ def prepared(folder: Path, taken: set[str]) -> dict[str, Subject]:
 @cache
 def in_use(folder: Path, taken: frozenset[str]) -> dict[str, Subject]:
     """The subjects that this process works with: those that were prepared when it first asked, and what `take_up` found
-    since. One that is in use stays as it is, even if its folder is changed meanwhile.
+    since. One that is in use keeps its images and its network, even if its folder is changed meanwhile.
     """
+    _records[folder] = _recorded(folder)
     return prepared(folder, set(taken))
 
 
-def take_up(folder: Path, taken: frozenset[str]) -> None:
-    """Add to those in use what was prepared meanwhile."""
+def take_up(folder: Path, taken: frozenset[str]) -> list[str]:
+    """Add to those in use what was prepared meanwhile, and to each the networks that were retrained for it meanwhile.
+
+    Returns:
+        The names of those in use that have other retrained networks than before.
+    """
     known = in_use(folder, taken)
-    known.update({name: found for name, found in prepared(folder, set(taken)).items() if name not in known})
+    _records[folder] = _recorded(folder)
+    now = prepared(folder, set(taken))
+    others = [name for name, old in known.items() if name in now and now[name].fingerprint != old.fingerprint
+              and now[name].origin == old.origin]
+    known.update({name: found for name, found in now.items() if name not in known or name in others})
+    return others
+
+
+def changed(folder: Path) -> bool:
+    """Whether any subject in a folder of subjects was prepared since that was last looked at; asked at every turn."""
+    return _recorded(folder) != _records.get(folder)
+
+
+def _recorded(folder: Path) -> dict[Path, tuple[int, int]]:
+    """When each subject in a folder of subjects was last prepared, and in which file that is noted."""
+    found = {}
+    with suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            with suppress(OSError):
+                about = (file := Path(entry.path) / DERIVED / RECORD).lstat()
+                found[file] = about.st_mtime_ns, about.st_ino
+    return found
 
 
 def unprepared(folder: Path, taken: set[str]) -> dict[str, Path]:
@@ -91,10 +130,15 @@ def _subject(folder: Path, name: str) -> Subject | None:
         return None
     description, faults = described(folder)
     listing = listed(folder)
+    if description is None or faults or listing.faults or tuple(found.classes) != listing.classes:
+        return None
     try:
-        if description is None or faults or listing.faults or (
-                fingerprint(folder, contents_of(folder, listing)) != found.fingerprint):
+        contents = contents_of(folder, listing)
+        if fingerprint(folder, contents) != found.fingerprint:
             return None
+        brought = retrained_files(folder)
+        origin = key_of(found.model, fingerprint(folder, {path: said for path, said in contents.items()
+                                                          if path not in brought}))
     except OSError:
         return None
     derived, weights = folder / DERIVED, folder / (f"{DERIVED}/{MODEL}" if found.trained else MODEL)
@@ -106,20 +150,22 @@ def _subject(folder: Path, name: str) -> Subject | None:
             return None if known is None else _unaltered(wanted, known)
         return wanted if wanted.is_file() and not wanted.is_symlink() else None
 
-    return Subject(name, description.title, description.about, description.architecture, tuple(found.classes),
+    return Subject(name, plain(description.title), plain(description.about), description.architecture,
+                   tuple(map(plain, found.classes)),
                    description.recipe if found.trained else description.given_recipe,
                    lambda: found.identity, file, lambda: _images(folder, name, found, listing),
-                   lambda: _unaltered(weights, found.model), description.layers, description.licence,
-                   description.credit)
+                   lambda: _unaltered(weights, found.model),
+                   {stage: plain(said) for stage, said in description.layers.items()}, description.licence,
+                   description.credit, origin)
 
 
 def _images(folder: Path, name: str, found: Record, listing: Listing) -> Images:
     try:
         kinds, _ = groups(folder, listing)
-        return Images(*(image_set(folder, part, name, found.classes, found.mean, found.std, kinds[part])
-                        for part in PARTS))
+        classes = list(map(plain, found.classes))
+        return Images(*(image_set(folder, part, name, classes, found.mean, found.std, kinds[part]) for part in PARTS))
     except (OSError, ValueError) as error:
-        raise assets.AssetError(f"{folder.name}: its prepared images cannot be read ({error}). "
+        raise assets.AssetError(f"{plain(shown(folder.name))}: its prepared images cannot be read ({error}). "
                                 "Prepare it again.") from error
 
 
@@ -127,5 +173,6 @@ def _images(folder: Path, name: str, found: Record, listing: Listing) -> Images:
 def _unaltered(file: Path, expected: str) -> Path:
     """The file, if it is the one that was there when its subject was prepared."""
     if file.is_symlink() or not file.is_file() or assets.sha256(file) != expected:
-        raise assets.AssetError(f"{'/'.join(file.parts[-2:])} was changed since its subject was prepared.")
+        name = plain(shown("/".join(file.parts[-2:])))
+        raise assets.AssetError(f"{name} was changed since its subject was prepared.")
     return file

@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import json
+import math
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -42,11 +43,11 @@ def key_of(*parts: object) -> str:
 # -- files ------------------------------------------------------------------------------------------------------------
 
 
-def read_table(file: Path) -> dict[str, object]:
-    """A table that `prepare` wrote; empty if there is none that can be read."""
+def read_table(file: Path, most: int = 2**24) -> dict[str, object]:
+    """A table that `prepare` wrote; empty if there is none that can be read, or one of more bytes than that."""
     try:
         with opened(file) as stream:
-            found = json.loads(stream.read())
+            found = json.loads(stream.read(most)) if os.fstat(stream.fileno()).st_size <= most else None
         return found if isinstance(found, dict) else {}
     except (OSError, ValueError, RecursionError):
         return {}
@@ -115,7 +116,7 @@ def contents_of(folder: Path, listing: Listing, progress: Progress = silent) -> 
 
     A file is read only if its size or its time differ from those that were noted when it was read last.
     """
-    known = read_table(folder / DERIVED / CONTENTS)
+    known = _contents(folder, listing)
     found: dict[str, list[object]] = {}
     stats = [(picture.path, picture.bytes, picture.modified) for picture in listing.all()]
     for name in (MODEL, METADATA, *retrained_files(folder)):
@@ -126,6 +127,11 @@ def contents_of(folder: Path, listing: Listing, progress: Progress = silent) -> 
         found[path] = noted(known, path, size, modified) or [size, modified, digest(folder / path)]
         progress((i + 1) / len(stats), f"reading {i + 1:,} of {len(stats):,} files")
     return found
+
+
+def _contents(folder: Path, listing: Listing) -> dict[str, object]:
+    """What was noted of the files; of a path that takes more than its share of bytes, nothing is known."""
+    return read_table(folder / DERIVED / CONTENTS, 2**20 + 2**11 * len(listing))
 
 
 def noted(known: dict[str, object], path: str, size: int, modified: int) -> list[object] | None:
@@ -183,7 +189,8 @@ def record(folder: Path) -> Record | None:
     said = read_table(folder / DERIVED / RECORD)
     kinds = {"fingerprint": str, "trained": bool, "model": str, "classes": list, "mean": list, "std": list,
              "accuracy": float, "files": dict, "references": dict}
-    if (folder / DERIVED).is_symlink() or any(type(said.get(name)) is not kind for name, kind in kinds.items()):
+    if (folder / DERIVED).is_symlink() or any(type(said.get(name)) is not kind for name, kind in kinds.items()) or (
+            not all(type(value) is float and math.isfinite(value) for value in [*said["mean"], *said["std"]])):  # type: ignore[misc]
         return None
     return Record(**{name: tuple(value) if isinstance(value, list) and name != "classes" else value
                      for name, value in said.items() if name in kinds})  # type: ignore[arg-type]
@@ -205,6 +212,9 @@ def image_set(folder: Path, part: Part, name: str, classes: list[str], mean: tup
     # Copied on writing: PyTorch does not know of memory that cannot be written.
     images, labels = (np.load(folder / DERIVED / f"{kind}-{part}.npy", mmap_mode="c", allow_pickle=False)
                       for kind in ("images", "labels"))
+    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1] != len(mean) or labels.dtype != np.int64 or (
+            labels.shape != images.shape[:1] or not len(labels) or labels.min() < 0 or labels.max() >= len(classes)):
+        raise ValueError(f"images-{part}.npy and labels-{part}.npy are not what was decoded")
     return ImageSet(name, torch.from_numpy(np.asarray(images)), torch.from_numpy(np.array(labels)), tuple(classes),
                     mean, std, groups)
 
@@ -230,7 +240,7 @@ def decoded(study: Study, key: str) -> tuple[list[float], list[float]] | None:
 
 def decoded_key(study: Study) -> str | None:
     """The key of the decoded pictures if they are those of the folder; None if not, or if a file changed since."""
-    known = read_table(study.folder / DERIVED / CONTENTS)
+    known = _contents(study.folder, study.listing)
     if not all(noted(known, picture.path, picture.bytes, picture.modified) for picture in study.listing.all()):
         return None  # all would have to be read to know
     key = pictures_key(study, contents_of(study.folder, study.listing))

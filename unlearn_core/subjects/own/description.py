@@ -5,6 +5,8 @@ from __future__ import annotations
 import difflib
 import math
 import os
+import re
+import reprlib
 import stat
 import tomllib
 import unicodedata
@@ -22,7 +24,13 @@ SIZES = (8, 512)
 LARGEST_BY_DEFAULT = 224
 SANE = Recipe("adamw", epochs=15, batch_size=64, peak_lr=1e-3, weight_decay=0.05)
 """For networks that the project has no recipe for."""
-_MOST_BYTES = 2**20
+_MOST_BYTES = 2**16
+_MOST_DOTS = 200
+"""In a line: what reads TOML takes a time that grows with the square of a dotted key's parts."""
+_NAMED = 10
+"""So many faults of a kind are told one by one, the others counted."""
+_BRIEFLY = reprlib.Repr()
+_BRIEFLY.maxstring = _BRIEFLY.maxother = 80
 
 
 @dataclass(frozen=True)
@@ -84,10 +92,33 @@ def shown(name: str) -> str:
     return plain if len(plain) <= 80 else f"{plain[:77]}..."
 
 
+_SIGNS = str.maketrans("*`~[]<>\\|$@", "∗ˋ∼()‹›/¦＄＠")
+_IN_PLACE = ((re.compile(r"(?<![^\W_])_|_(?![^\W_])"), "ˍ"), (re.compile(r":(?=[\w/+-])"), "꞉"),
+             (re.compile(r"www\.", re.IGNORECASE), "www․"),
+             (re.compile(r"^([#+=>-]|\d+(?=[.)](?:\s|$)))"), "\u2060\\1"))
+
+
+def plain(text: str) -> str:
+    """What a folder calls something, for pages that format their text.
+
+    Every sign that would be a link, emphasis, a tag, a formula or a list is one that looks like it, and lines are one.
+    """
+    text = " ".join(text.translate(_SIGNS).split())
+    for sign, like in _IN_PLACE:
+        text = sign.sub(like, text)
+    return text
+
+
 def reason(error: BaseException) -> str:
     """Why something went wrong, without the path that the operating system repeats."""
     text = error.strerror if isinstance(error, OSError) and error.strerror else str(error) or type(error).__name__
     return shown(text)
+
+
+def limited(faults: list[str], what: str) -> list[str]:
+    """The first faults of one kind, and how many more there are."""
+    more = len(faults) - _NAMED
+    return faults[:_NAMED] + ([f"The same kind of fault in {more:,} more {what}."] if more > 0 else [])
 
 
 def described(folder: Path) -> tuple[Description | None, list[str]]:
@@ -101,8 +132,11 @@ def described(folder: Path) -> tuple[Description | None, list[str]]:
         with opened(file) as stream:
             raw = stream.read(_MOST_BYTES + 1)
         if len(raw) > _MOST_BYTES:
-            return None, [f"{DESCRIPTION}: at most 1 MiB expected."]
-        said = tomllib.loads(raw.decode("utf-8"))
+            return None, [f"{DESCRIPTION}: at most {_MOST_BYTES >> 10} KiB expected."]
+        text = raw.decode("utf-8")
+        if any(line.count(".") > _MOST_DOTS for line in text.split("\n")):
+            return None, [f"{DESCRIPTION}: lines with at most {_MOST_DOTS} dots expected."]
+        said = tomllib.loads(text)
     except FileNotFoundError:
         return None, [f"{DESCRIPTION} is missing."]
     except OSError as error:
@@ -135,17 +169,26 @@ Rule = tuple[Callable[[Any], bool], str]
 
 def _checked(said: Mapping[str, Any], rules: Mapping[str, Rule], prefix: str, faults: list[str]) -> dict[str, Any]:
     """The values that obey their rules; a fault is added for each that does not, and for each unknown key."""
-    good = {}
-    for name, value in said.items():
-        if name not in rules:
-            near = difflib.get_close_matches(name.lower()[:80], rules, 1, 0.5)
-            meant = f"; was {prefix}{near[0]} meant?" if near else f", only {', '.join(rules)}."
-            faults.append(f"{DESCRIPTION}: there is no {prefix}{shown(name)}{meant}")
-        elif not rules[name][0](value):
-            faults.append(f"{DESCRIPTION}: {prefix}{name}: {rules[name][1]} expected, got {shown(repr(value))}.")
+    good, unknown = {}, [name for name in said if name not in rules]
+    for name in unknown[:_NAMED]:
+        near = difflib.get_close_matches(name.lower()[:80], rules, 1, 0.5)
+        meant = f"; was {prefix}{near[0]} meant?" if near else f", only {', '.join(rules)}."
+        faults.append(f"{DESCRIPTION}: there is no {prefix}{shown(name)}{meant}")
+    if more := unknown[_NAMED:]:
+        faults.append(f"{DESCRIPTION}: nor are there {len(more):,} more of its keys.")
+    for name in (name for name in said if name in rules):
+        if rules[name][0](said[name]):
+            good[name] = said[name]
         else:
-            good[name] = value
+            faults.append(f"{DESCRIPTION}: {prefix}{name}: {rules[name][1]} expected, got {_briefly(said[name])}.")
     return good
+
+
+def _briefly(value: object) -> str:
+    try:
+        return shown(_BRIEFLY.repr(value))
+    except ValueError:  # Python writes no number of so many digits
+        return "a number of thousands of digits"
 
 
 def _text(most: int) -> Rule:

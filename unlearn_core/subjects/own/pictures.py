@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import unicodedata
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -18,7 +19,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from unlearn_core.nets.train import seed_of
 from unlearn_core.progress import Progress, silent
-from unlearn_core.subjects.own.description import LARGEST_BY_DEFAULT, SIZES, opened, reason, shown
+from unlearn_core.subjects.own.description import LARGEST_BY_DEFAULT, SIZES, limited, opened, plain, reason, shown
 
 Part = Literal["train", "test"]
 PARTS: tuple[Part, Part] = ("train", "test")
@@ -26,10 +27,11 @@ MOST_FILES = 1_000_000
 MOST_PIXELS = 50_000_000
 CLASSES = (2, 1000)
 _MOST_BYTES = 200 * 2**20
-_NAMED = 10
-"""So many faulty pictures are named, the others counted."""
+_MOST_SCANS = 100
+"""Of a JPEG: each may be of some bytes, and takes as long as the picture has pixels. Common are 1 and 10."""
 _KINDS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"}
 _TESTS = ("test", "val", "validation")
+warnings.filterwarnings("ignore", module=r"PIL\.")  # what matters of a picture is said in a sentence
 
 
 @dataclass(frozen=True)
@@ -72,12 +74,12 @@ class Listing:
 def listed(folder: Path) -> Listing:
     """List a subject's pictures and join the classes of its parts by name. Nothing is opened, and no link followed."""
     faults: list[str] = []
-    walk = _Walk(folder, faults)
+    walk = _Walk(folder)
     top = walk.folders("data")
     if "train" not in top:
         if tests := [name for name in _TESTS if name in top]:
             faults.append(f"data: train beside {tests[0]} expected, or neither.")
-            return Listing(faults=faults)
+            return Listing(faults=limited(walk.places, "folders") + faults)
         found = {"train": walk.classes(top), "test": dict[str, list[Picture]]()}
         for name, pictures in found["train"].items():
             test = set(_test(name, len(pictures)))
@@ -87,13 +89,13 @@ def listed(folder: Path) -> Listing:
         tests = [name for name in _TESTS if name in top]
         if not tests:
             faults.append("data: test (or val, or validation) beside train expected.")
-        for name in top:
-            if name not in ("train", *_TESTS):
-                faults.append(f"data/{shown(name)}: nothing but train and test expected beside train.")
+        faults += limited([f"data/{shown(name)}: nothing but train and test expected beside train."
+                           for name in top if name not in ("train", *_TESTS)], "folders")
         found = {part: walk.classes(walk.folders(top[name])) if name else {}
                  for part, name in (("train", "train"), ("test", tests[0] if tests else None))}
         if tests:
             faults += _unjoined(found["train"], found["test"], f"data/{tests[0]}")
+    faults = limited(walk.places, "folders") + faults + limited(sorted(walk.files), "files")
     if walk.seen > MOST_FILES:
         faults.append(f"data: at most {MOST_FILES:,} files expected; no more were looked at.")
     classes = tuple(sorted(found["train"]))
@@ -103,7 +105,7 @@ def listed(folder: Path) -> Listing:
     few = [f"class {shown(name)}: at least 2 training and 1 test pictures expected, got {len(found['train'][name])} "
            f"and {len(found['test'][name])}." for name in classes
            if name in found["test"] and (len(found["train"][name]) < 2 or not found["test"][name])]
-    faults += _limited(few, "classes")
+    faults += limited(few, "classes")
     return Listing(classes, {part: [found[part].get(name, []) for name in classes] for part in PARTS}, faults)
 
 
@@ -115,61 +117,62 @@ def _test(name: str, count: int) -> list[int]:
 
 def _unjoined(train: dict[str, list[Picture]], test: dict[str, list[Picture]], where: str) -> list[str]:
     alone = [f"class {shown(name)} has no folder in {where}." for name in sorted(set(train) - set(test))]
-    return _limited(alone + [f"class {shown(name)} has no folder in data/train."
+    return limited(alone + [f"class {shown(name)} has no folder in data/train."
                              for name in sorted(set(test) - set(train))], "classes")
-
-
-def _limited(faults: list[str], what: str) -> list[str]:
-    more = len(faults) - _NAMED
-    return faults[:_NAMED] + ([f"The same kind of fault in {more:,} more {what}."] if more > 0 else [])
 
 
 class _Walk:
     """A look at folders that counts what it sees, and stops when that is too much."""
 
-    def __init__(self, folder: Path, faults: list[str]) -> None:
-        self.folder, self.faults, self.seen = folder, faults, 0
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.seen = folder, 0
+        self.places, self.files = list[str](), list[str]()  # what is wrong with folders, and with what lies in them
 
     def folders(self, where: str) -> dict[str, str]:
         """The folders in a folder by name, in Unicode's composed form, with their paths; other files are ignored."""
         found: dict[str, str] = {}
+        looks: set[str] = set()
         for entry in self._entries(where):
             path, name = f"{where}/{entry.name}", unicodedata.normalize("NFC", entry.name)
             if entry.is_symlink():
-                self.faults.append(f"{shown(path)}: a folder expected, got a link.")
+                self.places.append(f"{shown(path)}: a folder expected, got a link.")
             elif entry.is_dir(follow_symlinks=False):
                 if any(unicodedata.category(c) in ("Cc", "Cs") for c in name):
-                    self.faults.append(f"{shown(path)}: a name of printable Unicode expected.")
-                elif name in found:
-                    self.faults.append(f"{shown(path)}: two folders of the same name, written differently.")
+                    self.places.append(f"{shown(path)}: a name of printable Unicode expected.")
+                elif (look := plain(name)) in looks:
+                    self.places.append(f"{shown(path)}: two folders of the same name, written differently.")
                 else:
                     found[name] = path
+                    looks.add(look)
         return found
 
     def classes(self, folders: dict[str, str]) -> dict[str, list[Picture]]:
         return {name: self._pictures(path) for name, path in folders.items()}
 
     def _pictures(self, where: str) -> list[Picture]:
-        found, odd = [], []
+        found = []
         for entry in self._entries(where):
             path = f"{where}/{entry.name}"
             if entry.is_symlink():
-                odd.append(f"{shown(path)}: a picture expected, got a link.")
+                self.files.append(f"{shown(path)}: a picture expected, got a link.")
             elif not entry.is_file(follow_symlinks=False):
-                odd.append(f"{shown(path)}: a picture expected, got no regular file.")
+                self.files.append(f"{shown(path)}: a picture expected, got no regular file.")
             elif os.path.splitext(entry.name)[1].lower() not in _KINDS:
-                odd.append(f"{shown(path)}: a .png, .jpg or .jpeg expected.")
+                self.files.append(f"{shown(path)}: a .png, .jpg or .jpeg expected.")
             else:
-                about = entry.stat(follow_symlinks=False)
-                found.append(Picture(path, about.st_size, about.st_mtime_ns))
-        self.faults += _limited(sorted(odd), "files")
+                try:
+                    about = entry.stat(follow_symlinks=False)
+                except OSError as error:  # removed meanwhile, or too long a path
+                    self.files.append(f"{shown(path)} cannot be read: {reason(error)}.")
+                else:
+                    found.append(Picture(path, about.st_size, about.st_mtime_ns))
         return sorted(found, key=lambda picture: picture.path)
 
     def _entries(self, where: str) -> Iterator[os.DirEntry[str]]:
         """What lies in a folder, hidden files apart."""
         try:
             if not stat.S_ISDIR((self.folder / where).lstat().st_mode):
-                self.faults.append(f"{shown(where)}: a folder expected.")
+                self.places.append(f"{shown(where)}: a folder expected.")
                 return
             with os.scandir(self.folder / where) as entries:
                 for entry in islice(entries, max(0, MOST_FILES + 1 - self.seen)):
@@ -177,9 +180,9 @@ class _Walk:
                     if not entry.name.startswith("."):
                         yield entry
         except FileNotFoundError:
-            self.faults.append(f"{shown(where)} is missing.")
+            self.places.append(f"{shown(where)} is missing.")
         except OSError as error:
-            self.faults.append(f"{shown(where)} cannot be read: {reason(error)}.")
+            self.places.append(f"{shown(where)} cannot be read: {reason(error)}.")
 
 
 # -- single pictures ------------------------------------------------------------------------------------------------
@@ -253,6 +256,8 @@ def pixels(folder: Path, path: str, wanted: Shape) -> npt.NDArray[np.uint8]:
         ValueError: if it is no picture; the message is a sentence.
     """
     with _picture(folder, path) as picture:
+        if picture.format != "PNG" and (scans := _scans(folder / path)) > _MOST_SCANS:
+            raise ValueError(f"at most {_MOST_SCANS} scans expected, got {scans:,}")
         side = 2 * wanted.size
         picture.draft(picture.mode, (side, side))  # a large JPEG is decoded no larger than is of use
         upright: Image.Image = ImageOps.exif_transpose(picture)
@@ -268,6 +273,12 @@ def pixels(folder: Path, path: str, wanted: Shape) -> npt.NDArray[np.uint8]:
         return found.transpose(2, 0, 1)
 
 
+def _scans(file: Path) -> int:
+    """How often a JPEG goes over its pixels, and a few more where it holds smaller ones of itself."""
+    with opened(file) as stream:
+        return stream.read().count(b"\xff\xda")
+
+
 def undecodable(folder: Path, listing: Listing, wanted: Shape, progress: Progress = silent) -> list[str]:
     """Decode every picture once, keeping none; a sentence for each of the first ten that cannot be, then a count."""
     faults = []
@@ -277,4 +288,4 @@ def undecodable(folder: Path, listing: Listing, wanted: Shape, progress: Progres
         except ValueError as error:
             faults.append(str(error))
         progress((i + 1) / len(listing), f"{i + 1:,} of {len(listing):,} pictures")
-    return _limited(faults, "pictures")
+    return limited(faults, "pictures")

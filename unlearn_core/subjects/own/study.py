@@ -14,7 +14,7 @@ from unlearn_core.nets.images import ImageSet
 from unlearn_core.nets.models import takes_any_channels
 from unlearn_core.nets.request import IMAGE, Request, checked, read
 from unlearn_core.progress import Progress, silent
-from unlearn_core.subjects.own.description import DESCRIPTION, SIZES, Description, described, shown
+from unlearn_core.subjects.own.description import DESCRIPTION, SIZES, Description, described, plain, shown
 from unlearn_core.subjects.own.groups import groups
 from unlearn_core.subjects.own.pictures import Listing, Shape, listed, shape, undecodable
 from unlearn_core.subjects.own.weights import END, MODEL, RETRAINED, built, loaded, retrained_files, unfit
@@ -76,6 +76,7 @@ def requested(text: str, outline: ImageSet) -> Request:
         ValueError: if it is none of these, or single images.
     """
     kind, _, name = text.partition(":")
+    name = plain(name)
     if text in outline.classes:
         found = checked(Request((outline.classes.index(text),)), outline)
     elif kind in outline.groups and name in outline.groups[kind].names:

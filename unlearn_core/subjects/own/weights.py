@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from unlearn_core.audit.similarity import stages
 from unlearn_core.nets import heads, models
-from unlearn_core.subjects.own.description import DESCRIPTION, opened, reason, shown
+from unlearn_core.subjects.own.description import DESCRIPTION, limited, opened, reason, shown
 from unlearn_core.subjects.own.pictures import Shape
 
 MODEL = "model.safetensors"
@@ -25,7 +25,6 @@ RETRAINED, END = "retrained-", ".safetensors"
 between."""
 _MOST_RETRAINED = 1000
 _MOST_HEADER = 2**20
-_NAMED = 10
 _BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "F8_E4M3": 1, "F8_E5M2": 1,
           "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1}
 _OTHERS = {torch.int64: "I64", torch.int32: "I32", torch.int16: "I16", torch.int8: "I8", torch.uint8: "U8",
@@ -55,7 +54,7 @@ def built(architecture: str, wanted: Shape, classes: int, layers: Mapping[str, s
     known = stages(model)[:-1]
     faults = [f"{DESCRIPTION}: layers: stages of the network ({', '.join(known)}) expected, got {shown(name)}."
               for name in layers if name not in known]
-    return model.state_dict(), faults
+    return model.state_dict(), limited(faults, "stages")
 
 
 def _build(architecture: str, wanted: Shape, classes: int) -> nn.Module:
@@ -129,8 +128,7 @@ def _other_names(file: str, header: dict[str, Any], expected: dict[str, Tensor])
         elif not (_is_float(kind) if wanted.is_floating_point() else kind == _OTHERS.get(wanted.dtype)):
             right = "a floating-point type" if wanted.is_floating_point() else _OTHERS.get(wanted.dtype)
             faults.append(f"{file}: {name}: {right} expected, got {shown(str(kind))}.")
-    more = len(faults) - _NAMED
-    return faults[:_NAMED] + ([f"{file}: the same kind of fault in {more:,} more weights."] if more > 0 else [])
+    return limited(faults, f"weights of {file}")
 
 
 def _is_float(kind: object) -> bool:
