@@ -26,7 +26,7 @@ def embedding(xy: npt.NDArray[np.float32], predicted: npt.NDArray[np.int64], lab
     colours = np.array([CLASSES[c % len(CLASSES)] for c in range(len(names))])[predicted]
     for chosen, symbol, size, opacity, name in ((~forgotten, "circle", 4, 0.35, "retained"),
                                                 (forgotten, "x", 8, 0.95, "to be forgotten")):
-        figure.add_scattergl(
+        figure.add_scatter(  # no WebGL: school machines and remote desktops often have none
             x=xy[chosen, 0], y=xy[chosen, 1], mode="markers", name=name,
             marker={"symbol": symbol, "size": size, "color": colours[chosen], "opacity": opacity},
             text=[f"{names[t]}, predicted {names[p]}" for t, p in zip(labels[chosen], predicted[chosen], strict=True)],
