@@ -21,8 +21,7 @@ from unlearn_core.subjects import openings
 def knobs(visitor: State, limit: float | None) -> None:
     """One widget per hyper-parameter; the advanced ones one click away."""
     declared = method(visitor.method).hyperparameters
-    if said := origin(visitor):
-        st.caption(said)
+    st.caption(origin(visitor))
     for knob in declared:
         if not knob.advanced:
             _widget(visitor, knob)
@@ -70,14 +69,13 @@ def take_point(visitor: State, canvas: str, names: Sequence[str]) -> None:
 
 
 def origin(visitor: State) -> str:
-    """Where the settings that the request opens with come from, in a sentence; empty where there is nothing to say."""
+    """Where the settings that the request opens with come from, in a sentence."""
     try:
         opens = openings.opening(visitor.network, visitor.forget, visitor.method)
     except (AssetError, OSError) as problem:
         return f"Opens on the general defaults: {problem}"
     if opens is None:
-        single = len(visitor.forget.classes) == 1
-        return "" if single else "Opens on the general defaults: no others were tried for this request."
+        return "Opens on the general defaults: no others were tried for this request."
     best, found = opens.best, method(visitor.method)
     if not opens.serves:
         faults = [f"leaves {100 * best.forget:.0f} % recognised"] if best.recognised else []

@@ -47,7 +47,8 @@ def metrics(readings: Readings) -> None:
             st.metric(kind.title, f"{reading.value:.1%}",
                       f"{100 * (reading.value - readings.original[name].value):+.1f} points against the original",
                       delta_color="off")
-            retrained = f"retrained {min(band):.1%} to {max(band):.1%} ({len(band)} seeds)" if band else \
+            seeds = f"{len(band)} seed{'s' * (len(band) > 1)}"
+            retrained = f"retrained {min(band):.1%} to {max(band):.1%} ({seeds})" if band else \
                 "no retrained network is at hand to compare with"
             arrow = ARROWS[kind.better] + ". " if band or kind.better == "up" else ""
             st.caption(f"{arrow}{kind.about.capitalize()}: {reading.images:,} images, "

@@ -49,7 +49,7 @@ def audit(arguments: argparse.Namespace) -> int:
     print(found.audit.verdict)
     print_table([["Check", "", "What it says"], *([mark.title, mark.status, mark.said]
                                                    for mark in found.audit.verdict.marks)])
-    print_table([["Threshold on", "AUC", "95 % interval", "Original", f"Retrained ({made.seeds} seeds)",
+    print_table([["Threshold on", "AUC", "95 % interval", "Original", f"Retrained (seeds: {made.seeds})",
                    "TPR at 1 % FPR"],
                   *([TITLES[name], f"{attack.unlearned.auc:.3f}", "{:.3f} to {:.3f}".format(*attack.interval.auc),
                      f"{attack.original.auc:.3f}",

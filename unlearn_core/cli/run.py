@@ -41,7 +41,7 @@ def run_one(arguments: argparse.Namespace) -> int:
         return 0
     print_heading(chosen)
     print(audited.verdict)
-    print_table([["", "Unlearned", "95 % interval", "Images", "Original", f"Retrained ({len(references)} seeds)"],
+    print_table([["", "Unlearned", "95 % interval", "Images", "Original", f"Retrained (seeds: {len(references)})"],
                   *([KINDS[name].title, f"{reading.value:.1%}", _span(reading.interval), f"{reading.images:,}",
                      f"{original[name].value:.1%}", _span([seed[name].value for seed in references])]
                     for name, reading in audited.readings.gauges.items())])
