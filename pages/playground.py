@@ -12,6 +12,7 @@ from ui.controls import knobs, presets, take_point
 from ui.mirror import showing, taken
 from ui.panels import outcome
 from ui.panels.layers import changed
+from ui.panels.neighbours import neighbours
 from ui.panels.poison import poison
 from ui.present import headline, present, whose
 from ui.state import State, state, tell_notes
@@ -19,7 +20,7 @@ from ui.theme import ink
 from ui.views.live import live_view
 from unlearn_core.assets import AssetError
 from unlearn_core.methods import method
-from unlearn_core.serving.judgement import Readings
+from unlearn_core.serving.judgement import Audit, Readings
 from unlearn_core.serving.scenes import Scene, Settled
 
 MOMENT = 0.1
@@ -42,7 +43,7 @@ def story(visitor: State) -> None:
                     "theirs, wrong or unsafe. Did it?")
 
 
-def details(visitor: State, scene: Scene, settled: Settled, readings: Readings) -> None:
+def details(visitor: State, scene: Scene, settled: Settled, readings: Readings, audit: Audit | None) -> None:
     """All of an outcome that stands below the live view, or takes its place."""
     for sentence in settled.warnings:
         st.info(sentence, icon=":material/info:")
@@ -67,6 +68,8 @@ def details(visitor: State, scene: Scene, settled: Settled, readings: Readings) 
         outcome.accuracies(settled, readings, ink())
     with right:
         changed(scene, settled)
+    if audit is not None:
+        neighbours(settled.choice.subject, audit.losses)
     outcome.own_pictures(settled, ink())
     outcome.images(scene, settled)
 
@@ -100,7 +103,7 @@ def playground(visitor: State) -> None:
         if drawn != key:
             time.sleep(MOMENT)
     with st.container(key="former" if shown.former else "picture"):
-        details(visitor, *shown.picture, shown.readings)
+        details(visitor, *shown.picture, shown.readings, shown.audit)
 
 
 visitor = state()

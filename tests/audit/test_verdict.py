@@ -28,7 +28,7 @@ from unlearn_core.audit.evidence import (
     joined,
     passes,
 )
-from unlearn_core.audit.verdict import DAMAGED, Level, Loss, Verdict, judge, worst_loss
+from unlearn_core.audit.verdict import DAMAGED, Level, Loss, Verdict, judge, losses
 from unlearn_core.nets.evaluate import softmax
 from unlearn_core.nets.request import Request
 from unlearn_core.progress import silent
@@ -291,18 +291,18 @@ def test_the_worst_loss_is_paired_and_spares_what_retraining_costs_too() -> None
     before = np.repeat([True, False], [900, 100])
     after = before.copy()
     after[:200], after[950:] = False, True  # 200 lost, 50 won
-    found = worst_loss(before, after, {"a": np.ones(1000, bool)})
-    assert found is not None and found.value == pytest.approx(0.15) and found.images == 1000
+    [found] = losses(before, after, {"a": np.ones(1000, bool)})
+    assert found.value == pytest.approx(0.15) and found.images == 1000
     half = 1.96 * np.sqrt((0.25 - 0.15**2) / 1000)
     assert found.interval == pytest.approx((0.15 - half, 0.15 + half))
-    spared = worst_loss(before, after, {"a": np.ones(1000, bool)}, {"a": np.array([0.8, 0.84])})
-    assert spared is not None and spared.value == pytest.approx(0.15 - 0.08)
-    better = worst_loss(before, after, {"a": np.ones(1000, bool)}, {"a": np.array([0.95, 0.97])})
-    assert better is not None and better.value == pytest.approx(0.15), "what retraining gains is nobody's loss"
-    two = worst_loss(before, after, {"first": np.arange(1000) < 500, "second": np.arange(1000) >= 500,
-                                     "empty": np.zeros(1000, bool)})
-    assert two is not None and two.group == "first"
-    assert worst_loss(before, after, {}) is None and found.value > DAMAGED
+    [spared] = losses(before, after, {"a": np.ones(1000, bool)}, {"a": np.array([0.8, 0.84])})
+    assert spared.value == pytest.approx(0.15 - 0.08)
+    [better] = losses(before, after, {"a": np.ones(1000, bool)}, {"a": np.array([0.95, 0.97])})
+    assert better.value == pytest.approx(0.15), "what retraining gains is nobody's loss"
+    two = losses(before, after, {"first": np.arange(1000) < 500, "second": np.arange(1000) >= 500,
+                                 "empty": np.zeros(1000, bool)})
+    assert max(two, key=lambda one: one.rank).group == "first" and len(two) == 2
+    assert losses(before, after, {}) == [] and found.value > DAMAGED
 
 
 # --- the bundled networks ------------------------------------------------------------------------------------
@@ -423,14 +423,12 @@ def test_of_many_small_groups_none_is_damaged_by_chance() -> None:
     for _ in range(200):
         before, after = generator.random((2, 1440)) < 0.77
         for among in damaged:
-            found = worst_loss(before, after, groups, among=among)
-            assert found is not None
-            damaged[among] += found.damage
+            damaged[among] += any(one.damage for one in losses(before, after, groups, among=among))
     assert damaged[1] > 40 and damaged[24] < 14
     hurt = after.copy()
     hurt[groups["7"]] = False
-    found = worst_loss(before, hurt, groups, among=24)
-    assert found is not None and found.group == "7" and found.damage
+    [found] = (one for one in losses(before, hurt, groups, among=24) if one.damage)
+    assert found.group == "7"
 
 
 def test_a_surely_damaged_group_is_named_before_one_that_lost_more_by_chance() -> None:
@@ -439,16 +437,15 @@ def test_a_surely_damaged_group_is_named_before_one_that_lost_more_by_chance() -
     after[:3], after[40:140] = False, False
     groups = {"small": np.arange(1040) < 40, "large": np.arange(1040) >= 40}
     after[3:5] = False  # the small one: 5 of 40, 12.5 points, hardly sure; the large one: 10 points of 1,000
-    found = worst_loss(before, after, groups)
-    assert found is not None and (found.group, found.damage) == ("large", True)
+    found = max(losses(before, after, groups), key=lambda one: one.rank)
+    assert (found.group, found.damage) == ("large", True)
 
 
 def test_what_one_more_retrained_network_would_differ_by_is_no_damage() -> None:
     generator = np.random.default_rng(0)
     before = generator.random(230) < 0.8
     after = before & (generator.random(230) > 0.12)
-    alone = worst_loss(before, after, {"calm": np.ones(230, np.bool_)}, {"calm": np.array([0.8, 0.8])})
-    among = worst_loss(before, after, {"calm": np.ones(230, np.bool_)}, {"calm": np.array([0.8, 0.8])},
-                       spreads={"calm": 0.05})
-    assert alone is not None and among is not None
+    [alone] = losses(before, after, {"calm": np.ones(230, np.bool_)}, {"calm": np.array([0.8, 0.8])})
+    [among] = losses(before, after, {"calm": np.ones(230, np.bool_)}, {"calm": np.array([0.8, 0.8])},
+                     spreads={"calm": 0.05})
     assert alone.damage and not among.damage and alone.value == among.value

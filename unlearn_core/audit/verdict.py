@@ -73,20 +73,26 @@ class Loss:
         """Whether the network counts as damaged: so much is lost, and surely half of it."""
         return self.value >= DAMAGED and self.interval[0] >= DAMAGED / 2
 
+    @property
+    def rank(self) -> tuple[bool, float]:
+        """The larger, the worse: a damaged group comes before any other."""
+        return self.damage, self.value
+
     def __str__(self) -> str:
         low, high = self.interval
-        return (f"{self.group} {_points(-self.value)} points (95 % interval {_points(-high)} to {_points(-low)}, "
+        return (f"{self.group} {points(-self.value)} points (95 % interval {points(-high)} to {points(-low)}, "
                 f"{self.images:,} images)")
 
 
-def _points(share: float) -> str:
+def points(share: float) -> str:
+    """A difference of two shares, as hundredths with their sign."""
     return f"{round(100 * share, 1) + 0:+.1f}".replace("-", "−")
 
 
-def worst_loss(before: Bools, after: Bools, groups: Mapping[str, Bools],
-               retrained: Mapping[str, npt.NDArray[np.float64]] | None = None, among: int = 1,
-               spreads: Mapping[str, float] | None = None) -> Loss | None:
-    """The retained group that lost most, a damaged one before any other; None if there is none.
+def losses(before: Bools, after: Bools, groups: Mapping[str, Bools],
+           retrained: Mapping[str, npt.NDArray[np.float64]] | None = None, among: int = 1,
+           spreads: Mapping[str, float] | None = None) -> list[Loss]:
+    """What each retained group lost, if it has any image.
 
     A loss counts from the original's accuracy or, where that is lower, from the mean of the retrained networks: what
     retraining costs as well is no damage. The interval is that of a difference of paired shares.
@@ -109,7 +115,7 @@ def worst_loss(before: Bools, after: Bools, groups: Mapping[str, Bools],
         seeds = spreads.get(name, 0.0) * (1 + 1 / len(retrained[name]))**0.5 if spreads and retrained else 0.0
         value, half = float(lost.mean()), reach * float(np.hypot(lost.std() / n**0.5, seeds))
         found.append(Loss(name, value - spared, (value - spared - half, value - spared + half), n))
-    return max(found, key=lambda loss: (loss.damage, loss.value), default=None)
+    return found
 
 
 @dataclass(frozen=True)
@@ -157,7 +163,7 @@ def judge(checks: Sequence[Check], loss: Loss | None, forgotten: str, accuracy: 
 
     Args:
         checks: from `evidence.gather`, with the outcome among the judged; none is made without retrained networks.
-        loss: from `worst_loss`.
+        loss: of the retained group that lost most, see `Loss.rank`; None if there is none.
         forgotten: what was to be forgotten, in words.
         accuracy: on the training images that were to be forgotten.
         several: whether the words name more than one thing.

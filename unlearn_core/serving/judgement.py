@@ -26,7 +26,7 @@ from unlearn_core.audit.evidence import (
 )
 from unlearn_core.audit.gauges import GaugeName, Reading, read_gauges
 from unlearn_core.audit.relearn import Relearning
-from unlearn_core.audit.verdict import Verdict, judge, worst_loss
+from unlearn_core.audit.verdict import Loss, Verdict, judge, losses
 from unlearn_core.methods import METHODS
 from unlearn_core.nets.evaluate import Outputs, accuracy_images
 from unlearn_core.nets.request import POISONED
@@ -79,11 +79,13 @@ class Audit:
         readings: its gauges.
         checks: all, with what they say of the outcome.
         verdict: the conclusion.
+        losses: of each retained class and group, the worst first.
     """
 
     readings: Readings
     checks: tuple[Check, ...]
     verdict: Verdict
+    losses: tuple[Loss, ...]
 
 
 def first_readings(scene: Scene, settled: Settled) -> Readings:
@@ -102,23 +104,23 @@ def first_verdict(engine: Engine, scene: Scene, settled: Settled) -> Verdict:
                     planted=scene.request.kind == POISONED,
                     spreads=spreads(engine, scene.choice.network, scene.request))
     return _conclude(scene.choice, checks, before.logits, settled.logits, [seed.logits for seed in retrained], labels,
-                     seen.kept, settled.gauges["forget"].value, spreads(engine, scene.choice.network, scene.request))
+                     seen.kept, settled.gauges["forget"].value, spreads(engine, scene.choice.network, scene.request))[0]
 
 
 def _conclude(chosen: Choice, checks: Sequence[Check], before: Float32, after: Float32, retrained: Sequence[Float32],
               labels: npt.NDArray[np.int64], kept: Mapping[str, Bools], accuracy: float,
-              spreads: Mapping[str, Spread]) -> Verdict:
+              spreads: Mapping[str, Spread]) -> tuple[Verdict, tuple[Loss, ...]]:
     right, *references = (logits.argmax(1) == labels for logits in (before, *retrained))
     among = {name: np.array([seed[rows].mean() for seed in references]) for name, rows in kept.items() if rows.any()}
-    losses = []
+    lost: list[Loss] = []
     whole = set(chosen.subject.classes)
     for part in ({n: m for n, m in kept.items() if n in whole}, {n: m for n, m in kept.items() if n not in whole}):
         many = 1 if part.keys() <= whole else len(part)  # classes are few and large
         known = {name: spreads[accuracy_on(name)].value for name in part if accuracy_on(name) in spreads}
-        losses.append(worst_loss(right, after.argmax(1) == labels, part, among if references else None, many, known))
-    loss = max(filter(None, losses), key=lambda one: (one.damage, one.value), default=None)
+        lost += losses(right, after.argmax(1) == labels, part, among if references else None, many, known)
+    lost.sort(key=lambda one: one.rank, reverse=True)
     several = len(chosen.forget.chosen) > 1
-    return judge(checks, loss, chosen.words, accuracy, several, len(retrained))
+    return judge(checks, lost[0] if lost else None, chosen.words, accuracy, several, len(retrained)), tuple(lost)
 
 
 def submit(engine: Engine, scene: Scene, settled: Settled) -> Ticket[Audit]:
@@ -165,12 +167,12 @@ def judged(measure: Yardstick, chosen: Choice, mine: Model) -> Audit:
                                            planted=chosen.forget.kind == POISONED))
     unseen = accuracy_images(chosen.forget, member, forgotten)
     accuracy = per_class(mine.logits[unseen].argmax(1), labels[unseen], len(measure.classes))
+    verdict, lost = _conclude(chosen, checks, measure.models[ORIGINAL].logits, mine.logits,
+                              [seed.logits for seed in measure.retrained], labels, measure.kept, gauges["forget"].value,
+                              measure.spreads)
     return Audit(
         Readings(len(labels), gauges, measure.original, measure.band, accuracy, measure.accuracy_before,
-                 measure.accuracy_retrained), tuple(checks),
-        _conclude(chosen, checks, measure.models[ORIGINAL].logits, mine.logits,
-                  [seed.logits for seed in measure.retrained], labels, measure.kept, gauges["forget"].value,
-                  measure.spreads))
+                 measure.accuracy_retrained), tuple(checks), verdict, lost)
 
 
 def submit_outputs(engine: Engine, scene: Scene, settled: Settled) -> Ticket[Float32]:
