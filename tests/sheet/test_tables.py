@@ -27,6 +27,10 @@ def test_tables_hold_what_the_audit_says() -> None:
     assert made["gauges"]["this_network"].tolist() == [one.value for one in audit.readings.gauges.values()]
     assert made["classes"]["this_network"].to_numpy() == pytest.approx(audit.readings.accuracy)
     assert made["classes"]["class"][made["classes"]["forgotten"]].tolist() == ["T-shirt"]
+    worst = audit.verdict.loss
+    assert worst is not None and made["losses"].iloc[0].tolist() == [
+        worst.group, worst.value, *worst.interval, worst.images, worst.damage]
+    assert set(made["losses"]["group"]) == set(made["classes"]["class"]) - {"T-shirt"}
     assert len(made["checks"]) == len(audit.checks) and set(made["checks"]["status"]) >= {"passes", "fails"}
     assert settled.answers is not None
     assert made["layers"]["selected"].sum() == settled.answers.selected.sum()

@@ -25,6 +25,9 @@ CAPTIONS: Mapping[str, str] = {
     "checks": "Every check: its number for the original and this network, the lowest and highest retrained network, "
               "and whether this network passes. A check that cannot tell here has no say.",
     "classes": "Share of the unseen images of each class that are named rightly.",
+    "losses": "What each retained class, and each retained group of another kind, lost on unseen images, as a share of "
+              "them, beyond what retraining costs as well, with its 95 % interval; those of groups hold for all of them "
+              "together. The worst come first.",
     "layers": "What happened to each layer. relative_change is the norm of the change over the norm of the weights. "
               "Where a method dampens: how many weights were selected, what they keep on average, and the share of the "
               "layer's norm that is gone. Of matrices: how many directions there are, and how many the change and "
@@ -41,8 +44,8 @@ CAPTIONS: Mapping[str, str] = {
 def tables(engine: Engine, scene: Scene, settled: Settled, audit: Audit) -> dict[str, pd.DataFrame]:
     """All tables of an outcome, by the names of `CAPTIONS`; each knows its source, which Parquet keeps."""
     made = {"gauges": _gauges(audit), "checks": _checks(audit), "classes": _classes(settled, audit),
-            "layers": layers(engine, scene, settled), "stages": _stages(engine, scene, settled),
-            "images": _images(scene, settled)}
+            "losses": _losses(audit), "layers": layers(engine, scene, settled),
+            "stages": _stages(engine, scene, settled), "images": _images(scene, settled)}
     for name, frame in made.items():
         frame.attrs = {"caption": CAPTIONS[name], "source": source(settled.choice, audit), "key": settled.choice.key}
     return made
@@ -123,6 +126,11 @@ def _classes(settled: Settled, audit: Audit) -> pd.DataFrame:
         "original": readings.accuracy_before, "this_network": readings.accuracy,
         "retrained_low": None if seeds is None else seeds.min(0),
         "retrained_high": None if seeds is None else seeds.max(0)})
+
+
+def _losses(audit: Audit) -> pd.DataFrame:
+    return pd.DataFrame([{"group": loss.group, "lost": loss.value, "low": loss.interval[0], "high": loss.interval[1],
+                          "images": loss.images, "damaged": loss.damage} for loss in audit.losses])
 
 
 def _images(scene: Scene, settled: Settled) -> pd.DataFrame:
