@@ -26,8 +26,8 @@ CAPTIONS: Mapping[str, str] = {
               "and whether this network passes. A check that cannot tell here has no say.",
     "classes": "Share of the unseen images of each class that are named rightly.",
     "losses": "What each retained class, and each retained group of another kind, lost on unseen images, as a share of "
-              "them, beyond what retraining costs as well, with its 95 % interval; those of groups hold for all of them "
-              "together. The worst come first.",
+              "them, beyond what retraining costs as well, with its 95 % interval; those of groups hold for all of "
+              "them together. The worst come first.",
     "layers": "What happened to each layer. relative_change is the norm of the change over the norm of the weights. "
               "Where a method dampens: how many weights were selected, what they keep on average, and the share of the "
               "layer's norm that is gone. Of matrices: how many directions there are, and how many the change and "
