@@ -14,15 +14,16 @@ from unlearn_core.audit.report import calibrate
 from unlearn_core.audit.risk import retained_risk
 from unlearn_core.measure.task import Task
 from unlearn_core.methods import METHODS
-from unlearn_core.methods.base import NotApplicable, Outcome, Settings
+from unlearn_core.methods.base import Cost, NotApplicable, Outcome, Settings
 from unlearn_core.nets.evaluate import evaluation_set, outputs
-from unlearn_core.nets.request import Request
+from unlearn_core.nets.request import IMAGE, Request
 from unlearn_core.progress import Cancelled, Progress, silent
 from unlearn_core.serving.shadows import (
     NETWORKS,
     audited_rows,
     expected_seconds,
     forget_in_shadows,
+    request_within,
     shadow_half,
     shadow_pool,
 )
@@ -95,12 +96,14 @@ def test_risk_that_rose_is_found_and_chance_is_not() -> None:
     assert np.array_equal(alone.risen, alone.after > alone.before)
 
 
-def test_halves_are_fixed_by_their_number_and_are_those_of_the_bundled_models() -> None:
-    train, test = fashion_mnist("train"), fashion_mnist("test")
-    audited = evaluation_set(train, test)
+@pytest.mark.parametrize(("network", "images"), [("small-resnet", 21_000), ("people-resnet", 2_328)])
+def test_halves_are_fixed_by_their_number_and_are_those_of_the_bundled_models(network: str, images: int) -> None:
+    train, audited = subject(network).images.train, subject(network).evaluation
     pool, rows = shadow_pool(train, audited), audited_rows(len(train), audited)
-    assert len(pool) == 21_000 and torch.equal(pool.images[rows], audited.images.images)
-    shipped, networks = subject("small-resnet").shadows(), subject("small-resnet").shadow_networks()
+    assert len(pool) == images and torch.equal(pool.images[rows], audited.images.images)
+    assert all(torch.equal(group.numbers[rows], audited.images.groups[kind].numbers)
+               for kind, group in pool.groups.items())
+    shipped, networks = subject(network).shadows(), subject(network).shadow_networks()
     assert shipped is not None
     assert subject("small-vit").shadows() is None and subject("small-vit").shadow_networks() == []
     assert len(networks) == NETWORKS and len(shipped.margins) == 64
@@ -109,6 +112,32 @@ def test_halves_are_fixed_by_their_number_and_are_those_of_the_bundled_models() 
         assert np.array_equal(half.numpy()[rows], shipped.inside[number]) and 0.48 < half.float().mean() < 0.52
     logits = outputs(networks[13], audited.images.pixels()).logits
     assert statistics(logits, audited.labels)["margin"] == pytest.approx(shipped.margins[13], abs=0.05)
+
+
+def test_single_images_are_asked_of_a_model_by_where_they_stand_in_its_half() -> None:
+    inside = torch.tensor([True, False, True, False, True, True])
+    assert request_within(Request((0, 1, 4), IMAGE), inside) == Request((0, 2), IMAGE)
+    assert request_within(Request((1, 3), IMAGE), inside) is None, "it saw none of them"
+    assert request_within(Request((1, 3)), inside) == Request((1, 3)), "a class is called the same everywhere"
+
+
+def test_a_model_that_saw_none_of_the_images_is_left_as_it_is() -> None:
+    train, test = fashion_mnist("train"), fashion_mnist("test")
+    audited = evaluation_set(train, test, 10)
+    pool, models = shadow_pool(train, audited), subject("small-resnet").shadow_networks()[:3]
+    chosen = Request((int(audited.row[0]),), IMAGE)
+    served: list[torch.Tensor] = []
+
+    def work(own: Task, settings: Settings, progress: Progress) -> Outcome:
+        served.append(own.train.images[own.request.split(own.train)[0]])
+        return Outcome(dict(own.model.named_parameters()), {}, (), Cost(0.0, 0))
+
+    spying = replace(METHODS["head_zeroing"], work=work, obstacle=lambda task, settings: "")
+    found = forget_in_shadows(models, pool, audited, Task(subject("small-resnet").original(), train, chosen), spying,
+                              spying.settings(), silent)
+    saw = [bool(shadow_half(number, len(pool))[chosen.chosen[0]]) for number in range(3)]
+    assert 0 < len(served) == sum(saw) < 3 and found.shape == (3, 200)
+    assert all(torch.equal(images, train.images[list(chosen.chosen)]) for images in served)
 
 
 def test_shadow_models_forget_on_their_own_halves() -> None:

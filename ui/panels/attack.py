@@ -13,7 +13,7 @@ from unlearn_core.audit.membership import STATISTICS
 from unlearn_core.audit.promise import RATE, Promise
 from unlearn_core.audit.report import TITLES, Attacked, AttackName, Report
 from unlearn_core.figures.privacy import Curve, butterfly, roc_curves
-from unlearn_core.subjects.subject import subject
+from unlearn_core.subjects.subject import Subject, subject
 
 DOMAINS: dict[AttackName, tuple[float, float]] = {
     "margin": (-20, 15), "loss": (-20, 0), "confidence": (0, 1), "entropy": (-math.log(10), 0),
@@ -84,16 +84,17 @@ def worst(report: Report, visitor: State) -> None:
     st.session_state.pop("aimed", None)
 
 
-def power(attack: Attacked) -> str:
+def power(attack: Attacked, own: Subject) -> str:
     """How strong the attack is where nothing was forgotten differently: on shadow models, each judged by the others."""
     if attack.calibration is None:
         return ""
     low, high = np.quantile(attack.calibration.auc, [0.025, 0.975])
-    found = attack.calibration.low[0]
+    found, trained = attack.calibration.low[0], len(own.images.train)
+    pool = trained + int((~own.evaluation.member).sum())
     share = "" if np.isnan(found).any() else f", and it finds {found.mean():.1%} of members at 1 % false alarms"
     return (f"**Its power:** on the {len(attack.calibration.auc)} shadow models themselves, each judged by the "
             f"others, the AUC is {attack.calibration.auc.mean():.2f} (95 % of them {low:.2f} to {high:.2f}){share}. "
-            "The audited network is not quite their kind: it saw 20,000 images, a shadow model half of 21,000.")
+            f"The audited network is not quite their kind: it saw {trained:,} images, a shadow model half of {pool:,}.")
 
 
 def promise_words(promise: Promise, found: float, area: float) -> str:
@@ -110,7 +111,7 @@ def promise_words(promise: Promise, found: float, area: float) -> str:
                    "measurement is of this one attacker.")
 
 
-def in_full(report: Report, name: AttackName, ink: str, promise: Promise | None = None) -> None:
+def in_full(report: Report, name: AttackName, ink: str, own: Subject, promise: Promise | None = None) -> None:
     """The finding, and the ROC with what it says at few false alarms; over it what the method promised, if it did."""
     attack = report.attacks[name]
     best, (low, high) = attack.unlearned.balanced_accuracy, attack.interval.balanced_accuracy
@@ -147,4 +148,4 @@ def in_full(report: Report, name: AttackName, ink: str, promise: Promise | None 
         if promise is not None:
             st.markdown(promise_words(promise, next(at.value for at in attack.unlearned.low if at.rate == RATE),
                                       attack.unlearned.auc))
-        st.markdown(power(attack))
+        st.markdown(power(attack, own))

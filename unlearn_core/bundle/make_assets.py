@@ -36,8 +36,7 @@ def main() -> None:
     if "networks" in wanted:
         make_fashion.make_networks(arguments.architectures, arguments.jobs)
     if "shadows" in wanted:
-        make_shadows.make_shadows(arguments.jobs)
-        make_shadows.pack_shadows()
+        make_shadows.make_shadows("small-resnet", arguments.jobs)
         list_assets()
     for stage, make in (("networks", make_fashion.pack_networks), ("references", make_references.make_references),
                         ("others", make_references.make_others), ("importances", make_references.make_importances),
@@ -68,6 +67,7 @@ def main() -> None:
         list_assets()
         make_people.measure()
         make_openings(make_people.SUBJECT, "person", DAMPENING)
+        make_shadows.make_shadows(make_people.SUBJECT, arguments.jobs)
         list_assets()
 
 

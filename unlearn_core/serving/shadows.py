@@ -6,7 +6,7 @@ The bundled ones (`Subject.shadows`) are what LiRA judges a model by. U-LiRA let
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -20,7 +20,8 @@ from unlearn_core.measure.task import Task
 from unlearn_core.methods import method
 from unlearn_core.methods.base import Method, Settings
 from unlearn_core.nets.evaluate import EvaluationSet, outputs
-from unlearn_core.nets.images import ImageSet
+from unlearn_core.nets.images import ImageSet, joined
+from unlearn_core.nets.request import IMAGE, Request
 from unlearn_core.nets.train import seed_of
 from unlearn_core.progress import Progress, stage
 from unlearn_core.serving.choice import Choice
@@ -41,8 +42,7 @@ def shadow_pool(train: ImageSet, audited: EvaluationSet) -> ImageSet:
     So every audited image, member or not, was seen by about half of them.
     """
     unseen = audited.images.subset(torch.from_numpy(np.flatnonzero(~audited.member)))
-    return replace(train, images=torch.cat([train.images, unseen.images]),
-                   labels=torch.cat([train.labels, unseen.labels]))
+    return joined(train, unseen)
 
 
 def audited_rows(train_size: int, audited: EvaluationSet) -> npt.NDArray[np.int64]:
@@ -53,6 +53,20 @@ def audited_rows(train_size: int, audited: EvaluationSet) -> npt.NDArray[np.int6
 def shadow_half(number: int, size: int) -> Tensor:
     """(size,) bool: which images of the pool the shadow model of that number was trained on; fixed by its number."""
     return torch.rand(size, generator=torch.Generator().manual_seed(seed_of("shadow", number))) < 0.5
+
+
+def request_within(request: Request, inside: Tensor) -> Request | None:
+    """The same request of a model that was trained on some of the images only; None if it saw nothing of it.
+
+    Args:
+        request: what is to be forgotten.
+        inside: (size,) bool, of the pool, whose first images are the training images.
+    """
+    if request.kind != IMAGE:
+        return request
+    place = inside.cumsum(0) - 1
+    chosen = tuple(int(place[row]) for row in request.chosen if inside[row])
+    return Request(chosen, IMAGE) if chosen else None
 
 
 def forget_in_shadows(models: Sequence[nn.Module], pool: ImageSet, audited: EvaluationSet, task: Task, found: Method,
@@ -80,12 +94,17 @@ def forget_in_shadows(models: Sequence[nn.Module], pool: ImageSet, audited: Eval
     """
     pixels, margins, start = audited.images.pixels(), [], time.perf_counter()
     for number, model in enumerate(models):
-        half = pool.subset(torch.nonzero(shadow_half(number, len(pool))).flatten())
-        own = Task(model, half, task.request, recipe=task.recipe, seed=seed_of("shadow forgets", task.seed, number))
+        inside = shadow_half(number, len(pool))
+        request = request_within(task.request, inside)
         left = (time.perf_counter() - start) * (len(models) - number) / number if number else 0.0
         note = f"shadow model {number + 1} of {len(models)}" + (f", about {left:.0f} s left" if number else "")
-        outcome = found.run(own, settings, stage(progress, number / len(models), (number + 1) / len(models), note))
-        logits = outputs(model, pixels, outcome.weights).logits
+        weights: Mapping[str, Tensor] = {}
+        if request is not None:
+            own = Task(model, pool.subset(torch.nonzero(inside).flatten()), request, recipe=task.recipe,
+                       seed=seed_of("shadow forgets", task.seed, number))
+            weights = found.run(own, settings, stage(progress, number / len(models), (number + 1) / len(models),
+                                                     note)).weights
+        logits = outputs(model, pixels, weights).logits
         margins.append(statistics(logits, audited.labels)["margin"])
     progress(1.0, "done")
     return np.stack(margins)
