@@ -332,7 +332,8 @@ def load(network: str, request: Request) -> Reference | None:
 
 
 def _finding(table: Mapping[str, Mapping[str, object]]) -> Finding:
-    readings = {name: Reading(value["value"], tuple(value["interval"])) if isinstance(value, dict) else value
+    readings = {name: Reading(value["value"], tuple(value["interval"]), value.get("images", 0))
+                if isinstance(value, dict) else value
                 for name, value in table["probe"].items()}
     course = {name: tuple(value) if isinstance(value, list) else value for name, value in table["relearning"].items()}
     return Finding(Probe(**readings), Relearning(**course))  # type: ignore[arg-type]
