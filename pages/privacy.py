@@ -22,7 +22,7 @@ from ui.waiting import ready
 from unlearn_core.assets import AssetError
 from unlearn_core.audit.evidence import ATTACKS
 from unlearn_core.audit.promise import promise_of
-from unlearn_core.audit.report import TITLES, AttackName
+from unlearn_core.audit.report import TITLES, AttackName, Report
 from unlearn_core.methods import method
 from unlearn_core.serving.judgement import submit_outputs
 from unlearn_core.subjects.subject import subject
@@ -54,6 +54,14 @@ except (AssetError, ValueError, RuntimeError) as problem:
     st.error(str(problem), icon=":material/error:")
     st.stop()
 judged, drawn = found.all, found.drawn
+
+
+def counted(found: Report, name: AttackName) -> str:
+    """On how many training and unseen images of what was to be forgotten an attack is read."""
+    return f"{found.attacks[name].unlearned.members:,} and {found.attacks[name].unlearned.others:,}"
+
+
+lira = f"; LiRA, which knows the shown images alone: {counted(drawn, 'lira')}" if "lira" in drawn.attacks else ""
 with summary:
     st.markdown(f"#### {judged.headline}")
     # Its check judges by the spread of all networks that were retrained without one group of this kind, and sees more.
@@ -68,9 +76,8 @@ with summary:
     st.caption(f"The playground's present choice: {method(wanted.method).title} on {subject(wanted.network).title}, "
                f"forgetting {wanted.words}; its knobs are on the first page. Computed "
                f"now on {judged.attacks['margin'].unlearned.members:,} training and "
-               f"{judged.attacks['margin'].unlearned.others:,} unseen images of what was to be forgotten (LiRA, and "
-               f"the dots in the picture: {drawn.attacks['margin'].unlearned.members:,} and "
-               f"{drawn.attacks['margin'].unlearned.others:,} of them). Retrained reference: "
+               f"{judged.attacks['margin'].unlearned.others:,} unseen images of what was to be forgotten (the "
+               f"dots in the picture: {counted(drawn, 'margin')} of them{lira}). Retrained reference: "
                + (f"{judged.seeds} networks, precomputed." if judged.seeds else "none is at hand for this choice."))
 
 with picture:
