@@ -32,7 +32,8 @@ def neighbours(own: Subject, losses: Sequence[Loss]) -> None:
         st.caption("How to read this: points of accuracy lost or won on unseen images, beyond what retraining costs as "
                    "well, with an interval that holds for all of them together with 95 %. The worst come first"
                    + (f"; {SHOWN} of {len(lost)} are shown." if len(lost) > SHOWN else "."))
-        first = {loss: int(groups.numbers.eq(numbers[loss.group]).nonzero()[0, 0]) for loss in lost[:SHOWN]}
-        pictures.wall(own, {2 * row: f"{loss.group.removeprefix(f'{kind} ')} {points(-loss.value)} "
-                                     f"({points(-loss.interval[1])} to {points(-loss.interval[0])})"
+        unseen = own.images.test.in_terms_of(own.images.train).groups[kind].numbers
+        first = {loss: int(unseen.eq(numbers[loss.group]).nonzero()[0, 0]) for loss in lost[:SHOWN]}
+        pictures.wall(own, {2 * row + 1: f"{loss.group.removeprefix(f'{kind} ')} {points(-loss.value)} "
+                                         f"({points(-loss.interval[1])} to {points(-loss.interval[0])})"
                             for loss, row in first.items()}, 92)
