@@ -68,7 +68,9 @@ def test_presses_build_a_queue_that_the_address_holds_and_a_button_runs() -> Non
     ({"queue": "77"}, "numbers in 0..9 expected"), ({"queue": ";"}, "1 to 6 requests expected, got 0"),
     ({"queue": "0;animal:1"}, "one of class"), ({"methods": "ssd,spam"}, "methods: one to three names")])
 def test_an_address_that_cannot_be_is_answered_in_a_sentence(address: dict[str, str], sentence: str) -> None:
-    assert sentence in said(page(**address))
+    test = page(**address)
+    assert sentence in said(test)
+    assert sentence in said(test.run()), "also after the page has run again, as when the verdict comes"
 
 
 def test_a_person_can_be_queued_where_the_images_have_any() -> None:

@@ -50,9 +50,15 @@ def asked(visitor: State) -> tuple[Request, ...]:
         return tuple(parsed(part) for part in text.split(";") if part)
     except ValueError:
         put(visitor, opens(visitor))
-        st.warning("queue: requests separated by semicolons expected, as in 0;3,4;image:17; the one that this page "
-                   "opens with is shown.", icon=":material/link_off:")
+        _tell(visitor, "queue: requests separated by semicolons expected, as in 0;3,4;image:17; the one that this page "
+                       "opens with is shown.")
         return opens(visitor)
+
+
+def _tell(visitor: State, sentence: str) -> None:
+    """Say now, and at the next turns, what of the address could not be used."""
+    visitor.note(sentence)
+    st.warning(sentence, icon=":material/link_off:")
 
 
 def put(visitor: State, requests: Sequence[Request]) -> None:
@@ -68,8 +74,8 @@ def methods(visitor: State, requests: Sequence[Request]) -> list[str]:
     opening = ([name for name in FIRST if shipped.trail(requests, name)] or list(FIRST))[:MOST_METHODS]
     given = list(filter(None, visitor.views.get("methods", "").split(",")))
     if len(given) > MOST_METHODS or not set(given) <= set(OFFERED):
-        st.warning("methods: one to three names separated by commas expected, as in ssd,random_labels; those that this "
-                   "page opens with are shown.", icon=":material/link_off:")
+        _tell(visitor, "methods: one to three names separated by commas expected, as in ssd,random_labels; those that "
+                       "this page opens with are shown.")
         del visitor.views["methods"]
         given = []
 
