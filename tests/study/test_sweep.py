@@ -43,10 +43,15 @@ def client() -> Iterator[Client]:
             yield found
 
 
-def pretended(log: Path, seconds: float = 0.0, fatal: str = "", wrong: str = "") -> Callable[[Choice], Row]:
-    """A run that notes in a file that it began, and takes its time. One setting may kill its worker, one may fail."""
+def pretended(log: Path, seconds: float = 0.0, fatal: str = "", wrong: str = "",
+              once: str = "") -> Callable[[Choice], Row]:
+    """A run that notes in a file that it began, and takes its time.
+
+    One setting may kill its worker, one may fail, and during one the worker is killed the first time.
+    """
     def work(chosen: Choice) -> Row:
         import os
+        import signal
         import time
 
         from unlearn_core.study.run import failure
@@ -54,6 +59,8 @@ def pretended(log: Path, seconds: float = 0.0, fatal: str = "", wrong: str = "")
         with log.open("a") as stream:
             stream.write(f"{chosen.key}\n")
         time.sleep(seconds)
+        if chosen.key == once and log.read_text().split().count(once) == 1:
+            os.kill(os.getpid(), signal.SIGKILL)
         if chosen.key == fatal:
             os._exit(1)
         if chosen.key == wrong:
@@ -139,16 +146,11 @@ def test_a_run_that_goes_wrong_is_recorded(monkeypatch: pytest.MonkeyPatch, erro
 
 
 def test_a_killed_worker_costs_nothing_and_a_second_sweep_runs_nothing(client: Client, tmp_path: Path) -> None:
-    pids = list(client.run(os.getpid).values())
-    killed: list[int] = []
-
-    def progress(share: float, note: str) -> None:
-        if share > 0.2 and not killed:
-            killed.append(pids[0])
-            os.kill(pids[0], signal.SIGKILL)
-
-    tally = sweep.sweep(SPACE, tmp_path / "out", client, progress, work=pretended(tmp_path / "log", 0.1))
-    assert killed and len(pids) == 2 and (tally.kept, tally.ended) == (0, {"done": 20})
+    pids = set(client.run(os.getpid).values())
+    work = pretended(tmp_path / "log", 0.1, once=sorted(KEYS)[10])
+    tally = sweep.sweep(SPACE, tmp_path / "out", client, work=work)
+    assert (tally.kept, tally.ended) == (0, {"done": 20})
+    assert len(pids) == 2 and not pids <= set(client.run(os.getpid).values()), "a worker was killed"
     found = results.load(tmp_path / "out")
     assert sorted(found["key"]) == sorted(KEYS) and list(found.columns) == list(results.COLUMNS)
     assert 20 < begun(tmp_path / "log").total() <= 24  # what the dead worker had was run again, and nothing else
