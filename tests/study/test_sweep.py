@@ -51,7 +51,6 @@ def pretended(log: Path, seconds: float = 0.0, fatal: str = "", wrong: str = "",
     """
     def work(chosen: Choice) -> Row:
         import os
-        import signal
         import time
 
         from unlearn_core.study.run import failure
