@@ -8,6 +8,7 @@ from typing import Literal, TypeVar, cast
 import streamlit as st
 
 from ui.own import look
+from ui.panels.first_look import first_look
 from ui.presenting import tell
 from ui.server.runtime import engine
 from ui.state import State, write_address
@@ -163,7 +164,8 @@ def headline(shown: Shown, visitor: State) -> None:
             strip(*shown.picture, shown.verdict, shown.audit, key == shown.wanted.key)
         else:
             st.markdown(f"#### {shown.message}")
-            progress(ANSWER, "Under way", visitor.step_back)
+            progress(ANSWER, "Under way", visitor.step_back,
+                     lambda: None if shown.wanted is None else first_look(shown.wanted))
 
 
 def whose(shown: Shown) -> None:

@@ -89,8 +89,11 @@ def ready(ticket: Ticket[T], patience: float, what: str, on_cancel: Callable[[],
 
 
 @st.fragment(run_every=0.3)
-def progress(slot: str, what: str, on_cancel: Callable[[], None]) -> None:
-    """How far the work in a slot is, and Cancel, in one row. The page is run again when it is done."""
+def progress(slot: str, what: str, on_cancel: Callable[[], None], below: Callable[[], None] = lambda: None) -> None:
+    """How far the work in a slot is, and Cancel, in one row; under it what is drawn `below` of what is there so far.
+
+    The page is run again when it is done.
+    """
     # A fragment of its own, run again and again: a run that blocked until the end would not hear Cancel.
     ticket = held(slot)
     if ticket is None or ticket.wait(0):
@@ -101,6 +104,7 @@ def progress(slot: str, what: str, on_cancel: Callable[[], None]) -> None:
             give_up(slot)
             on_cancel()
             st.rerun()
+    below()
 
 
 def _tickets() -> dict[str, Ticket[Any]]:

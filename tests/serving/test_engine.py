@@ -31,6 +31,7 @@ from unlearn_core.serving.choice import choice
 from unlearn_core.serving.engine import Engine
 from unlearn_core.serving.grid import ALPHAS, LAMBDAS, Landscape
 from unlearn_core.serving.pool import Lane
+from unlearn_core.serving.within import submit_units
 from unlearn_core.subjects.fashion import fashion_mnist
 from unlearn_core.subjects.parts import Images
 from unlearn_core.subjects.subject import Subject, bundled, subject
@@ -238,4 +239,4 @@ def test_a_network_of_torchvision_has_scenes_and_units_like_any_other(
     scene = here.prepare(chosen, silent)
     assert dict(zip(scene.layers, scene.kinds, strict=True))["fc.weight"] == "head"
     settled = here.compute(scene, chosen, silent)
-    assert here.units(scene, settled, "fc.weight").result().names == ("a", "b", "c")
+    assert submit_units(here, scene, settled, "fc.weight").result().names == ("a", "b", "c")

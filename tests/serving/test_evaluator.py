@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from multiprocessing.connection import Connection
 
 import numpy as np
 import pytest
@@ -44,4 +45,26 @@ def test_it_ends_with_the_process_that_started_it() -> None:
     made = Evaluator()
     process = made.process
     del made  # and with it the last end of the connection on this side
-    assert process.wait(30) == 0
+    assert process.wait(120) == 0
+
+
+def test_the_same_weights_are_sent_once(evaluator: Evaluator, monkeypatch: pytest.MonkeyPatch) -> None:
+    sent = []
+
+    class Counted:
+        def __init__(self, pipe: Connection) -> None:
+            self.recv = pipe.recv
+            self._pipe = pipe
+
+        def send(self, asked: tuple[str, object, object]) -> None:
+            sent.append(asked[1])
+            self._pipe.send(asked)
+
+    monkeypatch.setattr(evaluator, "_pipe", Counted(evaluator._pipe))
+    weights = {"head.bias": torch.arange(10.0)}
+    whole = evaluator("small-resnet", weights)
+    first = evaluator("small-resnet", weights, ("train", Engine().base("small-resnet").subject.evaluation.row[:12]))
+    np.testing.assert_allclose(first.logits, whole.logits[:12], atol=1e-5)
+    assert [new is None for new in sent] == [False, True]
+    evaluator("small-resnet", {})
+    assert evaluator("small-resnet", weights).logits == pytest.approx(whole.logits) and sent[3] is not None

@@ -28,6 +28,7 @@ from unlearn_core.nets.models import build
 from unlearn_core.nets.request import forget_classes
 from unlearn_core.progress import silent
 from unlearn_core.serving.choice import choice
+from unlearn_core.serving.within import submit_units, ways_key
 from unlearn_core.subjects.subject import subject
 
 # --- the core ---------------------------------------------------------------------------------------------
@@ -120,7 +121,7 @@ def test_the_engine_selects_in_units_what_it_selected_in_the_layer() -> None:
     scene = engine().scene(DEFAULT).result()
     settled = engine().settle(scene, DEFAULT).result()
     for layer in ("head.weight", "block3.conv1.weight"):
-        found = engine().units(scene, settled, layer).result()
+        found = submit_units(engine(), scene, settled, layer).result()
         assert found.selected is not None and settled.answers is not None
         row = scene.layers.index(layer)
         assert found.selected.sum() * found.before.shape[1] == pytest.approx(settled.answers.selected[row])
@@ -236,7 +237,7 @@ def test_other_ways_of_measuring_are_compared_at_one_alpha(opened: list[AppTest]
     assert scene.index is not None
     test = page(opened, forget="9", alpha="4")
     assert any("Measure in" in b.label for b in test.button), "not before it is asked for"
-    engine().pool.keep(engine().ways_key(scene), dict.fromkeys(WAYS, scene.index))
+    engine().pool.keep(ways_key(scene), dict.fromkeys(WAYS, scene.index))
     test.run()
     assert "selects 1.0 times more weights after a shuffle" in said(test)
     assert test.get("plotly_chart")[-1].proto.alt.startswith("The same α = 4")

@@ -10,6 +10,7 @@ from ui.waiting import ready
 from unlearn_core.figures.layers import filter_tiles, unit_bars
 from unlearn_core.measure.anatomy import Units
 from unlearn_core.serving.scenes import Scene, Settled
+from unlearn_core.serving.within import submit_units
 
 SMALL_FILTER = 16  # inputs of a convolution whose filters can still be seen
 TILES = 8
@@ -29,7 +30,7 @@ def unit_finding(found: Units, layer: str) -> str:
 
 def inside(scene: Scene, settled: Settled, layer: str, ink: str) -> None:
     """Which neurons, filters and heads of one layer?"""
-    found = ready(engine().units(scene, settled, layer), 1.5, "Looking inside")
+    found = ready(submit_units(engine(), scene, settled, layer), 1.5, "Looking inside")
     if found is None:
         return
     st.markdown(unit_finding(found, layer))

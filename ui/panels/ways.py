@@ -10,6 +10,7 @@ from ui.waiting import give_up, ready
 from unlearn_core.figures.layers import selected_by_layer
 from unlearn_core.methods.ways import OFFICIAL, SHUFFLED, WAYS
 from unlearn_core.serving.scenes import Scene, Settled
+from unlearn_core.serving.within import submit_ways, ways_key
 
 
 def times(factor: float) -> str:
@@ -23,7 +24,7 @@ def ways(scene: Scene, settled: Settled, ink: str) -> None:
     st.caption("The paper describes a mean over samples. The released code squares the gradient of a batch's mean, and "
                "its loader happens to be sorted by class, so gradients within a batch agree. Shuffled, they partly "
                "cancel out in I_D alone: ratios grow, and the ceiling is gone.")
-    key = engine().ways_key(scene)
+    key = ways_key(scene)
     if engine().pool.known(key) is None and st.session_state.get("ways") != key:
         give_up("ways")  # of a choice that was left
         st.button(f"Measure in {len(WAYS)} ways", icon=":material/speed:",
@@ -31,8 +32,8 @@ def ways(scene: Scene, settled: Settled, ink: str) -> None:
                   help=f"As many passes over the {len(scene.task.train):,} training images: some seconds, minutes on a "
                        "busy server.")
         return
-    found = ready(engine().ways(scene), 0.4, "Measuring importances", lambda: st.session_state.pop("ways", None),
-                  "ways")
+    found = ready(submit_ways(engine(), scene), 0.4, "Measuring importances",
+                  lambda: st.session_state.pop("ways", None), "ways")
     if found is None or settled.alpha is None or settled.lam is None:
         return
     answers = {title: index.query(settled.alpha, settled.lam).selected for title, index in found.items()}

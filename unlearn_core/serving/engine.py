@@ -18,17 +18,15 @@ import torch
 from torch import Tensor, nn
 
 from unlearn_core.audit.accuracy import per_class
-from unlearn_core.audit.gauges import KINDS, read_gauges
-from unlearn_core.measure.anatomy import Units, parameter_kinds, units
+from unlearn_core.audit.gauges import KINDS, GaugeName, Reading, read_gauges
+from unlearn_core.measure.anatomy import parameter_kinds
 from unlearn_core.measure.estimator import Importance
 from unlearn_core.measure.gram import Gram, Patches
-from unlearn_core.measure.ratio_index import RatioIndex, build_index
-from unlearn_core.measure.ratios import ratios
+from unlearn_core.measure.ratio_index import build_index
 from unlearn_core.measure.task import Measurement, Task, measure
 from unlearn_core.methods import method
 from unlearn_core.methods.base import Value
 from unlearn_core.methods.selective import ceiling, importance_pair
-from unlearn_core.methods.ways import measure_ways
 from unlearn_core.nets.evaluate import (
     Outputs,
     Rows,
@@ -44,8 +42,9 @@ from unlearn_core.packing import ClassNumbers, class_numbers
 from unlearn_core.progress import Progress, silent, stage
 from unlearn_core.serving.choice import Choice, choice
 from unlearn_core.serving.grid import ALPHAS, LAMBDAS, Landscape
+from unlearn_core.serving.parts import in_parts
 from unlearn_core.serving.pool import Lane, Pool, Ticket
-from unlearn_core.serving.scenes import Base, Scene, Seen, Settled, mapped, scene_blob, steps, unlearn
+from unlearn_core.serving.scenes import Base, Scene, Seen, Settled, scene_blob, steps, unlearn
 from unlearn_core.serving.size import weigh
 from unlearn_core.subjects.subject import Subject, look_again, subject
 
@@ -76,19 +75,21 @@ class Engine:
         self._references: dict[tuple[str, Request], tuple[Mapping[str, Tensor], ...]] = {}
 
     def base(self, network: str) -> Base:
-        """A subject's network, loaded once."""
+        """A subject's network, loaded and evaluated once."""
+        base = self._loaded(network)
+        with self._lock:
+            base.positions  # noqa: B018  # and with it all that it rests on
+        return base
+
+    def _loaded(self, network: str) -> Base:
         with self._lock:
             if network not in self._bases:
                 found = subject(network)
-                model, pixels = found.original(), found.evaluation.images.pixels()
-                before = outputs(model, pixels)
-                feature_map, faults = mapped(found, before.features)
-                self._bases[network] = Base(found, model, pixels, before, feature_map.place(before.features),
-                                            feature_map, faults)
+                self._bases[network] = Base(found, found.original(), found.evaluation.images.pixels())
             return self._bases[network]
 
     def _evaluate(self, network: str, weights: Mapping[str, Tensor], rows: Rows | None = None) -> Outputs:
-        base = self.base(network)
+        base = self._loaded(network)
         if rows is None:
             return outputs(base.model, base.pixels, weights, base.leading) if weights else base.before
         part, positions = rows
@@ -109,9 +110,25 @@ class Engine:
                                              positions))
         return cast(Seen, known)
 
-    def answers(self, network: str, request: Request, weights: Mapping[str, Tensor]) -> Outputs:
-        """Outputs of a network with other weights on the images of `seen`."""
-        return self._joined(self.evaluate(network, weights), network, weights, self.seen(network, request).added)
+    def answers(self, network: str, request: Request, weights: Mapping[str, Tensor], progress: Progress = silent,
+                tell: Callable[[npt.NDArray[np.int64], Outputs], None] = lambda positions, found: None) -> Outputs:
+        """Outputs of a network with other weights on the images of `seen`.
+
+        Args:
+            network: its name.
+            request: what is to be forgotten.
+            weights: by name, that stand in for the network's own.
+            progress: told where that takes long; may cancel.
+            tell: given there what `in_parts` yields, as it comes.
+        """
+        base, seen = self.base(network), self.seen(network, request)
+        if not weights or base.quick:
+            return self._joined(self.evaluate(network, weights), network, weights, seen.added)
+        for positions, found in in_parts(seen.evaluation, seen.forgotten,
+                                         partial(self.evaluate, network, weights), base.seconds):
+            tell(positions, found)
+            progress(len(positions) / len(seen.forgotten), f"{len(positions):,} of {len(seen.forgotten):,} images")
+        return found
 
     def _joined(self, first: Outputs, network: str, weights: Mapping[str, Tensor], added: Sequence[Rows]) -> Outputs:
         parts = [first, *(self.evaluate(network, weights, rows) for rows in added)]
@@ -238,18 +255,30 @@ class Engine:
         """The exact outcome of a choice: ahead of everything else if it is a matter of milliseconds."""
         found = method(chosen.method)
         # All that draw random numbers train; a refusal takes no time and must not wait behind anybody's training.
-        trains = found.seeded and not found.obstacle(scene.task, dict(chosen.settings))
+        refused = found.obstacle(scene.task, dict(chosen.settings))
+        long = not refused and (found.seeded or not self.base(chosen.network).quick)
         return self.pool.submit(("settled", chosen), lambda progress: self.compute(scene, chosen, progress),
-                                Lane.LONG if trains else Lane.RELEASE)
+                                Lane.LONG if long else Lane.RELEASE)
+
+    def glimpse(self, chosen: Choice) -> Mapping[GaugeName, Reading] | None:
+        """The gauges of a choice on the images evaluated so far, where that takes long."""
+        return cast("Mapping[GaugeName, Reading] | None", self.pool.known(("glimpse", chosen)))
 
     def compute(self, scene: Scene, chosen: Choice, progress: Progress) -> Settled:
         """What `settle` answers, computed here and now."""
         base = self.base(chosen.network)
-        result, change, weights = unlearn(scene, chosen, stage(progress, 0.0, 0.98, method(chosen.method).title))
-        start = time.perf_counter()
-        after = self.answers(chosen.network, scene.request, weights)
-        seconds = time.perf_counter() - start
         labels, member = scene.seen.evaluation.labels, scene.seen.evaluation.member
+
+        def tell(positions: npt.NDArray[np.int64], found: Outputs) -> None:
+            part = Outputs(found.logits[positions], found.features[positions])
+            self.pool.keep(("glimpse", chosen), read_gauges(part, labels[positions], member[positions],
+                                                            scene.seen.forgotten[positions]))
+
+        half = 0.98 if base.quick else 0.5
+        result, change, weights = unlearn(scene, chosen, stage(progress, 0.0, half, method(chosen.method).title))
+        start = time.perf_counter()
+        after = self.answers(chosen.network, scene.request, weights, stage(progress, half, 0.98, "evaluated"), tell)
+        seconds = time.perf_counter() - start
         gauges = read_gauges(after, labels, member, scene.seen.forgotten)
         unseen = accuracy_images(scene.request, member, scene.seen.forgotten)
         settled = Settled(
@@ -269,38 +298,6 @@ class Engine:
             return settled.weights
         return unlearn(scene, settled.choice, silent)[2]
 
-    # -- within the network -------------------------------------------------------------------------------------
-
-    def units(self, scene: Scene, settled: Settled, layer: str) -> Ticket[Units]:
-        """What happened to each unit of a layer."""
-        def work(progress: Progress) -> Units:
-            chosen, model = scene.choice, scene.task.model
-            loss, selected = method(chosen.method).importance, None
-            if loss is not None and settled.alpha is not None:
-                pair = importance_pair(scene.task, loss, dict(chosen.settings), progress)
-                selected = ratios(pair.forget[layer], pair.reference[layer]) > settled.alpha
-            after = self.weights(scene, settled).get(layer, model.get_parameter(layer))
-            return units(model, layer, after, selected, scene.task.train.classes, scene.task.example)
-
-        return self.pool.submit(("units", settled.choice, layer), work, Lane.RELEASE)
-
-    @staticmethod
-    def ways_key(scene: Scene) -> tuple[object, ...]:
-        """Under which the pool keeps what `ways` answers: all methods with the same importance share it."""
-        return "ways", scene.choice.network, scene.request, method(scene.choice.method).importance
-
-    def ways(self, scene: Scene) -> Ticket[dict[str, RatioIndex]]:
-        """The importance ratios measured in several ways, by their titles: passes over all training images.
-
-        Raises:
-            ValueError: for a method without importances.
-        """
-        loss = method(scene.choice.method).importance
-        if loss is None:
-            raise ValueError(f"method: one with importances expected, got {scene.choice.method!r}")
-        return self.pool.submit(self.ways_key(scene), lambda progress: measure_ways(scene.task, loss, progress),
-                                Lane.LONG)
-
     # -- landscapes -----------------------------------------------------------------------------------------
 
     def landscape(self, scene: Scene) -> Landscape:
@@ -315,7 +312,11 @@ class Engine:
             return cast(Landscape, known)
 
     def look(self, scene: Scene, landscape: Landscape) -> None:
-        """Say that somebody looks at the landscape of this scene: it fills for the next seconds."""
+        """Say that somebody looks at the landscape of this scene: it fills for the next seconds, unless a point takes
+        long.
+        """
+        if not self.base(scene.choice.network).quick:
+            return
         landscape.wanted_until = time.monotonic() + LOOK_SECONDS
         with landscape.lock:
             if landscape.filling or landscape.complete:

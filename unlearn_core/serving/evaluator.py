@@ -33,7 +33,8 @@ class Evaluator:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._start()
+        self._sent: Mapping[str, Tensor] | None = None  # the weights that the process has, so that parts need not send
+        self._start()                                   # them again: they may be hundreds of megabytes
 
     def _start(self) -> None:
         self._pipe, theirs = Pipe()
@@ -45,6 +46,8 @@ class Evaluator:
     def __call__(self, network: str, weights: Mapping[str, Tensor], rows: Rows | None = None) -> Outputs:
         """Outputs of a bundled network with other weights, on the evaluation set or on the images of `rows`.
 
+        The same mapping of weights is sent once, so it must not be changed.
+
         Raises:
             Exception: whatever the evaluation raised, such as a ValueError or an AssetError.
             RuntimeError: if the process is killed again and again.
@@ -52,10 +55,13 @@ class Evaluator:
         with self._lock:
             for _ in range(ATTEMPTS):
                 try:
-                    self._pipe.send((network, {name: value.numpy() for name, value in weights.items()}, rows))
+                    new = None if weights is self._sent else {name: value.numpy() for name, value in weights.items()}
+                    self._pipe.send((network, new, rows))
+                    self._sent = weights
                     answer = self._pipe.recv()
                     break
                 except (OSError, EOFError):  # most likely killed for want of memory
+                    self._sent = None
                     self.process.kill()
                     self.process.wait()
                     self._pipe.close()
@@ -73,13 +79,15 @@ def main() -> None:
     from unlearn_core.serving.engine import Engine
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the server; this ends when the connection does
-    pipe: Connection[object, tuple[str, dict[str, np.ndarray], Rows | None]] = Connection(int(sys.argv[1]))
-    engine = Engine()
+    pipe: Connection[object, tuple[str, dict[str, np.ndarray] | None, Rows | None]] = Connection(int(sys.argv[1]))
+    engine, weights = Engine(), dict[str, Tensor]()
     with suppress(EOFError, OSError):
         while True:
-            network, weights, rows = pipe.recv()
+            network, new, rows = pipe.recv()
+            if new is not None:
+                weights = {name: torch.from_numpy(value) for name, value in new.items()}
             try:
-                answer: object = engine.evaluate(network, {n: torch.from_numpy(v) for n, v in weights.items()}, rows)
+                answer: object = engine.evaluate(network, weights, rows)
             except Exception as problem:
                 answer = problem
             pipe.send(answer)
