@@ -29,7 +29,7 @@ run: .venv/installed
 
 # Pages in a process of their own: their browser has a loop of events that other tests need for themselves.
 test: .venv/installed-dev lint
-	$(BIN)/python -m pytest --ignore=tests/browser --ignore=tests/ui
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --ignore=tests/browser --ignore=tests/ui
 	$(BIN)/python -m pytest tests/browser tests/ui
 
 lint: .venv/installed-dev

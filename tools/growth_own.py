@@ -44,8 +44,8 @@ IMAGES = tuple(Case(images=number) for number in (1_000, 2_000, 5_000, 10_000))
 CLASSES = tuple(Case(images=4_000, classes=number) for number in (2, 10, 100, 1_000))
 WEIGHTS = (Case(500), Case(500, architecture="shufflenet_v2_x1_0"), Case(500, architecture="resnet18"))
 LARGE = Case(60, 2, 224, "resnet18"), Case(12, 2, 224, "vit_b_16")
-COSTS = {"check": "`check`", "prepare": "`prepare`, one epoch", "first": "first gauge", "release": "release",
-         "verdict": "verdict"}
+COSTS = {"check": "`check`", "prepare": "`prepare`, one epoch", "first": "first answer", "look": "first look",
+         "release": "release", "verdict": "verdict"}
 STEPS = ("check", "prepare", "play")
 
 
@@ -94,7 +94,14 @@ def measure(step: str, folder: Path) -> dict[str, float]:
 
         scene, chosen, settled = timed("first", first)
         other = choice(chosen.network, chosen.forget, "ssd", {"alpha": dict(chosen.settings)["alpha"] / 2})
-        timed("release", lambda: engine.compute(scene, other, silent))
+        begun, looks = time.process_time(), list[float]()
+
+        def progress(share: float, note: str) -> None:
+            if engine.glimpse(other) is not None:
+                looks.append(time.process_time() - begun)
+
+        timed("release", lambda: engine.compute(scene, other, progress))
+        found["look"] = looks[0] if looks else found["release"]  # all in one go
         timed("verdict", lambda: audit(engine, scene, settled))
         assert settled.answers is not None and settled.answers.selected.any(), "nothing was forgotten"
         found["weights"] = float(scene.sizes.sum())
@@ -135,15 +142,17 @@ def growth(sizes: list[int], found: list[dict[str, float]]) -> str:
 
 def main() -> None:
     """Measure every case and print what was found."""
-    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--large", action="store_true", help="the networks at 224 pixels alone")
+    large = parser.parse_args().large
     known: dict[Case, dict[str, float]] = {}
     print(f"| images | classes | network, weights | pixels | {' | '.join(COSTS.values())} | memory of `check` | of "
           f"`prepare` | of the app's engine |\n|{'---|' * (4 + len(COSTS) + len(STEPS))}", flush=True)
-    for case in (*IMAGES, *CLASSES, *WEIGHTS, *LARGE):
+    for case in LARGE if large else (*IMAGES, *CLASSES, *WEIGHTS, *LARGE):
         if case not in known:
             known[case] = run(case)
             print(row(case, known[case]), flush=True)
-    for cases, axis in ((IMAGES, "images"), (CLASSES, "classes")):
+    for cases, axis in () if large else ((IMAGES, "images"), (CLASSES, "classes")):
         print(f"\n| | at none | for each thousand {axis} | off by at most |\n|---|---|---|---|")
         print(growth([getattr(case, axis) for case in cases], [known[case] for case in cases]))
 

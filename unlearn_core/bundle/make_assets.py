@@ -68,6 +68,7 @@ def main() -> None:
         make_people.measure()
         make_openings(make_people.SUBJECT, "person", DAMPENING)
         make_shadows.make_shadows(make_people.SUBJECT, arguments.jobs)
+        make_people.make_comparisons(arguments.jobs)
         list_assets()
 
 

@@ -1,7 +1,7 @@
 """How the drawn people became a subject: pictures, network, retrained networks, and what was measured of them.
 
 Each training is kept in its own file, so that the work resumes. A reference without a person is trained on the pictures
-of all others, by the same recipe; so is one without a class.
+of all others, by the same recipe; so is one without a class, and one without ten images.
 """
 
 from __future__ import annotations
@@ -28,16 +28,21 @@ from unlearn_core.bundle.work import half, in_processes
 from unlearn_core.files import replacing
 from unlearn_core.nets.evaluate import missing_rows, outputs, with_rows
 from unlearn_core.nets.images import ImageSet
-from unlearn_core.nets.request import CLASS, Request
+from unlearn_core.nets.request import IMAGE, Request
 from unlearn_core.nets.train import seed_of, train
+from unlearn_core.progress import silent
+from unlearn_core.serving.engine import Engine
+from unlearn_core.study.comparison import compare, save
 from unlearn_core.subjects.data import bundled_images
 from unlearn_core.subjects.subject import subject
 
-SUBJECT, SEEDS = "people-resnet", 3
+SUBJECT, SEEDS, COMPARED_SEEDS = "people-resnet", 3, 3
 WORK = assets.ROOT.parent / "build" / "people"
-LEFT_OUT: list[str | None] = [
-    None, *(f"person-{number}" for number in range(len(NAMES))), *map(str, range(len(EXPRESSIONS)))]
-"""Nothing for the original; persons and classes as the names of files say them."""
+TEN = Request((89, 109, 142, 153, 212, 229, 363, 459, 541, 576), IMAGE)
+"""The ten images that the app picks at random."""
+PERSONS = [Request((number,), "person") for number in range(len(NAMES))]
+LEFT_OUT = [None, *PERSONS, *(Request((label,)) for label in range(len(EXPRESSIONS))), TEN]
+"""Nothing for the original."""
 
 
 def source() -> assets.DataSource:
@@ -62,31 +67,23 @@ def make_data() -> None:
     contact_sheet().save(assets.ROOT / "people.png", optimize=True)
 
 
-def training_images(left_out: str | None) -> ImageSet:
-    """The training images without a person's, without a class's, or all."""
+def training_images(left_out: Request | None) -> ImageSet:
+    """The training images without what is left out, or all."""
     images = bundled_images("people", "train")
-    if left_out is None:
-        return images
-    return images.subset(request(left_out).split(images)[1])
+    return images if left_out is None else images.subset(left_out.split(images)[1])
 
 
-def request(left_out: str) -> Request:
-    """To forget that person or class."""
-    kind, _, number = left_out.rpartition("-")
-    return Request((int(number),), kind or CLASS)
-
-
-def run_file(left_out: str | None, seed: int) -> Path:
+def run_file(left_out: Request | None, seed: int) -> Path:
     """Where a finished training is kept."""
-    return WORK / f"{'all' if left_out is None else f'without-{left_out}'}-{seed}.safetensors"
+    return WORK / f"{'all' if left_out is None else f'without-{left_out.slug}'}-{seed}.safetensors"
 
 
-def run_training(left_out: str | None, seed: int) -> None:
+def run_training(left_out: Request | None, seed: int) -> None:
     """Train one network and keep it, with the seconds of processor time that it took."""
     started = time.process_time()
     described = subject(SUBJECT)
     model = train(described.architecture, training_images(left_out), recipe=described.recipe,
-                  seed=seed_of("train", SUBJECT, left_out, seed))
+                  seed=seed_of("train", SUBJECT, None if left_out is None else left_out.slug, seed))
     with replacing(run_file(left_out, seed)) as file:
         save_file({name: half(value) for name, value in model.state_dict().items()}, file,
                   {"seconds": f"{time.process_time() - started:.2f}"})
@@ -105,24 +102,38 @@ def pack() -> None:
     """Put finished trainings into the assets."""
     for left_out in LEFT_OUT:
         found = {seed: load_file(file) for seed in range(SEEDS) if (file := run_file(left_out, seed)).exists()}
-        if left_out is None and found:
-            save_file(found[0], assets.ROOT / f"networks/{SUBJECT}.safetensors")
+        if left_out is None:
+            if found:
+                save_file(found[0], assets.ROOT / f"networks/{SUBJECT}.safetensors")
         elif len(found) == SEEDS:
             save_file({f"{seed}/{name}": value for seed, state in found.items() for name, value in state.items()},
-                      assets.ROOT / f"networks/{SUBJECT}-without-{left_out}.safetensors")
+                      assets.ROOT / f"networks/{SUBJECT}-without-{left_out.slug}.safetensors")
 
 
 def make_references() -> None:
     """Outputs of the retrained networks on the images that a request is shown on, in half precision."""
     described = subject(SUBJECT)
     sets, shown = (described.images.train, described.images.test), {}
-    for left_out in filter(None, LEFT_OUT):
-        asked = request(left_out)
+    for asked in (each for each in LEFT_OUT if each is not None):
         seen = with_rows(described.evaluation, *sets, missing_rows(asked, *sets, described.evaluation))
         if models := described.retrained(asked):
             said = [outputs(model, seen.images.pixels()).logits for model in models]
-            shown[f"logits{left_out}"] = np.stack(said).astype(np.float16)
+            shown[f"logits{asked.slug}"] = np.stack(said).astype(np.float16)
     np.savez_compressed(assets.ROOT / f"references/{SUBJECT}.npz", **shown)  # type: ignore[arg-type]
+
+
+def make_comparison(asked: Request, retrain_seconds: float) -> None:
+    """Run every method at its general defaults on one request."""
+    save(compare(Engine(), SUBJECT, asked, COMPARED_SEEDS, silent, retrain_seconds),
+         assets.ROOT / f"comparisons/{SUBJECT}-{asked.slug}.npz")
+
+
+def make_comparisons(jobs: int) -> None:
+    """Compare all methods on the ten images and on each person; finished files are kept."""
+    seconds = median(_seconds(file) for file in sorted(WORK.glob("*.safetensors")))
+    todo = [(asked, seconds) for asked in (TEN, *PERSONS)
+            if not (assets.ROOT / f"comparisons/{SUBJECT}-{asked.slug}.npz").exists()]
+    in_processes(make_comparison, todo, jobs, "comparisons of people")
 
 
 # -- what was measured ------------------------------------------------------------------------------------------------
@@ -171,7 +182,7 @@ def measure() -> None:
     for person, name in enumerate(NAMES):
         own = only(train_images, person), only(test_images, person)
         one = measured(described.original(), *own)
-        others = [measured(model, *own) for model in described.retrained(request(f"person-{person}"))]
+        others = [measured(model, *own) for model in described.retrained(PERSONS[person])]
         before.append(one)
         after.extend(others)
         rows.append(f"| {name} | {one.trained:.0%} | {one.tested:.0%} | {_said(one.auc)} | "
@@ -179,7 +190,7 @@ def measure() -> None:
                     f"{_said(mean(other.auc for other in others))} |")
     without = [measured(model, *(images.subset(torch.nonzero(images.labels == label).flatten())
                                  for images in (train_images, test_images)))
-               for label in range(len(EXPRESSIONS)) for model in described.retrained(request(str(label)))]
+               for label in range(len(EXPRESSIONS)) for model in described.retrained(Request((label,)))]
     seconds = median(_seconds(file) for file in sorted(WORK.glob("*.safetensors")))
     separate = sum(one.auc > max(other.auc for other in after[i * SEEDS:(i + 1) * SEEDS])
                    for i, one in enumerate(before))

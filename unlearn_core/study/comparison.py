@@ -223,7 +223,8 @@ STORED = ("measures", "accuracy", "change", "predicted", "confidence", "xy")
 
 def save(comparison: Comparison, file: Path) -> None:
     """Write a comparison for shipping: the arrays in single precision at most, the rest as JSON."""
-    about = {name: {"settings": dict(entry.settings), "obstacle": entry.obstacle, "warnings": entry.warnings}
+    about = {name: {"settings": dict(entry.settings), "obstacle": entry.obstacle, "warnings": entry.warnings,
+                    "level": entry.level, "verdict": entry.verdict}
              for name, entry in comparison.entries.items()}
     arrays = {f"{name}/{field}": _single(getattr(entry, field))
               for name, entry in comparison.entries.items() for field in STORED}
@@ -254,8 +255,9 @@ def load(network: str, forget: Request) -> Comparison | None:
         predicted, confidence, xy = (table[f"{name}/{field}"].astype(np.uint8) for field in STORED[3:])
         row = judged.get({"original": (ORIGINAL, ""), "retrain": (verdicts.HELD_OUT, "0")}.get(
             name, (name, verdicts.DEFAULT)))
+        level, verdict = (row.level, row.verdict) if row else (said.get("level", ""), said.get("verdict", ""))
         entries[name] = Entry(name, said["settings"], said["obstacle"], tuple(said["warnings"]), measures, accuracy,
-                              change, predicted, confidence, xy, *((row.level, row.verdict) if row else ("", "")))
+                              change, predicted, confidence, xy, level, verdict)
     return Comparison(network, forget, entries, precomputed=True)
 
 

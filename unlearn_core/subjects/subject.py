@@ -31,7 +31,7 @@ from unlearn_core.measure.task import Measurement, measure
 from unlearn_core.nets import models
 from unlearn_core.nets.evaluate import EvaluationSet
 from unlearn_core.nets.images import Groups, ImageSet
-from unlearn_core.nets.request import IMAGE, Request
+from unlearn_core.nets.request import Request
 from unlearn_core.nets.train import RECIPES, Recipe
 from unlearn_core.packing import class_numbers
 from unlearn_core.progress import Progress
@@ -43,6 +43,9 @@ Float32 = npt.NDArray[np.float32]
 DESCRIPTION = "subject.toml"
 FOLDER = "LACUNA_SUBJECTS"
 """The environment variable that names the folder of one's own subjects."""
+
+
+MOST_OF_A_NAME = 120
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,7 +134,8 @@ class Subject:
         return self._numbered(self._file_of("networks", "-without-", request, ".safetensors"))
 
     def _file_of(self, kind: str, between: str, request: Request, end: str) -> Path | None:
-        return None if request.kind == IMAGE else self.file(kind, f"{between}{request.slug}{end}")
+        name = f"{between}{request.slug}{end}"
+        return None if len(name) > MOST_OF_A_NAME else self.file(kind, name)  # of a hundred images there is none
 
     def _numbered(self, file: Path | None) -> list[nn.Module]:
         """The networks of one file, in the order of their numbers."""
