@@ -27,8 +27,9 @@ except (AssetError, ValueError, RuntimeError) as problem:
 asked = visitor.network, visitor.forget
 if shown is None:
     if st.session_state.get("recompute") is None:
-        st.info("Comparisons are shipped for single classes of the bundled networks. For this request every "
-                "method can be run now, retraining included, which takes several minutes.", icon=":material/info:")
+        st.info("Comparisons are shipped for single classes of Fashion-MNIST, for some of the drawn people, for ten "
+                "images of theirs at random, and for the poison. For this request every method can be run now, "
+                "retraining included, which takes several minutes.", icon=":material/info:")
         if st.button("Run every method", icon=":material/play_arrow:"):
             st.session_state["recompute"] = asked
             st.rerun()

@@ -13,13 +13,15 @@ from tests.toys import NEW
 from unlearn_core import assets
 from unlearn_core.audit.measures import MEASURES, output_measures
 from unlearn_core.audit.weights import relative_change
+from unlearn_core.bundle.make_people import TEN
 from unlearn_core.measure.task import Task
 from unlearn_core.methods import METHODS
 from unlearn_core.methods.base import Outcome, Settings
-from unlearn_core.nets.request import POISONED, Request
+from unlearn_core.nets.request import IMAGE, POISONED, Request
 from unlearn_core.progress import Cancelled, Progress, silent
 from unlearn_core.serving.choice import choice
 from unlearn_core.serving.engine import Engine
+from unlearn_core.serving.picking import pick
 from unlearn_core.study import comparison
 from unlearn_core.study.comparison import STORED, Comparison, compare
 from unlearn_core.subjects.subject import bundled
@@ -130,12 +132,13 @@ def test_a_saved_comparison_comes_back(engine: Engine, few: None, tmp_path: Path
 
 @pytest.mark.parametrize(("network", "requests"), [
     *((network, [Request((label,)) for label in range(10)]) for network in bundled("fashion-mnist")),
-    ("people-poisoned", [Request((0,), POISONED)])])
+    ("people-poisoned", [Request((0,), POISONED)]), ("people-resnet", [TEN, Request((0,), "person")])])
 def test_the_shipped_comparisons_are_those_of_the_present_methods(network: str, requests: list[Request]) -> None:
+    new = set() if network == "people-resnet" else NEW
     for request in requests:
         found = comparison.load(network, request)
         assert isinstance(found, Comparison)
-        assert set(found.entries) == {"original", *METHODS} - NEW and set(found.missing) == NEW
+        assert set(found.entries) == {"original", *METHODS} - new and set(found.missing) == new
         for name, entry in found.entries.items():
             if name == "original":
                 continue
@@ -143,9 +146,18 @@ def test_the_shipped_comparisons_are_those_of_the_present_methods(network: str, 
             assert dict(entry.settings) == method.settings(), f"{name}: remake the comparisons (make assets)"
             assert bool(entry.obstacle) == (len(entry.measures) == 0)
             if not entry.obstacle:
-                assert np.isfinite(entry.measures).all() and entry.measures.shape[1] == len(MEASURES)
+                unknown = ["forget_test"] if request.kind == IMAGE else []  # a single image has no unseen ones
+                assert entry.measures.shape[1] == len(MEASURES)
+                assert [name for name in MEASURES if not np.isfinite(entry.values(name)).all()] == unknown
                 assert len(entry.measures) > 1 or not method.seeded
-                assert entry.verdict and entry.level, "the verdict is in the table of what was judged"
+                if (name, request.kind) != ("retrain", IMAGE):  # of single images the table of verdicts has none
+                    assert entry.verdict and entry.level
+
+
+def test_the_ten_images_are_those_that_the_app_picks(engine: Engine) -> None:
+    assert pick(engine.base("people-resnet"), "at random", 10) == TEN
+    logits = engine.retrained_logits("people-resnet", TEN)
+    assert logits is not None and len(logits) == len(engine.retrained("people-resnet", TEN)) == 8
 
 
 def test_distance_is_zero_for_the_reference_and_two_roots_for_opposites() -> None:

@@ -64,10 +64,13 @@ def main() -> None:
         make_people.make_networks(arguments.jobs)
         list_assets()
         make_people.make_references()
+        make_references.make_importances(make_people.SUBJECT)
+        make_references.make_maps(make_people.SUBJECT)
         list_assets()
         make_people.measure()
         make_openings(make_people.SUBJECT, "person", DAMPENING)
         make_shadows.make_shadows(make_people.SUBJECT, arguments.jobs)
+        make_people.make_landscapes(arguments.jobs)
         make_people.make_comparisons(arguments.jobs)
         list_assets()
 

@@ -24,22 +24,23 @@ from unlearn_core.audit.roc import roc
 from unlearn_core.bundle.people import VIEWS, contact_sheet, people
 from unlearn_core.bundle.persons import EXPRESSIONS, NAMES
 from unlearn_core.bundle.portraits import SIZE
-from unlearn_core.bundle.work import half, in_processes
+from unlearn_core.bundle.work import half, in_processes, save_landscape
 from unlearn_core.files import replacing
 from unlearn_core.nets.evaluate import missing_rows, outputs, with_rows
 from unlearn_core.nets.images import ImageSet
 from unlearn_core.nets.request import IMAGE, Request
 from unlearn_core.nets.train import seed_of, train
 from unlearn_core.progress import silent
+from unlearn_core.serving.choice import choice
 from unlearn_core.serving.engine import Engine
 from unlearn_core.study.comparison import compare, save
 from unlearn_core.subjects.data import bundled_images
 from unlearn_core.subjects.subject import subject
 
-SUBJECT, SEEDS, COMPARED_SEEDS = "people-resnet", 3, 3
+SUBJECT, SEEDS, SEEDS_OF_TEN, COMPARED_SEEDS = "people-resnet", 3, 8, 3
 WORK = assets.ROOT.parent / "build" / "people"
 TEN = Request((89, 109, 142, 153, 212, 229, 363, 459, 541, 576), IMAGE)
-"""The ten images that the app picks at random."""
+"""The ten images that the app picks at random: so few that three networks would not tell the original from them."""
 PERSONS = [Request((number,), "person") for number in range(len(NAMES))]
 LEFT_OUT = [None, *PERSONS, *(Request((label,)) for label in range(len(EXPRESSIONS))), TEN]
 """Nothing for the original."""
@@ -73,6 +74,11 @@ def training_images(left_out: Request | None) -> ImageSet:
     return images if left_out is None else images.subset(left_out.split(images)[1])
 
 
+def seeds(left_out: Request | None) -> range:
+    """Those that are trained without it."""
+    return range(1 if left_out is None else SEEDS_OF_TEN if left_out == TEN else SEEDS)
+
+
 def run_file(left_out: Request | None, seed: int) -> Path:
     """Where a finished training is kept."""
     return WORK / f"{'all' if left_out is None else f'without-{left_out.slug}'}-{seed}.safetensors"
@@ -90,10 +96,10 @@ def run_training(left_out: Request | None, seed: int) -> None:
 
 
 def make_networks(jobs: int) -> None:
-    """Train what is not there yet, a seed of everything first, and put it into the assets."""
+    """Train what is not there yet and put it into the assets."""
     WORK.mkdir(parents=True, exist_ok=True)
-    todo = [(left_out, seed) for seed in range(SEEDS) for left_out in LEFT_OUT if (left_out or seed == 0)
-            and not run_file(left_out, seed).exists()]
+    todo = [(left_out, seed) for left_out in LEFT_OUT for seed in seeds(left_out)
+            if not run_file(left_out, seed).exists()]
     in_processes(run_training, todo, jobs, "networks of people")
     pack()
 
@@ -101,11 +107,12 @@ def make_networks(jobs: int) -> None:
 def pack() -> None:
     """Put finished trainings into the assets."""
     for left_out in LEFT_OUT:
-        found = {seed: load_file(file) for seed in range(SEEDS) if (file := run_file(left_out, seed)).exists()}
+        found = {seed: load_file(file) for seed in seeds(left_out) if (file := run_file(left_out, seed)).exists()}
+        if len(found) < len(seeds(left_out)):
+            continue
         if left_out is None:
-            if found:
-                save_file(found[0], assets.ROOT / f"networks/{SUBJECT}.safetensors")
-        elif len(found) == SEEDS:
+            save_file(found[0], assets.ROOT / f"networks/{SUBJECT}.safetensors")
+        else:
             save_file({f"{seed}/{name}": value for seed, state in found.items() for name, value in state.items()},
                       assets.ROOT / f"networks/{SUBJECT}-without-{left_out.slug}.safetensors")
 
@@ -120,6 +127,20 @@ def make_references() -> None:
             said = [outputs(model, seen.images.pixels()).logits for model in models]
             shown[f"logits{asked.slug}"] = np.stack(said).astype(np.float16)
     np.savez_compressed(assets.ROOT / f"references/{SUBJECT}.npz", **shown)  # type: ignore[arg-type]
+
+
+def make_landscape(asked: Request) -> None:
+    """The (alpha, lambda) landscape of SSD's defaults; a finished file is kept."""
+    name = f"landscapes/{SUBJECT}-{asked.slug}.npz"
+    if (assets.ROOT / name).exists():
+        return
+    engine = Engine()
+    save_landscape(name, engine, engine.prepare(choice(SUBJECT, asked, "ssd", {}), silent))
+
+
+def make_landscapes(jobs: int) -> None:
+    """The landscape of each person."""
+    in_processes(make_landscape, [(asked,) for asked in PERSONS], jobs, "landscapes of people")
 
 
 def make_comparison(asked: Request, retrain_seconds: float) -> None:

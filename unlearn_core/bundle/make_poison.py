@@ -15,14 +15,13 @@ from tqdm import tqdm
 
 from unlearn_core import assets
 from unlearn_core.audit.evidence import attack_success
-from unlearn_core.bundle.work import half
+from unlearn_core.bundle.work import half, save_landscape
 from unlearn_core.nets.evaluate import missing_rows, outputs, with_rows
 from unlearn_core.nets.request import POISONED, Request
 from unlearn_core.nets.train import seed_of, train
 from unlearn_core.progress import silent
 from unlearn_core.serving.choice import choice
 from unlearn_core.serving.engine import Engine
-from unlearn_core.serving.grid import Landscape
 from unlearn_core.study.comparison import compare, save
 from unlearn_core.subjects.subject import subject
 
@@ -63,11 +62,8 @@ def make_landscape() -> None:
     """The (alpha, lambda) landscape of SSD's defaults."""
     torch.set_num_threads(1)
     engine = Engine()
-    scene = engine.prepare(choice(SUBJECT, REQUEST, "ssd", {}), silent)
-    points = [engine.point(scene, position) for position in tqdm(Landscape(None).missing(), desc="landscape")]
-    index, gauges, xy, predicted = zip(*points, strict=True)
-    np.savez_compressed(assets.ROOT / f"landscapes/{SUBJECT}-{REQUEST.slug}.npz", index=np.array(index, np.uint16),
-                        gauges=np.stack(gauges), xy=np.stack(xy), predicted=np.stack(predicted))
+    save_landscape(f"landscapes/{SUBJECT}-{REQUEST.slug}.npz", engine,
+                   engine.prepare(choice(SUBJECT, REQUEST, "ssd", {}), silent))
 
 
 def make_comparison() -> None:

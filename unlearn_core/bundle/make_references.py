@@ -15,7 +15,7 @@ from tqdm import tqdm
 from unlearn_core import assets
 from unlearn_core.audit.similarity import layer_features
 from unlearn_core.bundle.make_fashion import SEEDS, all_retrained
-from unlearn_core.bundle.work import in_processes, save_arrays
+from unlearn_core.bundle.work import in_processes, save_arrays, save_landscape
 from unlearn_core.maps.projection import fit_map
 from unlearn_core.measure.estimator import Estimator, Loss
 from unlearn_core.measure.gram import measure_grams
@@ -28,7 +28,7 @@ from unlearn_core.progress import silent
 from unlearn_core.serving import remains
 from unlearn_core.serving.choice import choice
 from unlearn_core.serving.engine import Engine
-from unlearn_core.serving.grid import ALPHAS, Landscape
+from unlearn_core.serving.grid import ALPHAS
 from unlearn_core.serving.landscape import ESTIMATORS, GRID_LAMBDAS, gauges
 from unlearn_core.study.comparison import compare
 from unlearn_core.study.comparison import save as save_comparison
@@ -65,13 +65,13 @@ def make_others(architecture: str) -> None:
 
 def make_importances(architecture: str) -> None:
     """Per-sample importances of each class and, last, of all training images."""
-    train_images = fashion_mnist("train")
+    train_images = subject(architecture).images.train
     model = subject(architecture).original()
     (assets.ROOT / "importances").mkdir(parents=True, exist_ok=True)
     for loss in LOSSES:
         each = Measurement("forget", Estimator(loss, "per_sample"), 125, "given")
         found = [measure(model, train_images, Request((label,)), each, silent)
-                 for label in tqdm(range(10), desc=f"importances of {architecture}, {loss}")]
+                 for label in tqdm(range(len(train_images.classes)), desc=f"importances of {architecture}, {loss}")]
         found.append(measure(model, train_images, Request(()), replace(each, part="all"), silent))
         save_file({name: torch.stack([part[name] for part in found]).contiguous() for name in found[0]},
                   assets.ROOT / f"importances/{architecture}-{loss}.safetensors")
@@ -97,11 +97,7 @@ def make_landscapes(architecture: str) -> None:
         name = f"landscapes/{architecture}-{label}.npz"
         if (assets.ROOT / name).exists():
             continue
-        scene = engine.scene(choice(architecture, (label,), "ssd", {})).result()
-        order = Landscape(None).missing()
-        index, gauges, xy, predicted = zip(*(engine.point(scene, position) for position in order), strict=True)
-        save_arrays(name, {"index": np.array(index, np.uint16), "gauges": np.stack(gauges), "xy": np.stack(xy),
-                           "predicted": np.stack(predicted)})
+        save_landscape(name, engine, engine.prepare(choice(architecture, (label,), "ssd", {}), silent))
 
 
 def make_estimators(architecture: str) -> None:

@@ -15,6 +15,9 @@ from torch import Tensor
 from tqdm import tqdm
 
 from unlearn_core import assets
+from unlearn_core.serving.engine import Engine
+from unlearn_core.serving.grid import Landscape
+from unlearn_core.serving.scenes import Scene
 
 T = TypeVar("T")
 
@@ -45,3 +48,11 @@ def save_arrays(name: str, arrays: Mapping[str, npt.NDArray[np.generic]]) -> Non
     """Put arrays among the assets."""
     (assets.ROOT / name).parent.mkdir(parents=True, exist_ok=True)
     np.savez_compressed(assets.ROOT / name, **arrays)  # type: ignore[arg-type]
+
+
+def save_landscape(name: str, engine: Engine, scene: Scene) -> None:
+    """Evaluate every point of a scene's landscape and put them among the assets."""
+    index, gauges, xy, predicted = zip(*(engine.point(scene, position) for position in Landscape(None).missing()),
+                                       strict=True)
+    save_arrays(name, {"index": np.array(index, np.uint16), "gauges": np.stack(gauges), "xy": np.stack(xy),
+                       "predicted": np.stack(predicted)})

@@ -18,19 +18,21 @@ QUICK = 1.0
 """Processor seconds up to which a network is evaluated on all images in one go."""
 FIRST, LONGEST = 0.1, 2.0
 """Seconds that the first part should take, and the longest."""
+UNREAD = 1
+"""The kind, `2 * member + forgotten`, that no gauge is read on."""
 FEWEST = 12
 """Images of the first part at least: four of each kind that the gauges are read on."""
 
 
 def in_turn(member: npt.NDArray[np.bool_], forgotten: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
-    """(N,) positions in an order whose beginnings are fair: the four kinds of images that `member` and `forgotten` make
-    take turns, and each kind comes in a random order that is always the same.
+    """(N,) positions in an order whose beginnings are fair: the kinds of images that gauges are read on take turns,
+    each in a random order that is always the same. Unseen images of what is to be forgotten come last.
     """
     kind, chance = 2 * member + forgotten, np.random.default_rng(0).permutation(len(member))
     turn = np.empty(len(member), np.int64)
     for each in np.unique(kind):
         rows = np.flatnonzero(kind == each)
-        turn[rows[np.argsort(chance[rows])]] = np.arange(len(rows))
+        turn[rows[np.argsort(chance[rows])]] = np.arange(len(rows)) + len(kind) * (each == UNREAD)
     return np.lexsort((kind, turn))
 
 
