@@ -80,11 +80,27 @@ def test_bad_input_is_a_sentence() -> None:
     test.number_input(key="sweep.ssd.alpha.points").set_value(100).run()
     test.number_input(key="sweep.ssd.lambda.points").set_value(100).run()
     assert "at most 2,000 from this page expected, got 10,000" in test.warning[0].value
-    test.multiselect(key="sweep.classes").set_value([]).run()
-    assert "classes: at least one expected" in test.warning[0].value and not test.exception
+    test.multiselect(key="sweep.forget").set_value([]).run()
+    assert "forget: at least one request expected" in test.warning[0].value and not test.exception
     test = form("amnesiac")
     test.multiselect(key="sweep.amnesiac.epochs.choices").set_value([]).run()
     assert "epochs: at least one value expected" in test.warning[0].value and not test.exception
+
+
+@pytest.mark.parametrize("network, forget, runs", [
+    ("people-resnet", "person:0,3", 10), ("people-resnet", "image:17,40", 5), ("people-poisoned", "poisoned:0", 5),
+    ("small-resnet", "0,3", 10)])
+def test_every_kind_of_request_can_be_swept(network: str, forget: str, runs: int) -> None:
+    test = AppTest.from_string(PAGE, default_timeout=60)
+    for name, value in (("method", "head_zeroing"), ("network", network), ("forget", forget)):
+        test.query_params[name] = value
+    test.run()
+    assert not test.exception and f"{runs} runs, 0 of them finished" in test.caption[-1].value
+    chosen = test.multiselect(key="sweep.forget")
+    assert [value for value in chosen.value] == ([forget] if "image" in forget else [
+        f"{kind}{separator}{number}" for kind, separator, numbers in (forget.rpartition(":"),)
+        for number in numbers.split(",")])
+    assert len(set(chosen.options)) == len(chosen.options) > 2
 
 
 def test_a_sweep_that_could_not_begin_says_why(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -265,7 +265,7 @@ def test_what_came_before_a_lost_connection_is_kept(tmp_path: Path) -> None:
         def nthreads(self) -> dict[str, int]:
             return {"worker": 1}
 
-        def submit(self, work: object, chosen: Choice, key: tuple[str, str], pure: bool) -> Ended:
+        def submit(self, work: object, chosen: Choice, key: tuple[str, str], pure: bool, resources: None) -> Ended:
             self.made += 1
             return Ended(key, "finished" if self.made < 5 else "lost", run.failure(chosen, "done", ""))
 

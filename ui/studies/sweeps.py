@@ -26,17 +26,20 @@ import pandas as pd
 import streamlit as st
 
 from ui.server.permission import STUDIES_ARE_THE_OPERATORS, visitors_may
+from ui.server.runtime import engine
 from ui.state import State
 from ui.tables import data_table
 from unlearn_core.assets import REPOSITORY
+from unlearn_core.audit.gauges import KINDS
 from unlearn_core.methods import method, positions
 from unlearn_core.methods.base import Hyperparameter, Value
-from unlearn_core.nets.request import Request
+from unlearn_core.nets.request import CLASS, IMAGE, Request
+from unlearn_core.serving import landscape
 from unlearn_core.serving.choice import VERSION
 from unlearn_core.study import comparison, results
 from unlearn_core.study.results import SweepError
 from unlearn_core.study.space import Range, Space
-from unlearn_core.subjects.subject import subject
+from unlearn_core.subjects.subject import Subject, subject
 
 FOLDER = Path(os.environ.get("LACUNA_SWEEPS", REPOSITORY / "build" / "sweeps"))
 SCHEDULER = os.environ.get("LACUNA_SCHEDULER", "")
@@ -173,9 +176,9 @@ def sweeps(visitor: State) -> None:
     key = hashlib.sha256(repr((VERSION, space.methods, space.networks, space.forget, space.seeds,
                                sorted(space.grid.items()))).encode()).hexdigest()[:16]
     folder = FOLDER / key
-    classes = subject(visitor.network).classes
-    about = (f"{found.title} on {subject(visitor.network).title}, forgetting "
-             f"{', '.join(classes[request.classes[0]] for request in space.forget)} one at a time")
+    own = subject(visitor.network)
+    about = (f"{found.title} on {own.title}, forgetting {'; '.join(request.words(own) for request in space.forget)}"
+             f"{', one at a time' if len(space.forget) > 1 else ''}")
     told: list[str] = []
     try:
         table = results.load(folder, told.append)
@@ -214,19 +217,33 @@ def _space(visitor: State) -> Space:
                 grid[name] = _values(found.name, next(k for k in found.hyperparameters if k.name == name))
     left, right = st.columns([3, 1])
     with left:
-        names = subject(visitor.network).classes
-        classes = st.multiselect("Classes, one at a time", range(len(names)), list(visitor.forget.classes),
-                                 format_func=names.__getitem__, key="sweep.classes")
+        own = subject(visitor.network)
+        offered = {str(one): one for one in (visitor.forget, *_single(own))}
+        forget = st.multiselect("What is forgotten, one at a time", list(offered),
+                                [str(one) for one in _asked(visitor.forget)],
+                                format_func=lambda text: offered[text].words(own), key="sweep.forget")
     with right:
         seeds = st.number_input("Seeds", 1, 10, 1, key="sweep.seeds", disabled=not found.seeded,
                                 help="Runs of each setting." if found.seeded else "Nothing in this method is random.")
-    if not classes:
-        raise ValueError("classes: at least one expected, got none")
-    space = Space((found.name,), (visitor.network,), tuple(Request((c,)) for c in sorted(classes)), int(seeds), grid)
+    if not forget:
+        raise ValueError("forget: at least one request expected, got none")
+    space = Space((found.name,), (visitor.network,), tuple(offered[text] for text in offered if text in forget),
+                  int(seeds), grid)
     if len(space) > MOST:
         raise ValueError(f"runs: at most {MOST:,} from this page expected, got {len(space):,}; "
                          "`python -m unlearn_core sweep` has no such limit")
     return space
+
+
+def _single(own: Subject) -> list[Request]:
+    """Each class and each other group of a subject's images alone."""
+    kinds = {CLASS: own.classes} | {kind: groups.names for kind, groups in own.groups.items()}
+    return [Request((number,), kind) for kind, names in kinds.items() for number in range(len(names))]
+
+
+def _asked(forget: Request) -> list[Request]:
+    """What the sidebar asks for: groups one at a time, single images together."""
+    return [forget] if forget.kind == IMAGE else [Request((number,), forget.kind) for number in forget.chosen]
 
 
 def _values(name: str, knob: Hyperparameter) -> tuple[Value, ...]:
@@ -304,20 +321,18 @@ def _progress() -> None:
 
 
 def summary(table: pd.DataFrame, space: Space) -> pd.DataFrame:
-    """One row per setting, nearest to retraining first: means over classes and seeds, gaps in points.
+    """One row per setting, nearest to retraining first: means over requests and seeds, gaps in points.
 
-    The knobs that were varied come first. Without bundled retrained networks the gaps are missing.
+    The knobs that were varied come first. Without retrained networks the gaps are missing.
     """
     settings = pd.DataFrame([json.loads(text) for text in table["settings"]])
     settings = settings.loc[:, settings.nunique() > 1] if len(settings.drop_duplicates()) > 1 else settings.iloc[:, :1]
     reference = {}
     for request in space.forget:
-        if shipped := comparison.load(space.networks[0], request):
-            entry = shipped.entries["retrain"]
-            reference[str(request)] = {name: float(entry.values(name).mean())  # type: ignore[arg-type]
-                                          for name in ("forget_train", "retain_test")}
-    gaps = {name: 100 * (table[name] - table["forget"].map(lambda c, n=name: reference.get(c, {}).get(n)))
-            for name in ("forget_train", "retain_test")}
+        if (retrained := landscape.reference(engine(), space.networks[0], request)) is not None:
+            reference[str(request)] = dict(zip(KINDS, retrained.mean(0), strict=True))
+    gaps = {name: 100 * (table[name] - table["forget"].map(lambda c, n=gauge: reference.get(c, {}).get(n)))
+            for name, gauge in (("forget_train", "forget"), ("retain_test", "retain"))}
     rows = settings.assign(
         gap=gaps["forget_train"].abs() + gaps["retain_test"].abs(), forget=gaps["forget_train"],
         retain=gaps["retain_test"], membership=100 * table["membership"], seconds=table["seconds"])
@@ -342,8 +357,8 @@ def _show(table: pd.DataFrame, space: Space, folder: Path, key: str) -> None:
         st.markdown(f"#### Nearest to retraining of {len(found):,} settings: {said}; {best['forget']:+.1f} points in "
                     f"forget and {best['retain']:+.1f} in retain accuracy")
     st.caption("How to read this: a row is a setting, nearest to retraining first. Gaps are in points from the mean of "
-               "the retrained networks, averaged over classes and seeds; ± is half of their range. The best of many is "
-               "chosen on the images it is judged on, and so looks a little better than it is.")
+               "the retrained networks, averaged over requests and seeds; ± is half of their range. The best of many "
+               "is chosen on the images it is judged on, and so looks a little better than it is.")
     number = st.column_config.NumberColumn
     data_table(found[[*knobs, "gap", "spread", "forget", "retain", "membership", "seconds", "runs"]],
                  hide_index=True, height=min(35 * (len(found) + 1) + 3, 420), column_config=labels | {

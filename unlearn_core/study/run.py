@@ -6,7 +6,7 @@ import json
 import socket
 import time
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cache
 from typing import Literal, TypeVar, cast
@@ -121,9 +121,17 @@ def run(chosen: Choice, progress: Progress = silent) -> Run:
 
 
 def record(chosen: Choice) -> Row:
-    """Run a choice and record it: never raises because of the run, so that one setting cannot stop a sweep."""
+    """Run a choice and record it: never raises because of the run, so that one setting cannot stop a sweep.
+
+    A choice that came from another process brings its key. Where the subject's files are others, that key is another
+    too, and nothing is run.
+    """
     started, clock = datetime.now(UTC), time.perf_counter()
     row: Row = {"status": "done"}
+    if replace(chosen).key != chosen.key:  # the key came along with the choice; a copy works out its own
+        return failure(chosen, "failed", f"subject: {chosen.network} as it is where the sweep was started expected on "
+                                         f"{socket.gethostname()}, got other files; prepare it there from the same "
+                                         "ones, start that worker again, and start the same sweep again.")
     try:
         found = run(chosen)
         row |= dict(found.measures.items())

@@ -12,7 +12,7 @@ import tempfile
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,7 +60,8 @@ def sweep(space: Space, folder: Path, client: Client, progress: Progress = silen
     """Run what of a space the folder does not hold yet, and add it there.
 
     Runs that failed before are tried again. A run whose worker dies is given to another one; after a few deaths (the
-    scheduler's ``allowed-failures``) it is recorded as failed. However a sweep ends, what has finished is in the
+    scheduler's ``allowed-failures``) it is recorded as failed. A subject of one's own must be on some worker (see
+    `placement`), or else its runs are recorded as failed. However a sweep ends, what has finished is in the
     folder, and the same sweep goes on from there.
 
     Args:
@@ -91,7 +92,7 @@ def sweep(space: Space, folder: Path, client: Client, progress: Progress = silen
                     yield chosen
 
         try:
-            with closing(batches(todo(), client, work, writer)) as coming:
+            with closing(batches(todo(), client, work, writer, space.networks, tell)) as coming:
                 for rows, last in coming:
                     ended.update(cast(Status, row["status"]) for row in rows)
                     writer.write_if_due(last)
@@ -104,9 +105,11 @@ def sweep(space: Space, folder: Path, client: Client, progress: Progress = silen
     return Tally(len(space), kept, ended)
 
 
-def batches(todo: Iterator[Choice], client: Client, work: Callable[[Choice], Row],
-             writer: _Writer) -> Generator[tuple[list[Row], bool], None, None]:
+def batches(todo: Iterator[Choice], client: Client, work: Callable[[Choice], Row], writer: _Writer,
+            networks: Sequence[str], tell: Callable[[str], None]) -> Generator[tuple[list[Row], bool], None, None]:
     """Rows as the writer gets them, a few times a second even if there are none, and whether they are the last."""
+    from unlearn_core.study.placement import Placement
+
     # Keys of one name are one group to the scheduler, which then keeps the queue itself and not on the workers.
     name = f"run-{uuid.uuid4().hex[:8]}"
     running: dict[str, tuple[Choice, Future[Row]]] = {}
@@ -114,18 +117,31 @@ def batches(todo: Iterator[Choice], client: Client, work: Callable[[Choice], Row
     following = next(todo, None)
     counted, limit = -math.inf, 0
     try:
+        placement = Placement(client, networks)
+        # Runs that not every worker may get wait on the workers: one each, so that a death brings few under suspicion.
+        ahead = 1 if placement.own else AHEAD
         while following is not None or running or writer.rows:
+            rows: list[Row] = []
             if time.monotonic() > counted + 1:  # workers come and go
-                counted, limit = time.monotonic(), AHEAD * max(1, sum(client.nthreads().values()))
+                counted, limit = time.monotonic(), ahead * max(1, sum(client.nthreads().values()))
+                for said in placement.look():
+                    tell(said)
+                for chosen, future in list(running.values()):
+                    if reason := placement.hopeless(chosen.network):
+                        del running[chosen.key]
+                        client.cancel(future)
+                        rows.append(failure(chosen, "failed", reason))
+                        writer.rows.append(rows[-1])
             while following is not None and len(running) < limit and not writer.stuck:
-                future = client.submit(work, following, key=(name, following.key), pure=False)
+                future = client.submit(work, following, key=(name, following.key), pure=False,
+                                       resources=placement.needs(following.network) or None)
                 running[following.key] = following, future
                 future.add_done_callback(ended.put)
                 following = next(todo, None)
-            rows: list[Row] = []
             for future in _drained(ended, 0.2):
-                rows.append(_row(*running.pop(future.key[1])))
-                writer.rows.append(rows[-1])  # at once: the next future may turn out to be lost
+                if future.key[1] in running:  # not given up before
+                    rows.append(_row(*running.pop(future.key[1])))
+                    writer.rows.append(rows[-1])  # at once: the next future may turn out to be lost
             yield rows, following is None and not running
     except OSError as error:
         raise SweepError("scheduler: the connection was lost. What has finished is in "
