@@ -26,6 +26,8 @@ ABOUT = {
     "remains": "probe, relearning and CKA of the original, head zeroing and every retrained seed",
     "relative": "nearer to retraining or to the original, and KLoM, of networks of known truth and of each method as "
                 "each request opens (python -m unlearn_core.bundle.relative)",
+    "results": "every method on requests of every kind, five seeds each, a row a run, and gauges of the retrained "
+               "networks (python -m unlearn_core.bundle.results)",
     "openings": "settings tried for each request and method, and how many of the judged images each still recognises, "
                 "of the forgotten class and of each class (unlearn_core.subjects.openings)",
     "queues": "requests one after another: what is named rightly after each, of methods in fixed orders, and of "

@@ -33,12 +33,13 @@ COLUMNS: dict[str, str] = {
     "verdict": "string", "warnings": "string",
     **dict.fromkeys(MEASURES, "float64"),
     **{f"{name}_{end}": "float64" for name in GAUGE_MEASURES for end in ("low", "high")},
-    "started": "timestamp", "elapsed": "float64", "host": "string",
+    "backward_images": "int64", "started": "timestamp", "elapsed": "float64", "host": "string",
 }
 """Name and kind of each column, the same for every method. Empty where a run has no such value.
 
 ``key`` is `Choice.key`; ``forget`` holds class numbers separated by commas; ``settings`` is JSON; ``level`` and
-``verdict`` are those of `audit.verdict`; ``*_low`` and ``*_high`` end the 95 % interval over images; ``started`` is in
+``verdict`` are those of `audit.verdict`; ``*_low`` and ``*_high`` end the 95 % interval over images;
+``backward_images`` counts each image as often as its gradient was taken, statistics at hand included; ``started`` is in
 UTC; ``elapsed`` the worker's wall-clock seconds, evaluation included, while ``seconds`` is the processor time of the
 method alone, statistics at hand included.
 """
@@ -97,13 +98,10 @@ def compact(folder: Path, tell: Callable[[str], None] = lambda said: None) -> No
         folder: of a sweep, `locked`.
         tell: told a sentence about each damaged file, which is set aside.
     """
-    import pyarrow as pa
-
     parts = list(folder.glob(PARTS))
     if parts:
         with suppress(OSError, SweepError):
-            write(pa.Table.from_pandas(load(folder, tell, rename=True), _schema(), preserve_index=False),
-                   folder / WHOLE)
+            write_rows(load(folder, tell, rename=True), folder / WHOLE)
             for part in parts:
                 part.unlink(missing_ok=True)
 
@@ -178,6 +176,13 @@ def write(table: pa.Table, file: Path) -> None:
         pq.write_table(table, stream, compression="zstd", write_page_checksum=True)
         stream.flush()
         os.fsync(stream.fileno())
+
+
+def write_rows(rows: pd.DataFrame, file: Path) -> None:
+    """Write runs, as `load` gives them, as one file."""
+    import pyarrow as pa
+
+    write(pa.Table.from_pandas(rows, _schema(), preserve_index=False), file)
 
 
 def _schema() -> pa.Schema:

@@ -20,6 +20,7 @@ from unlearn_core.audit.gauges import GaugeName
 from unlearn_core.audit.measures import MeasureName, output_measures
 from unlearn_core.measure.estimator import Importance
 from unlearn_core.measure.gram import Gram, Patches
+from unlearn_core.measure.passes import counted
 from unlearn_core.measure.task import Measurement, Task
 from unlearn_core.methods import method
 from unlearn_core.methods.base import Diverged, NotApplicable, Outcome
@@ -53,6 +54,7 @@ class Run:
         yardstick: what it is judged by.
         audit: its gauges and the verdict.
         measures: all of `MEASURES`; the distance is NaN where no retrained networks are bundled.
+        backward_images: images whose gradient was taken, each as often as that was.
     """
 
     chosen: Choice
@@ -61,6 +63,7 @@ class Run:
     yardstick: Yardstick
     audit: Audit
     measures: dict[MeasureName, float]
+    backward_images: int
 
 
 @cache
@@ -73,8 +76,8 @@ def engine() -> Engine:
 def run(chosen: Choice, progress: Progress = silent) -> Run:
     """Run a choice and evaluate what it made.
 
-    Statistics of the original are measured once a process, but every run that uses them is charged the seconds that
-    this took: the time of a run does not depend on what ran before it.
+    Statistics of the original are measured once a process, but every run that uses them is charged the seconds and the
+    backward passes that this took: the cost of a run does not depend on what ran before it.
 
     Raises:
         NotApplicable: if the method cannot serve the request.
@@ -83,16 +86,16 @@ def run(chosen: Choice, progress: Progress = silent) -> Run:
     """
     here, request = engine(), chosen.forget
     base = here.base(chosen.network)
-    charged: dict[Hashable, float] = {}
+    charged: dict[Hashable, tuple[float, int]] = {}
 
     def once(key: Hashable, measure: Callable[[], T]) -> T:
-        known = cast("tuple[T, float] | None", here.pool.known(key))
+        known = cast("tuple[T, float, int] | None", here.pool.known(key))
         if known is None:
-            start = time.thread_time()  # the clock of `Method.run`
+            start, passed = time.thread_time(), passes.images  # the clock of `Method.run`
             value = measure()
-            known = here.pool.keep(key, (value, time.thread_time() - start))
-            charged[key] = 0.0  # this run's own clock has it
-        charged.setdefault(key, known[1])
+            known = here.pool.keep(key, (value, time.thread_time() - start, passes.images - passed))
+            charged[key] = 0.0, 0  # this run's own clock has it
+        charged.setdefault(key, known[1:])
         return known[0]
 
     def importances(model: nn.Module, train: ImageSet, request: Request, wanted: Measurement,
@@ -108,16 +111,18 @@ def run(chosen: Choice, progress: Progress = silent) -> Run:
     history = base.subject.history if "training history" in method(chosen.method).needs else None
     task = Task(base.model, base.subject.images.train, request, importances, grams, history, base.subject.recipe,
                 chosen.seed)
-    outcome = method(chosen.method).run(task, dict(chosen.settings), progress)
+    with counted() as passes:
+        outcome = method(chosen.method).run(task, dict(chosen.settings), progress)
     measure = yardstick(here, chosen.network, request)
     after = everything(here, chosen.network, request, outcome.weights)
     audit = judged(measure, chosen, inside(here, chosen.network, request, after))
     reference = np.array([softmax(seed.logits) for seed in measure.retrained], np.float32).reshape(
         -1, *after.logits.shape)
     measures = output_measures(after.probabilities, measure.labels, measure.member, measure.forgotten, reference)
-    measures |= {"seconds": outcome.cost.seconds + sum(charged.values()),
+    measures |= {"seconds": outcome.cost.seconds + sum(seconds for seconds, _ in charged.values()),
                  "stored_bytes": float(outcome.cost.stored_bytes)}
-    return Run(chosen, outcome, after.logits, measure, audit, measures)
+    return Run(chosen, outcome, after.logits, measure, audit, measures,
+               passes.images + sum(images for _, images in charged.values()))
 
 
 def record(chosen: Choice) -> Row:
@@ -138,6 +143,7 @@ def record(chosen: Choice) -> Row:
         for measure, gauge in GAUGE_MEASURES.items():
             row[f"{measure}_low"], row[f"{measure}_high"] = found.audit.readings.gauges[gauge].interval
         row |= {"level": str(found.audit.verdict.level), "verdict": str(found.audit.verdict)}
+        row["backward_images"] = found.backward_images
         row["warnings"] = " ".join(found.outcome.warnings)
     except NotApplicable as reason:
         row = failure(chosen, "not applicable", str(reason))

@@ -16,14 +16,13 @@ from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Protocol, cast
 
 from unlearn_core.progress import Progress, silent
 from unlearn_core.serving.choice import Choice
 from unlearn_core.study import results
 from unlearn_core.study.results import SweepError
 from unlearn_core.study.run import Row, Status, failure, record
-from unlearn_core.study.space import Space
 
 if TYPE_CHECKING:
     from distributed import Client, Future
@@ -54,7 +53,18 @@ class Tally:
         return self.ended.get("failed", 0)
 
 
-def sweep(space: Space, folder: Path, client: Client, progress: Progress = silent,
+class Runs(Protocol):
+    """What is to be run, such as a `Space`: how many, each once, and on which networks."""
+
+    @property
+    def networks(self) -> Sequence[str]: ...
+
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[Choice]: ...
+
+
+def sweep(space: Runs, folder: Path, client: Client, progress: Progress = silent,
           tell: Callable[[str], None] = lambda said: None, work: Callable[[Choice], Row] = record,
           patience: float = 600.0) -> Tally:
     """Run what of a space the folder does not hold yet, and add it there.
