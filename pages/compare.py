@@ -5,6 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from ui.panels import comparison
+from ui.panels.many_requests import many_requests
 from ui.panels.methods_table import methods_table
 from ui.panels.pair import side_by_side, who_pays
 from ui.present import headline, present
@@ -33,6 +34,7 @@ if shown is None:
         if st.button("Run every method", icon=":material/play_arrow:"):
             st.session_state["recompute"] = asked
             st.rerun()
+    many_requests(subject(visitor.network))
     st.stop()
 
 own, reference = subject(shown.network), shown.entries["retrain"]
@@ -63,5 +65,6 @@ if shown.missing:
 comparison.drawn(shown, points, ink())
 st.page_link("pages/queue.py", label="And if requests come one after another?", icon=":material/queue:")
 methods_table(shown)
+many_requests(own)
 side_by_side(shown, visitor, ink())
 who_pays(visitor, ink())

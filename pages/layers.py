@@ -7,6 +7,7 @@ import streamlit as st
 from ui.controls import knobs, take_point
 from ui.panels.depth import depth
 from ui.panels.layers import by_group, finding, layer_table, near_ceiling, totals
+from ui.panels.moved import moved_most
 from ui.panels.spectrum import directions
 from ui.panels.units import inside
 from ui.panels.ways import ways
@@ -74,6 +75,7 @@ def page(visitor: State) -> None:
         return
     depth(scene, settled, ink())
     directions(scene, settled, ink())
+    moved_most(scene, settled)
     st.markdown("#### Which filters, neurons and heads?")
     layer = view(visitor, "tensor", [main, *(name for name in scene.layers if name != main)], "Layer", width=420,
                  format_func=lambda name: f"{name} · {scene.kinds[scene.layers.index(name)]}")

@@ -79,7 +79,7 @@ def test_only_requests_on_which_every_method_ran_are_ranked() -> None:
 
 def test_the_document_says_what_was_run_and_what_was_not() -> None:
     said = table.document(rows(), WANTED)
-    assert "88 runs on 8 of 24 requests" in said and "| 2 to 3 | Fine-tuning | " in said
+    assert "88 runs on 8 of 24 requests" in said and "| 2 to 3 | Fine-tune | " in said
     assert "39 Damaged, 1 diverged | " in said and "- UNSIR cannot: cannot" in said
     assert "person: 16 of 24 requests" in said and "class: 10 of 10 requests" in said
 

@@ -167,9 +167,6 @@ def retrained(rows: pd.DataFrame) -> dict[str, dict[str, dict[str, list[float]]]
 def write() -> None:
     """The rows at hand as they are shipped, and the document that they make."""
     rows = results.load(WORK)
-    shipped = standings.load()
-    if shipped is not None:  # of another machine
-        rows = pd.concat([rows, shipped[~shipped["key"].isin(rows["key"])]], ignore_index=True)
     places = {name: i for i, name in enumerate(bundled())}
     rows = rows.assign(place=rows["network"].map(places), kind=[parsed(text).kind for text in rows["forget"]])
     rows = rows.sort_values(["place", "kind", "forget", "method", "seed"], ignore_index=True).drop(
@@ -201,7 +198,10 @@ def main() -> int:
         bar.set_postfix_str(note, refresh=False)
         bar.update(100 * share - bar.n)
 
-    failed = 0
+    failed, shipped = 0, standings.load()
+    if shipped is not None and not WORK.exists():  # goes on from what others have run
+        WORK.mkdir(parents=True)
+        results.write_rows(shipped, WORK / results.WHOLE)
     if not asked.from_rows:
         try:
             with connect(asked.scheduler, asked.workers) as client, tqdm(total=100, unit="%") as bar:

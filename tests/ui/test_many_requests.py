@@ -1,0 +1,36 @@
+"""The table over many requests on its page: ranks that are shared, and a sentence where there are no rows."""
+
+from __future__ import annotations
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from tests.study.test_standings import WANTED, rows
+from unlearn_core.study import standings
+
+PAGE = """
+import streamlit as st
+from ui.panels.many_requests import many_requests
+from unlearn_core.subjects.subject import subject
+st.session_state["many requests"] = True
+many_requests(subject("{network}"))
+"""
+
+
+def shown(network: str, monkeypatch: pytest.MonkeyPatch) -> AppTest:
+    monkeypatch.setattr(standings, "load", rows)
+    monkeypatch.setattr(standings, "retrained", lambda: WANTED)
+    test = AppTest.from_string(PAGE.replace("{network}", network), default_timeout=60).run()
+    assert not test.exception
+    return test
+
+
+def test_methods_that_cannot_be_told_apart_share_a_rank(monkeypatch: pytest.MonkeyPatch) -> None:
+    test = shown("people-resnet", monkeypatch)
+    assert test.markdown[0].value == "**Forget one person**: of 3 methods on 8 requests, SSD stands alone at rank 1."
+    table = test.dataframe[0].value
+    assert list(table["rank"]) == ["1", "2 to 3", "2 to 3"] and list(table["runs"]) == [8, 40, 40]
+
+
+def test_without_rows_the_command_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "unlearn_core.bundle.results --networks small-vit" in shown("small-vit", monkeypatch).info[0].value

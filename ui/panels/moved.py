@@ -1,0 +1,60 @@
+"""The images that an outcome moved most, as pictures: of what was to be forgotten, and of the rest."""
+
+from __future__ import annotations
+
+import numpy as np
+import streamlit as st
+
+from ui import pictures
+from ui.server.runtime import engine
+from ui.waiting import ready
+from unlearn_core.audit.moved import Moved
+from unlearn_core.serving.moved import submit
+from unlearn_core.serving.scenes import Scene, Settled
+from unlearn_core.subjects.subject import Subject, subject
+
+MOST = 12
+
+
+def moved_finding(found: Moved, forgotten: np.ndarray) -> str:
+    """How far both kinds of images moved, in a sentence."""
+    if not found.embedding.any():
+        return ("No image moved in the embedding: only how it is read has changed." if found.answer.any() else
+                "No image moved at all.")
+    of, rest = found.embedding[forgotten], found.embedding[~forgotten]
+    most = found.most(np.ones(len(forgotten), bool), len(of))
+    among = int(forgotten[most].sum())
+    return (f"In the embedding, the {len(of):,} shown images to be forgotten moved by **{np.median(of):.2f}** of the "
+            f"usual distance between two images, the {len(rest):,} others by **{np.median(rest):.2f}** (medians). Of "
+            f"the {len(of):,} that moved most, {among:,} were to be forgotten.")
+
+
+def moved_most(scene: Scene, settled: Settled) -> None:
+    """Which images moved most? Computed when it is opened."""
+    folded = st.expander("Which images moved most?", icon=":material/moving:", on_change="rerun", key="moved")
+    if not folded.open:
+        return
+    with folded:
+        found = ready(submit(engine(), scene, settled), 1.5, "Evaluating again", slot="moved")
+        if found is None:
+            return
+        own, forgotten = subject(settled.choice.network), scene.seen.forgotten
+        st.markdown(moved_finding(found, forgotten))
+        st.caption("How to read this: under each picture, how far the image moved in the embedding (the head's input), "
+                   "where 1 is as far as two images usually lie apart in the original; then what the original takes it "
+                   "for and what this network does. Images that moved alike stand by how far their answer moved."
+                   + (" A network retrained from a fresh start has an embedding of its own, in which every image lies "
+                      "elsewhere: here the distances say nothing." if settled.choice.method == "retrain" else ""))
+        for title, rows in (("To be forgotten", forgotten), ("To be kept", ~forgotten)):
+            st.markdown(f"**{title}**")
+            pictures.wall(own, captions(found, own, scene.seen.evaluation.pictures, rows), 88)
+
+
+def captions(found: Moved, own: Subject, numbers: np.ndarray, rows: np.ndarray) -> dict[int, str]:
+    """What stands under the images that moved most among some, by their numbers."""
+    made = {}
+    for i in found.most(rows, MOST):
+        before, after = own.classes[found.before[i]], own.classes[found.after[i]]
+        made[int(numbers[i])] = f"{found.embedding[i]:.2f} · " + (
+            f"still {before}" if before == after else f"{before} → {after}")
+    return made
