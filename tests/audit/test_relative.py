@@ -10,6 +10,7 @@ from hypothesis.extra.numpy import arrays
 
 from unlearn_core.audit.klom import CAP, klom, squeezed
 from unlearn_core.audit.relative import relative
+from unlearn_core.bundle.relative import Row, claim
 
 rng = np.random.default_rng(0)
 
@@ -114,3 +115,17 @@ def test_klom_is_capped_and_says_what_it_cannot_take() -> None:
                                 (np.full((1, 50), np.inf), seeds, "finite")):
         with pytest.raises(ValueError, match=words):
             klom(mine, others)
+
+
+# -- the document --------------------------------------------------------------------------------------------------
+
+
+def test_the_document_counts_what_was_reported() -> None:
+    def row(what: str, label: int, side: str) -> Row:
+        return Row("small-resnet", label, what, "", side, 0.5, 0.8, 0.9, 0.1, None, None)
+
+    said = "\n".join(claim([row("ssd", 0, "retrained"), row("ssd", 1, "between"), row("fine_tune", 0, "original"),
+                            row("head_zeroing", 0, "retrained"), row("random_labels", 0, "retrained")]))
+    assert "SSD 1 of 2, nearest to pruning 1 of 1, fine-tuning 0 of 1, random labels 1 of 1" in said
+    assert "pass in 2 of 4 outcomes. That fits the claim." in said
+    assert "The claim is not found here." in "\n".join(claim([row("ssd", 0, "retrained")]))
