@@ -102,11 +102,15 @@ async def answered(socket: websockets.ClientConnection, message: BackMsg) -> lis
 def waiting(messages: list[ForwardMsg]) -> str:
     """The fragment that is to be run again and again; empty if the last run has asked for none."""
     started = max((place for place, one in enumerate(messages) if one.WhichOneof("type") == "new_session"), default=0)
-    found = ""
+    found: dict[str, None] = {}
     for one in messages[started:]:
         kind = one.WhichOneof("type")
-        found = one.auto_rerun.fragment_id if kind == "auto_rerun" else "" if kind == "stop_auto_rerun" else found
-    return found
+        if kind == "auto_rerun":
+            found[one.auto_rerun.fragment_id] = None
+        elif kind == "stop_auto_rerun":
+            for fragment in one.stop_auto_rerun.fragment_ids:
+                found.pop(fragment, None)
+    return next(reversed(found), "")
 
 
 CODE = re.compile(r"`[^`]*`")
@@ -192,7 +196,7 @@ async def addresses(server: Server) -> dict[str, object]:
         if turn % 40 == 0:
             page = PAGES[shown % len(PAGES)]
             async with connection(server) as socket:
-                seen = problems(await visit(socket, urlencode(asked), page))
+                seen = problems(await visit(socket, urlencode(asked), page, 1))
             found.update(f"/{page}: {problem}" for problem in seen)
             shown += 1
     return {"read": 10_000, "shown on pages": shown, "problems": dict(found)}
@@ -272,8 +276,8 @@ async def messages(server: Server) -> dict[str, object]:
 
 
 async def events(server: Server) -> dict[str, object]:
-    """Ten visitors who never pause, until they have been answered ten thousand times or half an hour is over."""
-    record, until = Record(), time.monotonic() + 1800
+    """Ten visitors who never pause, until they have been answered ten thousand times or an hour is over."""
+    record, until = Record(), time.monotonic() + 3600
     sessions = [asyncio.create_task(Session(server.address, record, seed).run(until, lively=True, hurry=True))
                 for seed in range(10)]
     while (done := sum(map(len, record.seconds.values()))) < 10_000 and time.monotonic() < until and not all(
@@ -281,7 +285,8 @@ async def events(server: Server) -> dict[str, object]:
         await asyncio.sleep(1)
     for one in sessions:
         one.cancel()
-    await asyncio.gather(*sessions, return_exceptions=True)
+    ended = await asyncio.gather(*sessions, return_exceptions=True)
+    record.errors += [repr(one) for one in ended if isinstance(one, Exception)]  # which a cancelled one is not
     return {"events": done, "median (s)": {what: median(v) for what, v in record.seconds.items()},
             "errors": record.errors[:20]}
 
