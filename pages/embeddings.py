@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
+from ui.opening import PATIENCE, rest_follows
 from ui.panels.embedding import maps, numbers, placement, together, trust
 from ui.panels.remains import remains
 from ui.present import headline, present
@@ -55,6 +56,7 @@ if placed is None:
 shown, fitting = together(placed)
 summary.markdown(f"#### {finding(placed)}")
 maps(visitor, shown, scene, settled, corner)
+rest_follows(PATIENCE)
 st.caption(f"The playground's present choice: {method(wanted.method).title} on {subject(network).title}, forgetting "
            f"{wanted.words}; its knobs are on the first page. Computed now "
            f"on {len(shown.truth):,} fixed images, half of them training images. {placement(shown, network)}")

@@ -7,6 +7,7 @@ import streamlit as st
 from ui.controls import knobs
 from ui.lessons import DAMPENED, lessons, measured, words
 from ui.mirror import showing, taken
+from ui.opening import rest_follows
 from ui.panels import outcome
 from ui.panels.glossary import all_terms
 from ui.panels.lesson import lit, story
@@ -49,6 +50,7 @@ with bar:
         to = neighbour(known, at, by)
         st.button(label, key=label, shortcut=key, disabled=to is None, on_click=enter, args=(visitor, known, to),
                   type="primary" if done and by > 0 else "secondary")
+rest_follows()
 if scene is not None and settled is not None and now.readings is not None:
     with right:
         outcome.gauges(now.readings, found.get(DAMPENED), {step.guess: mine} if (mine := guess(at)) is not None else {},

@@ -10,6 +10,7 @@ from ui import pictures
 from ui.asking import forget_these, instead
 from ui.controls import knobs, presets, take_point
 from ui.mirror import showing, taken
+from ui.opening import PATIENCE, rest_follows
 from ui.panels import outcome
 from ui.panels.layers import changed
 from ui.panels.neighbours import neighbours
@@ -97,9 +98,8 @@ def playground(visitor: State) -> None:
     if not visitor.plain:
         drawn, key = st.session_state.get("drawn"), shown.picture[1].choice.key
         st.session_state["drawn"] = key
-        live_view(shown, lambda: take_point(visitor, "live", ("alpha", "lambda")), lambda: None, ask=drawn is None)
-        if drawn is None:  # the charts below ask for megabytes of scripts, which the browser would read first
-            return
+        live_view(shown, lambda: take_point(visitor, "live", ("alpha", "lambda")), lambda: None)
+        rest_follows(PATIENCE)
         if drawn != key:
             time.sleep(MOMENT)
     with st.container(key="former" if shown.former else "picture"):

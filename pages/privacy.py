@@ -7,6 +7,7 @@ from typing import cast
 import streamlit as st
 
 from ui.glossary import tip
+from ui.opening import PATIENCE, rest_follows
 from ui.panels import attack
 from ui.panels.attacks import attacks_table, boxes, forgetful_shadows, judge
 from ui.panels.bystanders import bystanders
@@ -92,6 +93,7 @@ with picture:
         else:
             attack_view(wanted.subject, drawn, name, wanted.key, attack.domain(name, drawn.attacks[name]), scene.seen,
                         settled.logits, lambda: attack.worst(drawn, visitor))
+        rest_follows(PATIENCE)
         attack.in_full(judged, name, ink(), wanted.subject, promise_of(settled.trace))
 
 play = st.expander("Play the attacker: which of twenty images were trained on?", icon=":material/casino:",

@@ -100,8 +100,9 @@ async def answered(socket: websockets.ClientConnection, message: BackMsg) -> lis
 
 
 def waiting(messages: list[ForwardMsg]) -> str:
-    """The fragment that is to be run again and again; empty if the last run has asked for none."""
-    started = max((place for place, one in enumerate(messages) if one.WhichOneof("type") == "new_session"), default=0)
+    """The fragment that was told last to be run again and again; empty if there is none since the page was last run."""
+    started = max((place for place, one in enumerate(messages) if one.WhichOneof("type") == "new_session"
+                   and not one.metadata.run.fragment_ids), default=0)
     found: dict[str, None] = {}
     for one in messages[started:]:
         kind = one.WhichOneof("type")

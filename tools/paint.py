@@ -23,24 +23,25 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from tests.conftest import CHROMIUM, FLAGS, REPOSITORY, start_server
 
 REPORT = REPOSITORY / "build" / "paint.json"
+CHART = "document.querySelector('.lacuna-sketch')?.complete || document.querySelector('.js-plotly-plot .main-svg')"
 EMPTY = 'import streamlit as st\nst.title("Empty")\n'
 DRAWN = {  # when a page's own picture is there
     "": "find('gauge-forget')?.dataset.exact === 'true' && find('pad')?.dataset.value",
     "layers": "document.querySelector('.st-key-layers, canvas')",
-    "compare": "document.querySelector('.js-plotly-plot .main-svg')",
-    "privacy": "document.querySelector('[data-testid=stBidiComponentRegular] canvas, .js-plotly-plot .main-svg')",
+    "compare": CHART,
+    "privacy": "find('canvas')",
     "embeddings": "find('canvas')",
-    "landscape": "document.querySelector('.js-plotly-plot .main-svg')",
+    "landscape": CHART,
     "methods": "document.querySelector('[data-testid=stExpander]')",
     "learn": "document.querySelector('[data-testid=stAppViewContainer] [data-testid=stButton]')",
-    "queue": "document.querySelector('.js-plotly-plot .main-svg')",
+    "queue": CHART,
 }
 EMPTY_DRAWN = "document.querySelector('h1')?.textContent === 'Empty'"
 WATCH = """(() => {
   const every = (root) => [...root.querySelectorAll("*")]
     .flatMap((e) => [e, ...(e.shadowRoot ? every(e.shadowRoot) : [])]);
   const find = (id) => every(document)
-    .find((e) => id === "canvas" ? e.localName === id && e.width : e.dataset?.testid === id);
+    .find((e) => id === "canvas" ? e.localName === id && e.width !== 300 : e.dataset?.testid === id);
   const marks = (window.marks = {});
   const NativeSocket = window.WebSocket;
   window.WebSocket = class extends NativeSocket {
@@ -61,10 +62,12 @@ WATCH = """(() => {
 
 
 def seen(chromium: Browser, address: str, drawn: str) -> dict[str, float]:
-    """Milliseconds from the start of the navigation to each stage, and what was loaded by then."""
+    """Milliseconds from the start of the navigation to each stage, what was loaded by then, and processor time."""
     context = chromium.new_context(viewport={"width": 1280, "height": 900}, bypass_csp=True)  # waiting needs eval
     page: Page = context.new_page()
     page.add_init_script(WATCH.replace("DRAWN", drawn))
+    measured = context.new_cdp_session(page)
+    measured.send("Performance.enable", {"timeDomain": "threadTicks"})
     page.goto(address, wait_until="commit")
     page.wait_for_function("marks.drawn", timeout=120_000)
     found: dict[str, float] = page.evaluate("""() => {
@@ -72,8 +75,6 @@ def seen(chromium: Browser, address: str, drawn: str) -> dict[str, float]:
       return { ...marks, requests: loaded.length,
                kilobytes: loaded.reduce((sum, e) => sum + e.transferSize, 0) / 1000 };
     }""")
-    measured = context.new_cdp_session(page)
-    measured.send("Performance.enable")
     found |= {one["name"]: 1000 * one["value"] for one in measured.send("Performance.getMetrics")["metrics"]
               if one["name"] in ("ScriptDuration", "LayoutDuration", "RecalcStyleDuration", "TaskDuration")}
     context.close()

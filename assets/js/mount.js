@@ -74,6 +74,13 @@ export function redraw(view) {
   view.frame ||= requestAnimationFrame(view.paint);
 }
 
+/** Tell a page that asks for it that the view is drawn. @param {Pick<View<{ ask?: boolean }>, "data" | "component">} view */
+export function drawn({ data, component }) {
+  if (!data.ask) return;
+  data.ask = false;
+  component.setTriggerValue("drawn", true);
+}
+
 /**
  * Calls `close` for Escape and for a press anywhere but on what is kept.
  * @param {View<any>} view @param {() => Element[]} kept @param {() => void} close

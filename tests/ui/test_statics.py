@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import gzip
+import re
 import socket
 
 import pytest
 from starlette.types import Message, Receive, Scope, Send
 
 from tests.conftest import awaited
+from ui.server.shell import NEEDED, page
 from ui.server.statics import FILES, Statics
 from ui.server.warmup import send_at_once
 
@@ -66,3 +68,11 @@ def test_connections_send_at_once() -> None:
         send_at_once()
         with socket.create_connection(listening.getsockname()), listening.accept()[0] as taken:
             assert taken.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
+def test_scripts_that_every_page_needs_are_named_early_with_all_that_they_import() -> None:
+    named = re.findall(r'<link rel="modulepreload" crossorigin href="\.(/static/js/[^"]+)">', page())
+    assert len(named) == len(set(named)) and set(named) <= FILES.keys()
+    assert all(any(f"/{name}." in script for script in named) for name in NEEDED)
+    imported = {name for script in named for name in re.findall(r'from"\./([^"]+\.js)"', FILES[script].read_text())}
+    assert {f"/static/js/{name}" for name in imported if not name.startswith("index.")} <= set(named)

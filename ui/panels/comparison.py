@@ -7,9 +7,9 @@ from collections import Counter
 import numpy as np
 import streamlit as st
 
+from ui.opening import first_chart
 from ui.server.runtime import engine
 from ui.state import State
-from ui.theme import NO_BAR
 from ui.waiting import ready
 from unlearn_core.audit.verdict import Level
 from unlearn_core.figures.tradeoff import Spot, pareto, tradeoff
@@ -76,8 +76,8 @@ def drawn(found: Comparison, points: list[Spot], ink: str) -> None:
     methods = [point for point in points if point.name in METHODS]
     front = pareto(np.array([[p.forget_gap, p.retain_gap] for p in methods]))
     original = [point for point in points if point.name not in METHODS]
-    st.plotly_chart(tradeoff([*methods, *original], np.array([*front, *(False for _ in original)]), target, ink),
-                    key="tradeoff", alt="Trade-off between forgetting and keeping, all methods", config=NO_BAR)
+    first_chart(tradeoff([*methods, *original], np.array([*front, *(False for _ in original)]), target, ink),
+                "tradeoff", (69, 120, 65, 63), alt="Trade-off between forgetting and keeping, all methods")
 
 
 def finding(found: Comparison, points: list[Spot], retrain_seconds: float) -> str:

@@ -12,6 +12,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from ui import pictures
 from ui.asking import forget_these
+from ui.opening import opening
 from ui.server.runtime import engine
 from ui.state import State, view, write_address
 from ui.theme import NO_BAR
@@ -153,6 +154,8 @@ def maps(visitor: State, shown: Embedding, scene: Scene, settled: Settled, corne
     else:
         rows = lassoed(shown)
         embedding_view(own, shown, group, len(scene.retrained), rows)
+        if opening():
+            return
     if rows:
         wall(own, shown, rows, "Selected")
         forget_these(visitor, shown.pictures[rows].tolist())

@@ -9,10 +9,10 @@ import streamlit as st
 
 from ui.glossary import tip
 from ui.mirror import showing, taken
+from ui.opening import first_chart
 from ui.server.runtime import engine
 from ui.state import State
 from ui.tables import data_table
-from ui.theme import NO_BAR
 from ui.waiting import ready
 from unlearn_core.audit.accuracy import Count
 from unlearn_core.figures.queue import queue_lines
@@ -203,8 +203,8 @@ def drawn(own: Subject, found: Sequence[Trail], ink: str) -> None:
                "after its own step. Low is good in both; bars are 95 % intervals."
                + (" Dash-dotted, networks retrained without all requests so far." if any(retrained) else ""),
                help=tip("erosion"))
-    st.plotly_chart(queue_lines(erosion, reversal, retrained, [request.words(own) for request in requests], ink),
-                    key="queue.lines", config=NO_BAR, alt=finding(own, found))
+    first_chart(queue_lines(erosion, reversal, retrained, [request.words(own) for request in requests], ink),
+                "queue.lines", (47, 8, 70, 54), alt=finding(own, found))
     networks = {step + 1: number for step in steps if (number := shipped.networks(requests[:step + 1]))}
     st.caption(f"{own.title}, {found[0].original.kept.images:,} test images that no request names, of which it named "
                f"{found[0].original.kept.share:.1%} rightly before. Each method at its general defaults, seed 0, from "

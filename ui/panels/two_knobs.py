@@ -7,10 +7,10 @@ from functools import partial
 import numpy as np
 import streamlit as st
 
+from ui.opening import first_chart
 from ui.panels.surfaces import PACE, TITLES, filling, in_words, moving, open_in_playground, scale, shown_values
 from ui.server.runtime import engine
 from ui.state import State
-from ui.theme import NO_BAR
 from ui.waiting import held, hold
 from unlearn_core.assets import AssetError
 from unlearn_core.figures import landscape as figures
@@ -121,8 +121,8 @@ def _drawn(visitor: State, chosen: Choice, shown: Plane, rule: bool, ink: str, l
         panels[GAP] = gap(values, retrained)
     figure = figures.heatmaps(panels, scale(chosen, shown.x, shown.xs), scale(chosen, shown.y, shown.ys),
                               np.zeros(shown.shape, bool) if good is None else good, marks(chosen, shown, alpha), ink)
-    picked = st.plotly_chart(figure, key="landscape", on_select="rerun", selection_mode="points", config=NO_BAR,
-                             alt=f"Gauges over two knobs. {sentence}")
+    picked = first_chart(figure, "landscape", (90, 107, 84, 58), on_select="rerun", selection_mode="points",
+                         alt=f"Gauges over two knobs. {sentence}")
     if points := picked["selection"]["points"]:
         i, j = (round(points[0][axis]) for axis in ("x", "y"))
         open_in_playground(visitor, chosen, {shown.x: shown.xs[i], shown.y: shown.ys[j]})

@@ -1,11 +1,13 @@
-"""What a browser gets before anything else: Streamlit's own page, with the place of the side panel kept.
+"""What a browser gets first: Streamlit's own page, with the place of the side panel kept and scripts named early.
 
 The side panel is drawn after the first words, and pushed them aside; and a page is told only later that it is a wide
-one. These were by far the largest jumps of every page.
+one. These were by far the largest jumps of every page. Scripts that every page needs are asked for with Streamlit's own
+instead of after the server's first words.
 """
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from pathlib import Path
 
@@ -25,12 +27,28 @@ PLACE = """<style>
 </style>
 """
 
+STATIC = Path(streamlit.__file__).parent / "static"
+NEEDED = ("Html", "Selectbox", "ButtonGroup", "Multiselect", "Slider", "BidiComponent", "Button")
+"""What every page shows: Streamlit asks for the scripts of each only when it has been told to draw one."""
+IMPORT = re.compile(r'(?:from|import)"\./([^"]+\.js)"')
+
+
+def scripts(folder: Path) -> set[str]:
+    """The names of these scripts and of all that they import."""
+    found, left = set(), {file.name for name in NEEDED for file in folder.glob(f"{name}.*.js")}
+    while left:
+        found |= left
+        left = {name for file in left for name in IMPORT.findall((folder / file).read_text("utf-8"))} - found
+    return found
+
 
 @cache
 def page() -> str:
-    """Streamlit's page with that style at the end of its head."""
-    found = (Path(streamlit.__file__).parent / "static" / "index.html").read_text("utf-8")
-    return found.replace("</head>", f"{PLACE}</head>", 1)
+    """Streamlit's page with that style and these scripts at the end of its head."""
+    found = (STATIC / "index.html").read_text("utf-8")
+    early = "".join(f'<link rel="modulepreload" crossorigin href="./static/js/{name}">\n'
+                    for name in sorted(scripts(STATIC / "static" / "js")) if name not in found)
+    return found.replace("</head>", f"{PLACE}{early}</head>", 1)
 
 
 async def shell(request: Request) -> Response:

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import streamlit as st
 
+from ui.opening import drawn, opening
 from unlearn_core.audit.report import TITLES, AttackName, Report
 from unlearn_core.audit.unseen import compared
 from unlearn_core.figures import style
@@ -59,6 +60,7 @@ def attack_view(subject: Subject, found: Report, name: AttackName, key: str, dom
     _mount(
         key="attack",
         data={
+            "ask": opening(),
             "key": f"{key} {name}",
             "title": TITLES[name],
             "domain": domain,
@@ -75,4 +77,5 @@ def attack_view(subject: Subject, found: Report, name: AttackName, key: str, dom
                         "classes": style.colours(len(subject.classes))},
         },
         on_worst_change=on_worst,
+        on_drawn_change=drawn,
     )

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import streamlit as st
 
+from ui.opening import drawn, opening
 from unlearn_core.figures import style
 from unlearn_core.picture.images import address
 from unlearn_core.picture.scripts import script, styles
@@ -35,6 +36,7 @@ def embedding_view(subject: Subject, shown: Embedding, group: Group, references:
     _mount(
         key="embedding",
         data={
+            "ask": opening(),
             "url": f"lacuna/embedding/{shown.choice}/{shown.layer}/{shown.kind}",
             "image": address(subject),
             "group": group,
@@ -44,4 +46,5 @@ def embedding_view(subject: Subject, shown: Embedding, group: Group, references:
                         "classes": style.colours(len(subject.classes))},
         },
         on_selected_change=lambda: None,
+        on_drawn_change=drawn,
     )

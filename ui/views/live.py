@@ -7,6 +7,7 @@ from collections.abc import Callable
 import streamlit as st
 
 from ui.controls import named_settings
+from ui.opening import drawn, opening
 from ui.present import Shown
 from ui.server.runtime import publish
 from unlearn_core.picture.scripts import script, styles
@@ -21,13 +22,12 @@ _mount = st.components.v2.component(
 )
 
 
-def live_view(shown: Shown, on_point: Callable[[], None], on_picked: Callable[[], None], ask: bool = False) -> None:
+def live_view(shown: Shown, on_point: Callable[[], None], on_picked: Callable[[], None]) -> None:
     """Show a picture; the component's state is in `st.session_state["live"]`.
 
     `on_point` runs when a drag is released (state ``point``: alpha, lambda and the scene's key), `on_picked` when an
-    image is clicked (state ``picked``: its number in the evaluation set). With `ask` the page is run again when the
-    browser has drawn the exact answer. A former picture is dimmed and says whose it is. Where only alpha and lambda
-    differ, the view goes to the point that is being computed, and interpolates.
+    image is clicked (state ``picked``: its number in the evaluation set). A former picture is dimmed and says whose it
+    is. Where only alpha and lambda differ, the view goes to the point that is being computed, and interpolates.
     """
     if shown.picture is None or shown.readings is None:
         raise ValueError("shown: a picture expected, got none")
@@ -36,12 +36,12 @@ def live_view(shown: Shown, on_point: Callable[[], None], on_picked: Callable[[]
     _mount(
         key="live",
         data=told(scene, settled, readings, shown.point) | {
-            "ask": ask,
+            "ask": opening(),
             "former": "" if shown.moving else shown.former,
             "show": way(settled.choice) if scene.index is not None else []},
         on_point_change=on_point,
         on_picked_change=on_picked,
-        on_drawn_change=lambda: None,
+        on_drawn_change=drawn,
     )
 
 

@@ -3,7 +3,7 @@
  */
 
 import { copyOf, surfaceOf } from "../canvas.js";
-import { mounted, redraw, whenLeft } from "../mount.js";
+import { drawn, mounted, redraw, whenLeft } from "../mount.js";
 import { colour, themeOf } from "../theme.js";
 import { BINS, dotAt, drawAttack, drawBackdrop, layoutOf } from "./drawing.js";
 import { ascending, bestThreshold, errorsAt, stacked, thresholdAtRate } from "./errors.js";
@@ -128,4 +128,5 @@ function draw(state) {
   drawAttack(state);
   tell(state);
   if (state.picked) showCard(state, state.picked);
+  drawn(state);
 }

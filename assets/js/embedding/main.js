@@ -3,7 +3,7 @@
  */
 
 import { surfaceOf } from "../canvas.js";
-import { mounted, redraw, whenLeft } from "../mount.js";
+import { drawn, mounted, redraw, whenLeft } from "../mount.js";
 import { colour, themeOf } from "../theme.js";
 import { addressOf, begun, blobAt } from "../wire.js";
 import { drawCloud, drawLasso, drawRing } from "./drawing.js";
@@ -170,4 +170,5 @@ function draw(state) {
   }
   tell(state, map, last);
   showCard(state, map);
+  drawn(state);
 }

@@ -7,7 +7,7 @@
 
 import { copyOf, surfaceOf } from "../canvas.js";
 import { layerAnswers, nearestTick, takeExact } from "../maths.js";
-import { mounted, redraw } from "../mount.js";
+import { drawn, mounted, redraw } from "../mount.js";
 import { heard } from "../release.js";
 import { colour, css, themeOf } from "../theme.js";
 import { showCard } from "./card.js";
@@ -119,10 +119,7 @@ function draw(state) {
   }
   tell(state, readings, exact, !!spot); // last: text on a page just changed is slow to measure, on canvas too
   if (scene) showCard(state, scene);
-  if (exact && scene && data.ask) {
-    data.ask = false;
-    state.component.setTriggerValue("drawn", true);
-  }
+  if (exact && scene) drawn(state);
   if (state.describing && !state.dragging) describe(state);
 }
 
