@@ -11,6 +11,7 @@ import argparse
 import asyncio
 import json
 import math
+import os
 import random
 import time
 from collections import defaultdict
@@ -18,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 
+import psutil
 import websockets
 from playwright.async_api import async_playwright
 from streamlit.proto.BackMsg_pb2 import BackMsg
@@ -226,6 +228,12 @@ def memory(pid: int) -> float:
     return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmRSS"))
 
 
+def spent(pid: int) -> float:
+    """Processor seconds of a process and of those that it has started."""
+    server = psutil.Process(pid)
+    return sum(sum(one.cpu_times()[:2]) for one in (server, *server.children(recursive=True)))
+
+
 async def crowd(address: str, pid: int | None, sessions: int, seconds: float,
                 browsers: int) -> tuple[Record, list[float]]:
     """All visitors at once; also the server's memory every five seconds, if its process is known."""
@@ -281,12 +289,16 @@ def main() -> None:
         process, address = (None, arguments.address) if arguments.address else start_server({})
         try:
             time.sleep(0 if arguments.address else 5)  # the evaluator loads in the background
+            before = spent(process.pid) if process else math.nan
             record, sizes = asyncio.run(crowd(address, process.pid if process else None, sessions,
                                               60 * arguments.minutes, arguments.browsers))
+            used = spent(process.pid) - before if process else math.nan
         finally:
             if process:
                 process.kill()
         runs.append(tell(sessions, record, sizes, 60 * arguments.minutes))
+        print(f"processor time of the server {used:.0f} s; load averages of the machine at the end "
+              + ", ".join(f"{load:.0f}" for load in os.getloadavg()))
     REPORT.parent.mkdir(exist_ok=True)
     REPORT.write_text(json.dumps(runs))
 

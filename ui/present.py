@@ -27,6 +27,8 @@ from unlearn_core.subjects.subject import subject
 T = TypeVar("T")
 BOXES = {"invalid": (st.warning, ":material/info:"), "refused": (st.info, ":material/block:"),
          "failed": (st.error, ":material/error:")}
+QUICK, SLOW = 1.5, 0.15
+"""Seconds before progress is shown: most answers come earlier, never those of methods that train, which have a seed."""
 MOST_NAMED = 3  # knobs in the name of a choice
 
 
@@ -115,7 +117,8 @@ def present(visitor: State, *kept: str) -> Shown:
         return failure
     try:
         scene = reached(engine().scene(wanted), 0.4, ANSWER)
-        settled = None if scene is None else reached(engine().settle(scene, wanted), 1.5, ANSWER)
+        patience = SLOW if method(wanted.method).seeded else QUICK
+        settled = None if scene is None else reached(engine().settle(scene, wanted), patience, ANSWER)
     except (AssetError, ValueError, RuntimeError) as problem:
         shown = Shown("refused", wanted, None, f"{method(wanted.method).title} cannot be used here. {problem}") \
             if isinstance(problem, NotApplicable) else Shown("failed", wanted, None, str(problem))
