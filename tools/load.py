@@ -17,7 +17,7 @@ import time
 from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
-from statistics import median
+from statistics import mean, median
 
 import psutil
 import websockets
@@ -47,6 +47,8 @@ class Record:
     errors: list[str] = field(default_factory=list)
     answered: set[str] = field(default_factory=set)  # keys that the server has computed for somebody
     bytes: int = 0
+    server: int | None = None  # its process, where one session is alone and each event's processor time can be told
+    processor: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
 
 
 class Session:
@@ -121,7 +123,7 @@ class Session:
 
     async def timed(self, what: str, message: BackMsg) -> None:
         """Send, and wait for this visitor's own numbers."""
-        started = time.monotonic()
+        started, before = time.monotonic(), spent(self.record.server)
         self.own.add(self.key)
         self.shown, self.waits, self.finished, self.moved = "", {}, False, 0.0
         await self.socket.send(message.SerializeToString())
@@ -134,6 +136,7 @@ class Session:
             self.record.seconds["the same, progress"].append((self.moved or ended) - started)
         self.record.answered.add(self.key)
         await self.rest()
+        self.record.processor[what].append(spent(self.record.server) - before)
 
     async def received(self) -> bool:
         """Take one message, or ask again where the page waits; True once the numbers are there."""
@@ -228,8 +231,10 @@ def memory(pid: int) -> float:
     return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmRSS"))
 
 
-def spent(pid: int) -> float:
-    """Processor seconds of a process and of those that it has started."""
+def spent(pid: int | None) -> float:
+    """Processor seconds of a process and of those that it has started; NaN where it is not known."""
+    if pid is None:
+        return math.nan
     server = psutil.Process(pid)
     return sum(sum(one.cpu_times()[:2]) for one in (server, *server.children(recursive=True)))
 
@@ -237,7 +242,7 @@ def spent(pid: int) -> float:
 async def crowd(address: str, pid: int | None, sessions: int, seconds: float,
                 browsers: int) -> tuple[Record, list[float]]:
     """All visitors at once; also the server's memory every five seconds, if its process is known."""
-    record, sizes = Record(), []
+    record, sizes = Record(server=pid if sessions == 1 and not browsers else None), []
     until = time.monotonic() + seconds
 
     async def weigh() -> None:
@@ -267,6 +272,9 @@ def tell(sessions: int, record: Record, sizes: list[float], seconds: float) -> d
     for what, values in sorted(record.seconds.items()):
         print(f"{what:24}{len(values):7}" + "".join(f"{1000 * v:7.0f} ms" for v in
                                                     (median(values), p95(values), max(values))))
+    if record.server:
+        print("processor time of the server for one event, mean: " + ", ".join(
+            f"{what} {1000 * mean(values):.0f} ms" for what, values in sorted(record.processor.items())))
     first_minute = sizes[min(12, len(sizes) - 1)]
     growth = sizes[-1] / first_minute - 1
     print(f"memory {sizes[0]:.0f} MB at the start, {first_minute:.0f} after a minute, {sizes[-1]:.0f} at the end "
@@ -289,10 +297,10 @@ def main() -> None:
         process, address = (None, arguments.address) if arguments.address else start_server({})
         try:
             time.sleep(0 if arguments.address else 5)  # the evaluator loads in the background
-            before = spent(process.pid) if process else math.nan
+            before = spent(process and process.pid)
             record, sizes = asyncio.run(crowd(address, process.pid if process else None, sessions,
                                               60 * arguments.minutes, arguments.browsers))
-            used = spent(process.pid) - before if process else math.nan
+            used = spent(process and process.pid) - before
         finally:
             if process:
                 process.kill()
