@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -246,6 +247,26 @@ def test_small_blocks_and_channels_last_change_nothing(
     assert_same(
         importance(model, [(x.contiguous(memory_format=torch.channels_last), y)], estimator), expected
     )
+
+
+def test_gradients_are_used_as_they_arrive_and_not_kept() -> None:
+    class Remembered(nn.Linear):
+        pass
+
+    seen: list[weakref.ref[Tensor]] = []
+    alive: list[int] = []
+
+    @per_sample_rule(Remembered)
+    def rule(module: Remembered, x: Tensor, g: Tensor, magnitude: Callable[[Tensor], Tensor]) -> dict[str, Tensor]:
+        alive.append(sum(part() is not None for part in seen))
+        seen.extend((weakref.ref(x), weakref.ref(g)))
+        return {"weight": magnitude(g[:, :, None] * x[:, None]).sum(0), "bias": magnitude(g).sum(0)}
+
+    layers = [layer for _ in range(6) for layer in (Remembered(5, 5), nn.Tanh())]
+    model = nn.Sequential(*layers, nn.Linear(5, 3)).double()
+    x, y = data(7, 5)
+    assert_same(importance(model, [(x, y)], SSD_PER_SAMPLE), reference(model, x, y, SSD_PER_SAMPLE))
+    assert len(alive) == 6 and max(alive) <= 2
 
 
 @pytest.mark.parametrize("estimator", PER_SAMPLE, ids=lambda e: e.loss)

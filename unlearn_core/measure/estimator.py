@@ -23,8 +23,9 @@ Loss = Literal["cross_entropy", "squared_norm"]
 Unit = Literal["batch_mean", "per_sample"]
 Order = Literal["given", "class_sorted", "shuffled"]
 
-Magnitude = Callable[[Tensor], Tensor]
-"""Elementwise square or absolute value; both satisfy magnitude(a * b) = magnitude(a) * magnitude(b)."""
+Magnitude = Callable[..., Tensor]
+"""Elementwise square or absolute value, `torch.square` or `torch.abs`: both satisfy magnitude(a * b) = magnitude(a) *
+magnitude(b), and write to `out` where it is given."""
 @dataclass(frozen=True)
 class Estimator:
     """What is differentiated, and over what the gradient's magnitude is averaged.

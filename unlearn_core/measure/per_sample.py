@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -33,8 +33,8 @@ Rule = Callable[[Any, Tensor, Tensor, Magnitude], dict[str, Tensor]]
 
 R = TypeVar("R", bound=Callable[..., dict[str, Tensor]])
 
-# Working memory of a rule, small enough for a CPU cache: 32 MB and more measured up to 3x slower.
-_BLOCK_BYTES = 8 * 2**20
+# Working memory of a rule, small enough for the second-level cache of one core.
+_BLOCK_BYTES = 2**20
 # Working memory for the parameter gradients of the samples that are differentiated one by one.
 _FALLBACK_BYTES = 64 * 2**20
 
@@ -83,10 +83,8 @@ def per_sample_rule(module_type: type[nn.Module]) -> Callable[[R], R]:
 def _linear(module: nn.Linear, x: Tensor, g: Tensor, magnitude: Magnitude) -> dict[str, Tensor]:
     # Every dimension between the sample and the feature (tokens, say) is summed over within a sample.
     x, g = x.reshape(len(x), -1, x.shape[-1]), g.reshape(len(g), -1, g.shape[-1])
-    weight = torch.zeros_like(module.weight, dtype=g.dtype)
-    for block in _blocks(x, x.shape[1], weight):
-        weight += _product(g[block].mT[:, None], x[block].mT[:, None], magnitude)[0]
-    return {"weight": weight, "bias": magnitude(g.sum(1)).sum(0)}
+    weight = _summed(g[:, None], x[:, None], magnitude)
+    return {"weight": weight.view_as(module.weight), "bias": magnitude(g.sum(1)).sum(0)}
 
 
 @per_sample_rule(nn.Conv2d)
@@ -97,17 +95,13 @@ def _conv2d(module: nn.Conv2d, x: Tensor, g: Tensor, magnitude: Magnitude) -> di
     mode = "constant" if module.padding_mode == "zeros" else module.padding_mode
     x = F.pad(x, module._reversed_padding_repeated_twice, mode=mode)
     (kh, kw), (sh, sw), (dh, dw) = module.kernel_size, module.stride, module.dilation
-    # What each output position sees, as a view of shape (N, C, kh, kw, H', W'); copied block by block below.
+    # What each output position sees, as a view of shape (N, groups, H', W', kh, kw, C): channels last, as they lie in
+    # memory, so that copying them block by block moves kw * C numbers at once.
     patches = x.unfold(2, dh * (kh - 1) + 1, sh).unfold(3, dw * (kw - 1) + 1, sw)[..., ::dh, ::dw]
-    patches = patches.permute(0, 1, 4, 5, 2, 3)
-    positions, groups = g.shape[2] * g.shape[3], module.groups
-    outputs = module.out_channels // groups
-    weight = g.new_zeros(groups, outputs, module.weight[0].numel())
-    for block in _blocks(patches, positions, weight):
-        some_g = g[block].reshape(-1, groups, outputs, positions)
-        some_x = patches[block].reshape(len(some_g), groups, -1, positions)
-        weight += _product(some_g, some_x, magnitude)
-    sums = {"weight": weight.reshape(module.weight.shape)}
+    patches = patches.unflatten(1, (module.groups, -1)).permute(0, 1, 3, 4, 5, 6, 2)
+    rows = g.unflatten(1, (module.groups, -1)).flatten(3).mT  # (N, groups, H' W', outputs)
+    weight = _summed(rows, patches, magnitude).reshape(module.out_channels, kh, kw, -1).permute(0, 3, 1, 2)
+    sums = {"weight": weight}
     if module.bias is not None:
         sums["bias"] = magnitude(g.sum((2, 3))).sum(0)
     return sums
@@ -118,7 +112,7 @@ def _conv2d(module: nn.Conv2d, x: Tensor, g: Tensor, magnitude: Magnitude) -> di
 def _batch_norm(module: Any, x: Tensor, g: Tensor, magnitude: Magnitude) -> dict[str, Tensor]:
     # Only with running statistics: others never come here.
     shape = (1, -1) + (1,) * (x.dim() - 2)
-    centred = (x - module.running_mean.to(x.dtype).view(shape)) * g
+    centred = (x - module.running_mean.to(x.dtype).view(shape)).mul_(g)
     scale = torch.rsqrt(module.running_var.to(x.dtype) + module.eps)
     return {
         "weight": magnitude(_sum_from(centred, 2) * scale).sum(0),
@@ -165,18 +159,25 @@ def _sum_from(x: Tensor, dim: int) -> Tensor:
     return x.flatten(dim).sum(dim) if x.dim() > dim else x
 
 
-def _product(g: Tensor, x: Tensor, magnitude: Magnitude) -> Tensor:
-    """Sum over n of magnitude(sum over l of g[n, :, o, l] * x[n, :, p, l]), shape (groups, o, p)."""
-    if x.shape[-1] == 1:  # a magnitude of products is a product of magnitudes: no per-sample matrices needed
-        return torch.einsum("ngo,ngp->gop", magnitude(g[..., 0]), magnitude(x[..., 0]))
-    return magnitude(g @ x.mT).sum(0)
+def _summed(g: Tensor, x: Tensor, magnitude: Magnitude) -> Tensor:
+    """Sum over n of magnitude(sum over l of g[n, :, l, o] * x[n, :, l, p]), shape (groups, o, p).
 
-
-def _blocks(x: Tensor, positions: int, weight: Tensor) -> Iterator[slice]:
-    """Slices of the samples for which the working memory of `_product` stays small."""
-    matrix = 0 if positions == 1 else weight.numel()
-    step = max(1, _BLOCK_BYTES // (weight.element_size() * max(1, x[0].numel() + matrix)))
-    return (slice(start, start + step) for start in range(0, len(x), step))
+    Dimensions of `x` before `p` may be several that make up l, and after them several that make up p. The matrices of
+    single samples exist for a block of samples at a time, in one buffer that is written over and over: it stays in the
+    cache, and the system need not find new pages for it.
+    """
+    n, groups, positions, outputs = g.shape
+    inputs = x[0, 0].numel() // positions
+    if positions == 1:  # a magnitude of products is a product of magnitudes: no per-sample matrices needed
+        return torch.einsum("ngo,ngp->gop", magnitude(g[:, :, 0]), magnitude(x.reshape(n, groups, inputs)))
+    step = min(n, max(1, _BLOCK_BYTES // (g.element_size() * groups * inputs * (positions + outputs))))
+    products, total = g.new_empty(step * groups, outputs, inputs), g.new_zeros(groups, outputs, inputs)
+    for some_g, some_x in zip(g.split(step), x.split(step), strict=True):
+        found = products[:len(some_g) * groups]
+        torch.bmm(some_g.flatten(0, 1).mT, some_x.reshape(-1, positions, inputs), out=found)
+        ones = found.new_ones(len(some_g))
+        total.view(-1).addmv_(magnitude(found, out=found).view(len(some_g), -1).T, ones)
+    return total
 
 
 @per_sample_rule(Offset)
@@ -237,20 +238,31 @@ class PerSample:
             needed = any(p in names for p in module.parameters(recurse=False))
             if needed and call is not None and call.rows == rows and call.input._version == call.version:
                 ready[module] = call
-        if not ready:
-            return {}
-        gradients = torch.autograd.grad(loss, [call.output for call in ready.values()], allow_unused=True)
+        calls.clear()
         sums: Importance = {}
+
+        def account(module: nn.Module, g: Tensor | None) -> None:
+            call = ready.pop(module)
+            if g is None:
+                return
+            found = _RULES[type(module)](module, upcast(call.input), upcast(g), self.estimator.magnitude)
+            for local_name, p in module.named_parameters(recurse=False):
+                if p in names and local_name in found:
+                    sums[names[p]] = found[local_name]
+                    _check_shape(module, local_name, found[local_name], p)
+
+        # A gradient is used as soon as it arrives, while it is in the cache, and not kept; nor is the input it belongs
+        # to. Only those of the first modules are asked for: the way there leads through all others.
+        first = _first(ready)
+        for module in ready.keys() - set(first):
+            edge = ready[module].output
+            edge.node.register_prehook(
+                lambda gradients, module=module, place=edge.output_nr: account(module, gradients[place]))
         with torch.no_grad():
-            for (module, call), g in zip(ready.items(), gradients, strict=True):
-                if g is None:
-                    continue
-                rule = _RULES[type(module)]
-                found = rule(module, upcast(call.input), upcast(g), self.estimator.magnitude)
-                for local_name, p in module.named_parameters(recurse=False):
-                    if p in names and local_name in found:
-                        sums[names[p]] = found[local_name]
-                        _check_shape(module, local_name, found[local_name], p)
+            edges = [ready[module].output for module in first]
+            gradients = torch.autograd.grad(loss, edges, allow_unused=True) if edges else ()
+            for module, g in zip(first, gradients, strict=True):
+                account(module, g)
         return sums
 
     def one_by_one(self, images: Tensor, labels: Tensor, wanted: dict[str, nn.Parameter]) -> Importance:
@@ -329,6 +341,23 @@ def _check_shape(module: nn.Module, name: str, found: Tensor, parameter: Tensor)
             f"the per-sample rule of {type(module).__name__} must return {name} of shape "
             f"{tuple(parameter.shape)}, got {tuple(found.shape)}"
         )
+
+
+def _first(calls: Mapping[nn.Module, _Call]) -> list[nn.Module]:
+    """Modules whose output depends on no other module's here."""
+    nodes = {call.output.node for call in calls.values()}
+    after: dict[Node, bool] = {}  # whether one of the nodes lies behind, towards the images
+    for call in calls.values():
+        waiting = [call.output.node]
+        while waiting:
+            node = waiting[-1]
+            behind = [n for n, _ in node.next_functions if n is not None]
+            if node in after or all(n in after for n in behind):
+                after.setdefault(node, any(after[n] or n in nodes for n in behind))
+                waiting.pop()
+            else:
+                waiting.extend(n for n in behind if n not in after)
+    return [module for module, call in calls.items() if not after[call.output.node]]
 
 
 def _uses(loss: Tensor) -> Counter[Tensor]:
