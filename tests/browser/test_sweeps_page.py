@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -172,6 +174,19 @@ def test_a_sweep_that_cannot_be_noted_does_not_run(
     with pytest.raises(OSError, match="No space left"):
         sweeps.start(Space(("head_zeroing",)), folder / "one", "")
     assert sweeps._child is not None and sweeps._child.wait(20) != 0
+
+
+@pytest.mark.parametrize("error, why", [(errno.EROFS, "Read-only file system"), (errno.ENOSPC, "No space left")])
+def test_a_folder_that_takes_no_file_is_said_in_a_sentence(
+        folder: Path, monkeypatch: pytest.MonkeyPatch, error: int, why: str) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(error, os.strerror(error), str(folder / "new"))
+
+    test = form("head_zeroing")
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    test.button(key="sweep.start").click().run()
+    assert not test.exception and why in test.error[0].value and str(folder) not in test.error[0].value
+    assert sweeps.last() is None
 
 
 @pytest.mark.parametrize("note", ["", "{", "[]", '{"folder": 1}', '{"folder": "", "about": "", "pid": -1}'])

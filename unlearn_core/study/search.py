@@ -7,7 +7,7 @@ import hashlib
 import itertools
 import math
 import os
-import time
+import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -276,7 +276,7 @@ def _study(wanted: Search, folder: Path) -> optuna.Study:
             os.truncate(file, text.rfind(b"\n") + 1)
         if (kept := loaded(file)) is not None:
             return kept
-        file.replace(file.with_suffix(f".damaged-{time.time_ns()}"))
+        file.replace(file.with_suffix(f".damaged-{uuid.uuid4().hex[:6]}"))
     return optuna.create_study(storage=_storage(file), study_name="search",
                                directions=["minimize"] * (1 if wanted.goal == "one" else 2))
 
