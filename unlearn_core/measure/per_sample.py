@@ -98,8 +98,8 @@ def _conv2d(module: nn.Conv2d, x: Tensor, g: Tensor, magnitude: Magnitude) -> di
     # What each output position sees, as a view of shape (N, groups, H', W', kh, kw, C): channels last, as they lie in
     # memory, so that copying them block by block moves kw * C numbers at once.
     patches = x.unfold(2, dh * (kh - 1) + 1, sh).unfold(3, dw * (kw - 1) + 1, sw)[..., ::dh, ::dw]
-    patches = patches.unflatten(1, (module.groups, -1)).permute(0, 1, 3, 4, 5, 6, 2)
-    rows = g.unflatten(1, (module.groups, -1)).flatten(3).mT  # (N, groups, H' W', outputs)
+    patches = torch.unflatten(patches, 1, (module.groups, -1)).permute(0, 1, 3, 4, 5, 6, 2)
+    rows = torch.unflatten(g, 1, (module.groups, -1)).flatten(3).mT  # (N, groups, H' W', outputs)
     weight = _summed(rows, patches, magnitude).reshape(module.out_channels, kh, kw, -1).permute(0, 3, 1, 2)
     sums = {"weight": weight}
     if module.bias is not None:
@@ -172,7 +172,7 @@ def _summed(g: Tensor, x: Tensor, magnitude: Magnitude) -> Tensor:
         return torch.einsum("ngo,ngp->gop", magnitude(g[:, :, 0]), magnitude(x.reshape(n, groups, inputs)))
     step = min(n, max(1, _BLOCK_BYTES // (g.element_size() * groups * inputs * (positions + outputs))))
     products, total = g.new_empty(step * groups, outputs, inputs), g.new_zeros(groups, outputs, inputs)
-    for some_g, some_x in zip(g.split(step), x.split(step), strict=True):
+    for some_g, some_x in zip(torch.split(g, step), torch.split(x, step), strict=True):
         found = products[:len(some_g) * groups]
         torch.bmm(some_g.flatten(0, 1).mT, some_x.reshape(-1, positions, inputs), out=found)
         ones = found.new_ones(len(some_g))
