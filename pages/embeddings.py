@@ -56,7 +56,8 @@ if placed is None:
 shown, fitting = together(placed)
 summary.markdown(f"#### {finding(placed)}")
 maps(visitor, shown, scene, settled, corner)
-rest_follows(PATIENCE)
+if not visitor.plain:
+    rest_follows(PATIENCE)
 st.caption(f"The playground's present choice: {method(wanted.method).title} on {subject(network).title}, forgetting "
            f"{wanted.words}; its knobs are on the first page. Computed now "
            f"on {len(shown.truth):,} fixed images, half of them training images. {placement(shown, network)}")

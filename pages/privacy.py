@@ -93,7 +93,7 @@ with picture:
         else:
             attack_view(wanted.subject, drawn, name, wanted.key, attack.domain(name, drawn.attacks[name]), scene.seen,
                         settled.logits, lambda: attack.worst(drawn, visitor))
-        rest_follows(PATIENCE)
+            rest_follows(PATIENCE)
         attack.in_full(judged, name, ink(), wanted.subject, promise_of(settled.trace))
 
 play = st.expander("Play the attacker: which of twenty images were trained on?", icon=":material/casino:",

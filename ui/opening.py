@@ -15,7 +15,7 @@ import streamlit as st
 from ui.theme import NO_BAR
 from unlearn_core.figures.sketch import Margins, sketch
 
-PATIENCE = 3.0
+PATIENCE = 10.0
 """Seconds after which the rest follows although a view has not said that it is drawn: its script may be broken."""
 
 
