@@ -12,6 +12,7 @@ from unlearn_core.bundle import results as table
 from unlearn_core.nets.request import Request
 from unlearn_core.study import standings
 from unlearn_core.study.standings import surely, wins
+from unlearn_core.subjects.subject import subject
 
 WANTED = {"people-resnet": {f"person:{i}": {"forget": [0.5, 0.7], "retain": [0.9], "membership": [0.5]}
                             for i in range(8)}}
@@ -79,9 +80,18 @@ def test_only_requests_on_which_every_method_ran_are_ranked() -> None:
 
 def test_the_document_says_what_was_run_and_what_was_not() -> None:
     said = table.document(rows(), WANTED)
-    assert "88 runs on 8 of 24 requests" in said and "| 2 to 3 | Fine-tune | " in said
+    planned = len(table.Plan([("people-resnet", Request((i,), "person")) for i in range(8)], table.EVERY))
+    assert f"96 of {planned} runs on 8 of 24 requests" in said and "| 2 to 3 | Fine-tune | " in said
     assert "39 Damaged, 1 diverged | " in said and "- UNSIR cannot: cannot" in said
     assert "person: 16 of 24 requests" in said and "class: 10 of 10 requests" in said
+
+
+def test_the_requests_are_those_with_bundled_retrained_networks() -> None:
+    assert table.requests("small-resnet") == [Request((label,)) for label in range(10)]
+    people = table.requests("people-resnet")
+    assert [one.kind for one in people[:6]] == ["class"] * 6 and people[6:30] == [
+        Request((number,), "person") for number in range(24)]
+    assert all(subject("people-resnet").retrained_logits(one) is not None for one in people)
 
 
 def test_a_plan_has_each_run_once_request_by_request() -> None:

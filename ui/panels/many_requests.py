@@ -11,7 +11,7 @@ import streamlit as st
 from ui.tables import data_table
 from unlearn_core.methods import method
 from unlearn_core.study import standings
-from unlearn_core.study.standings import Standing
+from unlearn_core.study.standings import Standing, called
 from unlearn_core.subjects.subject import Subject
 
 COMMAND = "python -m unlearn_core.bundle.results"
@@ -50,11 +50,12 @@ def many_requests(own: Subject) -> None:
 
 def _table(kind: str, found: list[Standing]) -> None:
     if not found:
-        st.info(f"Forget one {kind}: no request yet on which every method has run.", icon=":material/hourglass_empty:")
+        st.info(f"Forget {called(kind)}: no request yet on which every method has run.",
+                icon=":material/hourglass_empty:")
         return
     first = [one for one in found if one.best == 1]
     shared = "share rank 1" if len(first) > 1 else "stands alone at rank 1"
-    st.markdown(f"**Forget one {kind}**: of {len(found)} methods on {found[0].requests} requests, "
+    st.markdown(f"**Forget {called(kind)}**: of {len(found)} methods on {found[0].requests} requests, "
                 f"{', '.join(method(one.method).title for one in first[:5])}"
                 f"{f' and {len(first) - 5} more' if len(first) > 5 else ''} {shared}.")
     table = pd.DataFrame([asdict(one) | {

@@ -22,7 +22,7 @@ from unlearn_core.audit.gauges import KINDS
 from unlearn_core.audit.verdict import Level
 from unlearn_core.bundle.manifest import list_assets
 from unlearn_core.methods import METHODS, method
-from unlearn_core.nets.request import CLASS, Request, parsed
+from unlearn_core.nets.request import CLASS, IMAGE, Request, parsed
 from unlearn_core.serving.choice import Choice, choice
 from unlearn_core.serving.yardstick import yardstick
 from unlearn_core.study import results, standings
@@ -68,11 +68,15 @@ class Plan:
 
 
 def requests(network: str) -> list[Request]:
-    """Every class and every other group of a bundled subject that has bundled retrained networks."""
-    own = subject(network)
-    counts = {CLASS: len(own.classes)} | {kind: len(groups.names) for kind, groups in own.groups.items()}
-    every = [Request((number,), kind) for kind, count in counts.items() for number in range(count)]
-    return [one for one in every if own.retrained_logits(one) is not None]
+    """Every request with bundled retrained networks: single classes first, then other groups, then single images."""
+    file = subject(network).file("references", ".npz")
+    if file is None:
+        return []
+    with np.load(file) as table:
+        slugs = [name.removeprefix("logits").split("-") for name in table.files]
+    found = [Request(tuple(map(int, slug))) if slug[0].isdecimal() else Request(tuple(map(int, slug[1:])), slug[0])
+             for slug in slugs]
+    return sorted(found, key=lambda one: (one.kind != CLASS, one.kind == IMAGE, one.kind, one.chosen))
 
 
 def document(rows: pd.DataFrame, wanted: standings.Retrained) -> str:
@@ -103,8 +107,8 @@ def document(rows: pd.DataFrame, wanted: standings.Retrained) -> str:
             if (missing := count - (len(set(found[network, kind]["forget"])) if (network, kind) in found else 0))]
     if todo:
         lines += ["## What was not run", "", *(f"- {line}" for line in todo),
-                  "- single images and several classes at once: no retrained network of these is bundled, so that a "
-                  "verdict on them would be *Unknown* and a gap has nothing to be measured from", ""]
+                  "- requests without bundled retrained networks, such as several classes at once: a verdict on them "
+                  "would be *Unknown*, and a gap has nothing to be measured from", ""]
     return "\n".join(lines)
 
 
@@ -118,9 +122,9 @@ def section(network: str, kind: str, rows: pd.DataFrame, wanted: standings.Retra
     own = subject(network)
     made = standings.standings(rows, wanted, np.random.default_rng(0))
     asked = sorted((parsed(text) for text in set(rows["forget"])), key=lambda one: one.chosen)
-    answered = int(rows["status"].isin(["done", "diverged"]).sum())
-    lines = [f"## {own.title}: forget one {kind}", "",
-             f"{answered:,} runs on {len(asked)} of {_counts(requests(network))[kind]} requests: "
+    answered, planned = int((rows["status"] != "failed").sum()), len(Plan([(network, one) for one in asked], EVERY))
+    lines = [f"## {own.title}: forget {standings.called(kind)}", "",
+             f"{answered:,} of {planned:,} runs on {len(asked)} of {_counts(requests(network))[kind]} requests: "
              f"{', '.join(one.words(own) for one in asked)}."]
     if made and made[0].requests < len(asked):
         lines[-1] += f" Ranked on the {made[0].requests} on which every method has run."
@@ -183,7 +187,7 @@ def main() -> int:
     """Run what is missing of the part that was asked for, and write the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--networks", nargs="+", default=list(bundled()), choices=list(bundled()), metavar="NETWORK")
-    parser.add_argument("--kinds", nargs="+", metavar="KIND", help="class, person, poisoned (default: all)")
+    parser.add_argument("--kinds", nargs="+", metavar="KIND", help="class, person, poisoned, image (default: all)")
     parser.add_argument("--methods", nargs="+", default=list(EVERY), choices=EVERY, metavar="METHOD")
     parser.add_argument("--requests", type=int, metavar="N", help="the first so many of each kind (default: all)")
     parser.add_argument("--scheduler", default="", metavar="ADDRESS", help="of a running Dask scheduler")

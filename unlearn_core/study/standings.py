@@ -26,7 +26,7 @@ import numpy.typing as npt
 
 from unlearn_core import assets
 from unlearn_core.audit.verdict import Level
-from unlearn_core.nets.request import parsed
+from unlearn_core.nets.request import IMAGE, POISONED, parsed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -95,6 +95,11 @@ def kinds(rows: pd.DataFrame) -> dict[tuple[str, str], pd.DataFrame]:
     """The rows by subject and kind of request, in their order."""
     keys = list(zip(rows["network"], (parsed(text).kind for text in rows["forget"]), strict=True))
     return {key: rows[[each == key for each in keys]] for key in dict.fromkeys(keys)}
+
+
+def called(kind: str) -> str:
+    """What one request of a kind is called, for people."""
+    return {IMAGE: "some images", POISONED: "planted images"}.get(kind, f"one {kind}")
 
 
 def standings(rows: pd.DataFrame, wanted: Retrained, rng: np.random.Generator) -> list[Standing]:
