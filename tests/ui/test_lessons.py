@@ -227,6 +227,7 @@ def learn(**address: str) -> AppTest:
     test = AppTest.from_file(str(REPOSITORY / "app.py"), default_timeout=120)
     for name, value in address.items():
         test.query_params[name] = value
+    test.session_state["opened"] = True  # a browser has drawn the first picture: all the rest is there
     test.run().session_state["lacuna"].history.clear()
     return settle(test.switch_page("pages/learn.py").run())
 

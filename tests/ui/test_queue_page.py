@@ -22,6 +22,7 @@ def page(**address: str) -> AppTest:
     test = AppTest.from_file(str(REPOSITORY / "app.py"), default_timeout=120)
     for name, value in address.items():
         test.query_params[name] = value
+    test.session_state["opened"] = True  # a browser has drawn the first picture: all the rest is there
     test.run()
     test.switch_page("pages/queue.py").run()
     assert not test.exception
