@@ -19,6 +19,7 @@ from typing import IO, Any, TypeVar
 import pytest
 import torch
 from playwright.sync_api import Browser, Page, Route, sync_playwright
+from streamlit.testing.v1 import AppTest
 
 from ui.server import runtime
 from unlearn_core.serving.engine import Engine
@@ -41,6 +42,13 @@ def awaited(coroutine: Coroutine[object, object, T]) -> T:
 def named(widgets: Sequence[Any], name: str) -> Any:
     """The widget of that name among those of a page, however often others have moved it (`ui.mirror`)."""
     return next(each for each in widgets if re.fullmatch(rf"{re.escape(name)}( \d+)?", each.key or ""))
+
+
+def opened_app(timeout: float = 120) -> AppTest:
+    """The app in a tab that has drawn its first picture: all that follows in the second run is there in the first."""
+    test = AppTest.from_file(str(REPOSITORY / "app.py"), default_timeout=timeout)
+    test.session_state["opened"] = True
+    return test
 
 
 @pytest.fixture(autouse=True)

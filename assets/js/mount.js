@@ -74,7 +74,10 @@ export function redraw(view) {
   view.frame ||= requestAnimationFrame(view.paint);
 }
 
-/** Tell a page that asks for it that the view is drawn. @param {Pick<View<{ ask?: boolean }>, "data" | "component">} view */
+/**
+ * Tell a page that asks for it that the view is drawn.
+ * @param {Pick<View<{ ask?: boolean }>, "data" | "component">} view
+ */
 export function drawn({ data, component }) {
   if (!data.ask) return;
   data.ask = false;

@@ -15,7 +15,7 @@ import streamlit as st
 from playwright.sync_api import expect
 from streamlit.testing.v1 import AppTest
 
-from tests.conftest import REPOSITORY, Scripted, Visitor, named
+from tests.conftest import Scripted, Visitor, named, opened_app
 from ui.server.runtime import engine
 from unlearn_core.audit.distinguish import Placement
 from unlearn_core.audit.membership import STATISTICS
@@ -191,7 +191,7 @@ def test_a_held_out_retrained_network_passes_and_the_original_does_not() -> None
 
 
 def page(**address: str) -> AppTest:
-    test = AppTest.from_file(str(REPOSITORY / "app.py"), default_timeout=60)
+    test = opened_app(60)
     for name, value in address.items():
         test.query_params[name] = value
     test.switch_page("pages/privacy.py").run()

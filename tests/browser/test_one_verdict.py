@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from tests.conftest import REPOSITORY
+from tests.conftest import opened_app
 from ui.server.runtime import engine
 from unlearn_core.audit.verdict import Level
 from unlearn_core.methods import METHODS
@@ -29,7 +29,7 @@ def waiting(test: AppTest) -> bool:
 
 def words(address: dict[str, str]) -> Iterator[tuple[str, str, list[str]]]:
     """Every page of a choice: its name, its headline, and everything else that it says."""
-    test = AppTest.from_file(str(REPOSITORY / "app.py"), default_timeout=120)
+    test = opened_app()
     for name, value in address.items():
         test.query_params[name] = value
     for page in PAGES:

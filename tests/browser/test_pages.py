@@ -13,7 +13,7 @@ import pytest
 from starlette.requests import Request
 from streamlit.testing.v1 import AppTest
 
-from tests.conftest import REPOSITORY, named
+from tests.conftest import named, opened_app
 from tests.toys import NEW
 from ui.server import routes
 from ui.server.runtime import engine, publish, published
@@ -29,7 +29,7 @@ from unlearn_core.serving.scenes import Scene, Settled
 
 
 def app(**address: str) -> AppTest:
-    test = AppTest.from_file(str(REPOSITORY / "app.py"), default_timeout=120)
+    test = opened_app()
     for name, value in address.items():
         test.query_params[name] = value
     return settle(test.run().run())  # what stands below the first picture comes when a browser has drawn that
@@ -223,7 +223,7 @@ def test_a_scene_and_an_outcome_of_one_key_are_both_published() -> None:
 
 
 def compare_page(**address: str) -> AppTest:
-    test = AppTest.from_file(str(REPOSITORY / "app.py"), default_timeout=120)
+    test = opened_app()
     for name, value in address.items():
         test.query_params[name] = value
     test.run()

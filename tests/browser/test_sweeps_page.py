@@ -18,7 +18,7 @@ import pytest
 from streamlit import config
 from streamlit.testing.v1 import AppTest
 
-from tests.conftest import REPOSITORY
+from tests.conftest import opened_app
 from ui.server import door, permission
 from ui.studies import sweeps
 from unlearn_core.methods import METHODS
@@ -233,7 +233,7 @@ def test_a_method_newer_than_what_is_shipped_breaks_no_page(monkeypatch: pytest.
     monkeypatch.setitem(METHODS, "mine", replace(METHODS["head_zeroing"], name="mine", title="Mine"))
     test = form("mine")
     assert "0 of them finished" in test.caption[-1].value and not test.exception
-    compare = AppTest.from_file(str(REPOSITORY / "app.py"), default_timeout=60)
+    compare = opened_app(60)
     compare.query_params["pair"] = "mine,ssd"
     compare.switch_page("pages/compare.py").run()
     assert any("it is newer than the shipped comparison" in info.value for info in compare.info)

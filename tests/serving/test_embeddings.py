@@ -13,7 +13,7 @@ from playwright.sync_api import Page
 from streamlit.testing.v1 import AppTest
 
 import ui.panels.remains
-from tests.conftest import REPOSITORY, Scripted, Visitor, named
+from tests.conftest import Scripted, Visitor, named, opened_app
 from unlearn_core.maps.projection import Float32
 from unlearn_core.progress import Progress
 from unlearn_core.serving import embedding
@@ -36,7 +36,7 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> Iterator[Opened]:
     made: list[AppTest] = []
 
     def open_at(**address: str) -> AppTest:
-        test = AppTest.from_file(str(REPOSITORY / "app.py"), default_timeout=120)
+        test = opened_app()
         for name, value in address.items():
             test.query_params[name] = value
         made.append(settle(test.run()))

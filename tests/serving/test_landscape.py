@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from streamlit.testing.v1 import AppTest
 
-from tests.conftest import REPOSITORY
+from tests.conftest import opened_app
 from unlearn_core.assets import AssetError
 from unlearn_core.figures.landscape import Mark, Scale, curves, front, heatmaps, outline, path, small_multiples
 from unlearn_core.methods import METHODS
@@ -195,7 +195,7 @@ def page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[object]:
     opened: list[AppTest] = []
 
     def show(**address: str) -> AppTest:
-        test = AppTest.from_file(str(REPOSITORY / "app.py"), default_timeout=120)
+        test = opened_app()
         for name, value in address.items():
             test.query_params[name] = value
         opened.append(test)
@@ -249,7 +249,7 @@ def test_a_clicked_cell_becomes_the_choice(page: object) -> None:
 
 
 def test_what_the_address_got_wrong_stays_told_until_something_else_is_chosen() -> None:
-    test = AppTest.from_file(str(REPOSITORY / "app.py"), default_timeout=120)
+    test = opened_app()
     test.query_params["y"] = "_bar_"
     test.run()
     test.switch_page("pages/landscape.py").run()

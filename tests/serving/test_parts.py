@@ -12,10 +12,9 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from streamlit.testing.v1 import AppTest
 from torch import Tensor
 
-from tests.conftest import REPOSITORY
+from tests.conftest import opened_app
 from ui.server import runtime
 from unlearn_core.audit.gauges import KINDS
 from unlearn_core.nets.evaluate import EvaluationSet, Outputs, Rows
@@ -134,7 +133,7 @@ def test_the_page_shows_a_first_look_while_more_is_evaluated(
     for module in ("ui.present", "ui.panels.first_look"):
         monkeypatch.setattr(f"{module}.engine", lambda: slow)
     slow.scene(SSD).result()
-    test = AppTest.from_file(str(REPOSITORY / "app.py"), default_timeout=60)
+    test = opened_app(60)
     test.query_params["forget"] = "3"
     for _ in range(100):
         test.run()

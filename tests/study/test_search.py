@@ -13,9 +13,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from streamlit.testing.v1 import AppTest
 
-from tests.conftest import REPOSITORY
+from tests.conftest import opened_app
 from unlearn_core import assets
 from unlearn_core.nets.request import Request
 from unlearn_core.progress import Cancelled, Progress, silent
@@ -250,7 +249,7 @@ def test_the_page_says_what_is_in_the_way_of_a_search(tmp_path: Path, engine: En
     begun(wanted, tmp_path, engine, 4)
     (tmp_path / "file").touch()
     folder(tmp_path / "file" / "x")
-    test = AppTest.from_file(str(REPOSITORY / "app.py"), default_timeout=120)
+    test = opened_app()
     test.query_params["method"] = wanted.rest.method
     test.switch_page("pages/landscape.py").run()
     said = [error.value for error in test.error]

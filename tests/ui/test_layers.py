@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from streamlit.testing.v1 import AppTest
 from torch import Tensor
 
-from tests.conftest import REPOSITORY, Scripted, Visitor, named
+from tests.conftest import Scripted, Visitor, named, opened_app
 from ui.server.runtime import engine
 from ui.state import DEFAULT
 from unlearn_core.figures.layers import filter_tiles, group_bars, selected_by_layer, share_text, unit_bars
@@ -193,7 +193,7 @@ def opened() -> Iterator[list[AppTest]]:
 
 
 def page(opened: list[AppTest], **address: str) -> AppTest:
-    test = AppTest.from_file(str(REPOSITORY / "app.py"), default_timeout=120)
+    test = opened_app()
     for name, value in address.items():
         test.query_params[name] = value
     opened.append(test.run().switch_page("pages/layers.py").run())

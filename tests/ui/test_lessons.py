@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from tests.conftest import REPOSITORY, named
+from tests.conftest import REPOSITORY, named, opened_app
 from ui.lessons import (
     DONE,
     FOLDER,
@@ -224,10 +224,9 @@ def test_a_fault_is_told_in_one_sentence(tmp_path: Path, old: str, new: str, sai
 
 def learn(**address: str) -> AppTest:
     """The page, opened by an address: the harness can start on the first page only, so that leaves no trace here."""
-    test = AppTest.from_file(str(REPOSITORY / "app.py"), default_timeout=120)
+    test = opened_app()
     for name, value in address.items():
         test.query_params[name] = value
-    test.session_state["opened"] = True  # a browser has drawn the first picture: all the rest is there
     test.run().session_state["lacuna"].history.clear()
     return settle(test.switch_page("pages/learn.py").run())
 

@@ -7,7 +7,7 @@ import time
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from tests.conftest import REPOSITORY
+from tests.conftest import opened_app
 from ui.panels import queue
 from ui.server.runtime import engine
 from unlearn_core.audit.accuracy import Count
@@ -19,10 +19,9 @@ from unlearn_core.subjects.subject import subject
 
 
 def page(**address: str) -> AppTest:
-    test = AppTest.from_file(str(REPOSITORY / "app.py"), default_timeout=120)
+    test = opened_app()
     for name, value in address.items():
         test.query_params[name] = value
-    test.session_state["opened"] = True  # a browser has drawn the first picture: all the rest is there
     test.run()
     test.switch_page("pages/queue.py").run()
     assert not test.exception
