@@ -385,6 +385,30 @@ def test_what_cannot_tell_is_not_said_to_be_forgotten() -> None:
     assert found.level is Level.TOLD and "threshold attacks" in found.sentence
 
 
+def test_who_is_unlike_retraining_where_the_original_is_like_it_is_told_from_it() -> None:
+    """Ten images, of which retrained networks name 7 to 10, the original 10 and this one 1: a test that the original
+    passes has something to say of it, once the inside was looked at, and if retrained networks pass.
+    """
+    null, band = np.array([0.8, 0.7, 0.9, 1.0]), (0.4, 1.2)
+    held_out = tuple(Placement(value, null, band) for value in null)
+
+    def of(value: float, held_out: tuple[Placement, ...] = held_out, inside: Check | None = None) -> Verdict:
+        recognised = Check(FORGET_ACCURACY, "", "playground", False, "high", held_out,
+                           {ORIGINAL: Placement(1.0, null, band), UNLEARNED: Placement(value, null, band)})
+        alike = Check("Layer similarity (CKA)", "", "embeddings", True, "high", held_out,
+                      {ORIGINAL: Placement(1.5, null, band), UNLEARNED: Placement(0.8, null, band)})
+        return judge([recognised, inside or alike], None, "ten images", value)
+
+    assert of(0.8).level is Level.NOT_TOLD
+    found = of(0.1)
+    assert found.level is Level.OVER and "forget accuracy" in found.sentence
+    assert found.marks[0].status == "fails" and "like neither" in found.marks[0].said
+    strict = tuple(Placement(2.0, null, band) for _ in null)
+    unseen = Check("Layer similarity (CKA)", "alike", "embeddings", True, "high", (), {})
+    for quiet in (of(0.1, ()), of(0.1, strict), of(0.1, inside=unseen)):
+        assert quiet.level not in (Level.OVER, Level.TOLD), "nothing is known of what retrained networks would do"
+
+
 def test_the_spread_of_many_requests_tells_what_three_networks_cannot() -> None:
     generator = np.random.default_rng(0)
     nulls = [0.3 + 0.02 * i + 0.05 * generator.standard_normal(3) for i in range(24)]

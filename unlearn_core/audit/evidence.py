@@ -100,12 +100,16 @@ class Check:
         return "strict" if len(self.held_out) - self.passing > 1 else "works"
 
     def status(self, name: str = UNLEARNED) -> Status:
-        """What the check says of a network."""
+        """What the check says of a network.
+
+        Where the original passes, to pass says nothing; to fail, which held-out retrained networks do not, does.
+        """
         if name not in self.judged:
             return "not made yet"
-        if self.worth != "works":
-            return "cannot tell here"
-        return "passes" if passes(self.judged[name]) else "fails"
+        if self.worth == "works":
+            return "passes" if passes(self.judged[name]) else "fails"
+        sound = bool(self.held_out) and len(self.held_out) - self.passing <= 1
+        return "fails" if sound and not passes(self.judged[name]) else "cannot tell here"
 
     def sign(self, name: str = UNLEARNED) -> Sign:
         """What a failure is a sign of: something is left, or more is gone than retraining takes, or neither."""

@@ -170,15 +170,24 @@ def judge(checks: Sequence[Check], loss: Loss | None, forgotten: str, accuracy: 
         retrained: how many networks there are to compare with.
     """
     be = "are" if several else "is"
-    able = [check for check in checks if check.status() in ("passes", "fails")]
+    able = [check for check in checks if check.worth == "works" and check.status() != "not made yet"]
     failed = [check for check in able if check.status() == "fails"]
+    tried = any(check.inside and check.status() != "not made yet" for check in checks)
+    # The original passes these: they are heard where no check that it fails has anything to say.
+    beyond = [check for check in checks if check.status() == "fails" and check not in able] if tried and not failed \
+        else []
     known = {check.title: check for check in checks}
     signs = {sign: [check for check in failed if check.sign() == sign] for sign in ("remembers", "too much", "other")}
     inside = [check for check in signs["remembers"] if check.inside]
     damage = f"{loss.group} lost {100 * loss.value:.0f} points" if loss is not None and loss.damage else ""
 
+    def apart() -> tuple[Level, str]:
+        gone = [check for check in failed or beyond if check.sign() == "too much"]
+        return (Level.OVER, f"told from retraining by forgetting too much, in {listed(gone)}") if gone else \
+            (Level.TOLD, f"by {listed(failed or beyond)}")
+
     def conclude() -> tuple[Level, str]:
-        if not able:
+        if not able and not beyond:
             why = "no check can tell the original from retraining here" if any(c.judged for c in checks) else \
                 f"there is no network retrained without {forgotten} to compare with" if not retrained else \
                 f"there is only {retrained} network retrained without {forgotten}, and a comparison takes {FEWEST}"
@@ -201,8 +210,9 @@ def judge(checks: Sequence[Check], loss: Loss | None, forgotten: str, accuracy: 
                                   f"{seeds.max():.1%}{also}")
         if damage:
             return Level.DAMAGED, f"{damage} that retraining does not cost"
+        if beyond:
+            return apart()
         recognised = known[FORGET_ACCURACY]
-        tried = any(check.inside and check.status() != "not made yet" for check in checks)
         if not any(check.inside for check in able) and not (tried and failed):
             if recognised not in able:
                 seeds, before = recognised.judged[UNLEARNED].null, recognised.judged[ORIGINAL].value
@@ -214,10 +224,8 @@ def judge(checks: Sequence[Check], loss: Loss | None, forgotten: str, accuracy: 
         if inside and recognised in able:
             return Level.HIDDEN, (f"the answers are gone, what is inside is not; {listed(inside)} still "
                                   f"find{'s' if len(inside) == 1 else ''} {forgotten}")
-        if signs["too much"]:
-            return Level.OVER, f"told from retraining by forgetting too much, in {listed(signs['too much'])}"
         if failed:
-            return Level.TOLD, f"by {listed(failed)}"
+            return apart()
         return Level.NOT_TOLD, f"in {len(able)} of {len(able)} tests that can tell"
 
     level, why = conclude()
@@ -245,7 +253,9 @@ def _mark(check: Check) -> Mark:
     worth = {
         "works": "The original fails" + (f", {check.passing} of {tried} held-out retrained networks pass." if tried else
                                          "; there are too few retrained networks to hold one out."),
-        "uninformative": "Even the untouched original passes, so passing proves nothing here.",
+        "uninformative": "Even the untouched original passes, so passing proves nothing here." if status != "fails" else
+        f"The untouched original passes, and so do {check.passing} of {tried} held-out retrained networks: this one is "
+        "like neither.",
         "strict": f"Only {check.passing} of {tried} held-out retrained networks pass, so failing proves little here.",
     }[check.worth]
     return Mark(check.title, status, f"{read(check, check.judged[UNLEARNED])}. {worth}", check.page)

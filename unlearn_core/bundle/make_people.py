@@ -232,6 +232,7 @@ def measure() -> None:
     DOCUMENT.write_text(TEXT.format(
         people=len(NAMES), expressions=len(EXPRESSIONS), size=SIZE, **{f"of_{split}": n for split, n in VIEWS.items()},
         all_of_train=len(train_images), all_of_test=len(test_images), seconds=f"{seconds:.0f}", seeds=SEEDS,
+        seeds_of_ten=SEEDS_OF_TEN,
         facts="\n".join(f"| {what.strip()} | {value} |" for what, value in facts.items()),
         rows="\n".join(rows)), "utf-8")
 
@@ -266,7 +267,8 @@ are, without flips or shifts, are learnt by heart in part.
 
 Made by `python -m unlearn_core.bundle.make_assets people`; one training takes {seconds} s of one core, with others at
 work on it. For each person and each class, {seeds} networks were retrained from a fresh initialisation by the same
-recipe, without the training images of that person or class. Their weights are shipped in half precision.
+recipe, without the training images of that person or class; {seeds_of_ten} without ten images at random, because with
+{seeds} no check could tell the original from them. Their weights are shipped in half precision.
 
 The attack is a threshold; AUC says how well it tells training images from test images, .5 for guessing.
 How hard the pictures are and how long the network trains was chosen by looking at accuracy and AUC on these same test
