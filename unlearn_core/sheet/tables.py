@@ -23,7 +23,7 @@ CAPTIONS: Mapping[str, str] = {
     "gauges": "The three gauges, each a share of so many images with its 95 % interval, beside the original and the "
               "lowest and highest retrained network.",
     "checks": "Every check: its number for the original and this network, the lowest and highest retrained network, "
-              "and whether this network passes. One that the original passes too is heard only where this network fails it.",
+              "and whether this network passes. One that the original passes too is heard only where this one fails.",
     "classes": "Share of the unseen images of each class that are named rightly.",
     "losses": "What each retained class, and each retained group of another kind, lost on unseen images, as a share of "
               "them, beyond what retraining costs as well, with its 95 % interval; those of groups hold for all of "
