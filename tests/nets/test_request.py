@@ -10,9 +10,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from unlearn_core.bundle.make_people import TEN
 from unlearn_core.nets.evaluate import evaluation_set, kept_groups, missing_rows, other_images, with_rows
 from unlearn_core.nets.images import Groups, ImageSet, joined
 from unlearn_core.nets.request import MOST_IMAGES, Request, checked, forget_classes, forget_images, read
+from unlearn_core.subjects.subject import bundled, subject
 
 
 def images(labels: list[int], persons: list[int], names: tuple[str, ...] = ("Ana", "Bo", "Cy")) -> ImageSet:
@@ -42,6 +44,21 @@ def test_every_kind_of_request_by_hand(text: str, request_: Request, train: str,
     assert forget.tolist() == [i for i, c in enumerate(train) if c == "1"]
     assert sorted([*forget.tolist(), *retain.tolist()]) == list(range(8))
     assert bool(request_.classes) == (":" not in text)
+
+
+@pytest.mark.parametrize(("network", "requests", "forget", "retain", "test"), [
+    *((network, [Request((label,)) for label in range(10)], 2000, 18000, 1000) for network in bundled("fashion-mnist")),
+    ("people-resnet", [Request((number,), "person") for number in range(24)], 72, 1656, 60),
+    ("people-resnet", [Request((label,)) for label in range(6)], 288, 1440, 240),
+    ("people-resnet", [TEN], 10, 1718, 0), ("people-poisoned", [Request((0,), "poisoned")], 52, 1676, 200)])
+def test_the_split_of_every_request_with_bundled_references(
+        network: str, requests: list[Request], forget: int, retain: int, test: int) -> None:
+    own = subject(network)
+    for one in requests:
+        gone = one.mask(own.images.test, torch.full((len(own.images.test),), -1))
+        assert (*map(len, one.split(own.images.train)), int(gone.sum())) == (forget, retain, test), one
+        logits = own.retrained_logits(one)
+        assert logits is not None and len(logits) >= 3 and own.retrained(one)
 
 
 @given(st.text(max_size=30))
