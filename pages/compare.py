@@ -45,8 +45,8 @@ with st.container(horizontal=True, vertical_alignment="center"):
     st.caption(
         f"{'Precomputed' if shown.precomputed else 'Computed now'} for {own.title} forgetting "
         f"{shown.forget.words(own.images.train)}: every method at its general defaults, the same for "
-        f"all classes ({seeds} seeds of each that has any randomness), on {len(reference.predicted):,} fixed "
-        "images; time in processor seconds; the playground opens each class on a setting of its own. Reference: "
+        f"all requests ({seeds} seeds of each that has any randomness), on {len(reference.predicted):,} fixed "
+        "images; time in processor seconds; the playground opens a class on a setting of its own. Reference: "
         f"{len(reference.measures)} retrained networks.")
     if st.button("Recompute now", icon=":material/refresh:", help="Runs every method again on this machine; true "
                  "retraining stays the bundled one. Takes a minute or two and can be cancelled."):

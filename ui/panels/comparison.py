@@ -68,7 +68,7 @@ def standing(entry: Entry) -> int:
 def drawn(found: Comparison, points: list[Spot], ink: str) -> None:
     """Every method on one plot, retrained networks in the middle."""
     st.caption("How to read this: a mark is a method, the target in the middle is what retrained networks do. To the "
-               "right it still knows the forgotten class, below it has hurt the others; the brighter, the longer it "
+               "right it still knows what was to be forgotten, below it has hurt the rest; the brighter, the longer it "
                "took. The dashed line joins the methods that no other beats on both.")
     reference = found.entries["retrain"]
     seeds = [100 * (reference.values(name) - reference.values(name).mean()) for name in ("forget_train", "retain_test")]
