@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from ui.server import leavers
@@ -86,6 +87,16 @@ def ready(ticket: Ticket[T], patience: float, what: str, on_cancel: Callable[[],
     if found is None:
         progress(slot, what, on_cancel or (lambda: st.session_state.update({cancelled: key})))
     return found
+
+
+def folded(title: str, icon: str, slot: str, what: str,
+           ask: Callable[[], Ticket[T]]) -> tuple[DeltaGenerator, T | None]:
+    """A folded panel, and what it shows once it is opened: nothing is asked for before."""
+    box = st.expander(title, icon=icon, on_change="rerun", key=slot)
+    if not box.open:
+        return box, None
+    with box:
+        return box, ready(ask(), 1.5, what, slot=slot)
 
 
 @st.fragment(run_every=0.3)

@@ -6,7 +6,7 @@ import streamlit as st
 
 from ui.server.runtime import engine
 from ui.theme import NO_BAR
-from ui.waiting import ready
+from ui.waiting import folded
 from unlearn_core.figures.layers import group_bars
 from unlearn_core.serving.depth import LITTLE, Depth, submit
 from unlearn_core.serving.scenes import Scene, Settled
@@ -32,14 +32,11 @@ def depth_finding(found: Depth) -> str:
 
 def depth(scene: Scene, settled: Settled, ink: str) -> None:
     """From which stage on is it lost? Computed when it is opened."""
-    folded = st.expander("From which stage on is it lost?", icon=":material/stacked_line_chart:", on_change="rerun",
-                         key="depth")
-    if not folded.open:
+    box, found = folded("From which stage on is it lost?", ":material/stacked_line_chart:", "depth",
+                        "Patching the original", lambda: submit(engine(), scene, settled))
+    if found is None:
         return
-    with folded:
-        found = ready(submit(engine(), scene, settled), 1.5, "Patching the original", slot="depth")
-        if found is None:
-            return
+    with box:
         said = depth_finding(found)
         st.markdown(said)
         first = next(iter(found.forget.values()))

@@ -7,7 +7,7 @@ import streamlit as st
 
 from ui import pictures
 from ui.server.runtime import engine
-from ui.waiting import ready
+from ui.waiting import folded
 from unlearn_core.audit.moved import Moved
 from unlearn_core.serving.moved import submit
 from unlearn_core.serving.scenes import Scene, Settled
@@ -31,13 +31,11 @@ def moved_finding(found: Moved, forgotten: np.ndarray) -> str:
 
 def moved_most(scene: Scene, settled: Settled) -> None:
     """Which images moved most? Computed when it is opened."""
-    folded = st.expander("Which images moved most?", icon=":material/moving:", on_change="rerun", key="moved")
-    if not folded.open:
+    box, found = folded("Which images moved most?", ":material/moving:", "moved",
+                        "Evaluating again", lambda: submit(engine(), scene, settled))
+    if found is None:
         return
-    with folded:
-        found = ready(submit(engine(), scene, settled), 1.5, "Evaluating again", slot="moved")
-        if found is None:
-            return
+    with box:
         own, forgotten = subject(settled.choice.network), scene.seen.forgotten
         st.markdown(moved_finding(found, forgotten))
         st.caption("How to read this: under each picture, how far the image moved in the embedding (the head's input), "

@@ -6,7 +6,7 @@ import streamlit as st
 
 from ui.server.runtime import engine
 from ui.theme import NO_BAR
-from ui.waiting import ready
+from ui.waiting import folded
 from unlearn_core.figures.layers import group_bars
 from unlearn_core.measure.spectrum import Spectrum
 from unlearn_core.serving.change import submit
@@ -25,14 +25,11 @@ def spectrum_finding(found: dict[str, Spectrum], moved: dict[str, float]) -> str
 
 def directions(scene: Scene, settled: Settled, ink: str) -> None:
     """Along how many directions did each layer change? Computed when it is opened."""
-    folded = st.expander("Along how many directions did each layer change?", icon=":material/explore:",
-                         on_change="rerun", key="directions")
-    if not folded.open:
+    box, found = folded("Along how many directions did each layer change?", ":material/explore:", "directions",
+                        "Taking the changes apart", lambda: submit(engine(), scene, settled))
+    if found is None:
         return
-    with folded:
-        found = ready(submit(engine(), scene, settled), 1.5, "Taking the changes apart", slot="directions")
-        if found is None:
-            return
+    with box:
         moved = dict(zip(scene.layers, (settled.change * scene.norms) ** 2, strict=True))
         said = spectrum_finding(found, moved)
         st.markdown(said)

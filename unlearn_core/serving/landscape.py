@@ -194,8 +194,8 @@ def gauges(engine: Engine, chosen: Choice, progress: Progress) -> Float64:
     """
     scene = scene_of(engine, chosen, stage(progress, 0.0, 0.5))
     evaluation = scene.seen.evaluation
-    _, _, weights = unlearn(scene, chosen, stage(progress, 0.5, 0.98, method(chosen.method).title))
-    after = engine.answers(chosen.network, scene.request, weights)
+    _, _, weights = unlearn(scene, chosen, stage(progress, 0.5, 0.75, method(chosen.method).title))
+    after = engine.answers(chosen.network, scene.request, weights, stage(progress, 0.75, 0.98, "evaluated"))
     read = read_gauges(after, evaluation.labels, evaluation.member, scene.seen.forgotten)
     progress(1.0, "done")
     return np.array([read[name].value for name in KINDS])

@@ -36,7 +36,7 @@ from unlearn_core.nets.evaluate import (
 from unlearn_core.nets.heads import head
 from unlearn_core.nets.images import ImageSet
 from unlearn_core.nets.request import CLASS, IMAGE, POISONED, Request, unaudited
-from unlearn_core.progress import Progress, silent
+from unlearn_core.progress import Progress, silent, stage
 from unlearn_core.serving import remains
 from unlearn_core.serving.engine import Engine
 from unlearn_core.subjects.subject import subject
@@ -86,11 +86,11 @@ class Yardstick:
 def everything(engine: Engine, network: str, request: Request, weights: Mapping[str, Tensor],
                progress: Progress = silent) -> Outputs:
     """Outputs on all audited images; the features are those of the evaluation set alone."""
-    first = engine.answers(network, request, weights)
+    first = engine.answers(network, request, weights, stage(progress, 0.0, 0.5))
     parts = list(others(engine, network, request))
     logits = [first.logits]
     for i, rows in enumerate(parts):
-        progress(i / len(parts), "evaluating on all test images")
+        progress(0.5 + 0.5 * i / len(parts), "evaluating on all test images")
         logits.append(engine.evaluate(network, weights, rows).logits)
     return Outputs(np.concatenate(logits), first.features)
 
