@@ -19,8 +19,9 @@ endif
 ifdef ARCHITECTURES
 export LACUNA_ARCHITECTURES := $(ARCHITECTURES)
 endif
-# Idle OpenMP threads otherwise spin and take the processor from the other sessions.
+# Idle threads of OpenMP and OpenBLAS otherwise spin and take the processor from the other sessions.
 export OMP_WAIT_POLICY = passive
+export OPENBLAS_NUM_THREADS = 1
 
 .PHONY: run test lint bench load attack paint assets audit screenshots clean
 

@@ -67,7 +67,7 @@ def start_server(environment: dict[str, str], terminal: int | IO[bytes] = subpro
         port = probe.getsockname()[1]
     process = subprocess.Popen(
         [sys.executable, "-m", "streamlit", "run", "serve.py", "--server.port", str(port), *options],
-        cwd=folder, env={**os.environ, "OMP_WAIT_POLICY": "passive", **environment},
+        cwd=folder, env={**os.environ, "OMP_WAIT_POLICY": "passive", "OPENBLAS_NUM_THREADS": "1", **environment},
         stdout=terminal, stderr=subprocess.STDOUT)
     address = f"http://localhost:{port}"
     for _ in range(600):

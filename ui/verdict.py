@@ -14,6 +14,7 @@ from unlearn_core.nets.request import Request
 from unlearn_core.picture.scripts import script, styles
 from unlearn_core.serving.choice import Choice
 from unlearn_core.serving.judgement import REFERENCES, Audit, submit, submit_reference
+from unlearn_core.serving.pool import Lane
 from unlearn_core.serving.scenes import Scene, Settled
 from unlearn_core.study import comparison
 
@@ -36,7 +37,8 @@ def strip(scene: Scene, settled: Settled, verdict: Verdict, audit: Audit | None,
     if pressed.page:
         st.switch_page(f"pages/{pressed.page}.py")
     if audit is None and not final:
-        _judge(scene, settled)
+        crowded = engine().pool.queued(Lane.AUDIT) > 1
+        st.fragment(_judge, run_every=1.5 if crowded else 0.3)(scene, settled)  # each look costs the server 10 ms
     if audit is not None and verdict.level is Level.UNKNOWN:
         reference(settled.choice)
 
@@ -51,7 +53,6 @@ def basis(audit: Audit | None, first: int) -> str:
             "yet; a press explains.")
 
 
-@st.fragment(run_every=0.3)
 def _judge(scene: Scene, settled: Settled) -> None:
     # The browser draws the answer first, undisturbed: judging begins at the second run, and ends in one of the page.
     if st.session_state.get("answered") != settled.choice.key:

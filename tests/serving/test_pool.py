@@ -110,6 +110,38 @@ def test_a_scene_waits_for_no_long_work_and_lets_releases_through(pool: Pool) ->
         ticket.release()
 
 
+def test_a_queue_of_verdicts_keeps_nobody_from_another_scene_or_from_training(pool: Pool) -> None:
+    gate = threading.Event()
+    audits = [pool.submit(i, lambda _: gate.wait(10), Lane.AUDIT) for i in range(3)]
+    for lane in (Lane.SCENE, Lane.LONG, Lane.RELEASE, Lane.FILL):
+        assert pool.submit(lane.name, lambda _: "done", lane).result() == "done"
+    assert pool.queued(Lane.AUDIT) == 2 and not any(audit.wait(0) for audit in audits), "one runs, two wait"
+    gate.set()
+    assert all(audit.result() for audit in audits) and pool.queued(Lane.AUDIT) == 0
+
+
+def test_a_scene_is_taken_although_there_is_always_a_release(pool: Pool) -> None:
+    gate, last, log = threading.Event(), threading.Event(), list[tuple[str, int]]()
+
+    def work(name: str, until: threading.Event) -> Callable[[Progress], bool]:
+        def wait(progress: Progress) -> bool:
+            log.append((name, threading.get_ident()))
+            return until.wait(10)
+        return wait
+
+    tickets = [pool.submit("training", work("training", last), Lane.LONG)]
+    tickets += [pool.submit(i, work("release", gate), Lane.RELEASE) for i in range(20)]
+    while len(log) < 4:  # one trains, three take releases
+        time.sleep(0.005)
+    scene = pool.submit("scene", work("scene", gate), Lane.SCENE)
+    gate.set()
+    scene.result()
+    worker = next(worker for name, worker in log if name == "scene")
+    assert [name for name, of in log if of == worker][:2] == ["release", "scene"]
+    last.set()
+    assert all(ticket.result() for ticket in tickets)
+
+
 def test_a_failure_reaches_everybody_and_the_next_try_works(pool: Pool) -> None:
     def fail(progress: Progress) -> str:
         time.sleep(0.05)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import importlib
 import logging
 import os
 import socket
@@ -51,7 +52,13 @@ def send_at_once() -> None:
 
 
 def tidy() -> None:
-    """Collect garbage now and then, instead of after every run of every session (see .streamlit/config.toml)."""
+    """Collect garbage now and then, instead of after every run of every session (see .streamlit/config.toml).
+
+    Before that, import what PyTorch otherwise imports when the first method trains, for seconds in which nothing else
+    runs.
+    """
+    importlib.import_module("torch._dynamo")
+    gc.freeze()
     while True:
         time.sleep(TIDY_SECONDS)
         gc.collect()

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import combinations
 from typing import Literal
 
 import numpy as np
@@ -235,12 +236,12 @@ def gather(networks: Models, retrained: Sequence[Model], labels: npt.NDArray[np.
                              comparator_statistics(np.stack([o.logits[seen] for o in others]))).placement
 
     def diverging(model: Model, others: Sequence[Model]) -> Placement:
-        def between(a: Model, b: Model) -> float:
-            return float(jensen_shannon(softmax(a.logits[seen]), softmax(b.logits[seen])).mean())
-
-        among = np.array([[between(a, b) for b in others] for a in others])
-        null = (among.sum(1) - among.diagonal()) / (len(others) - 1)
-        return Placement(float(np.mean([between(model, o) for o in others])), null,
+        mine, *theirs = (softmax(one.logits[seen]) for one in (model, *others))
+        among = np.zeros((len(theirs), len(theirs)))
+        for (i, a), (j, b) in combinations(enumerate(theirs), 2):
+            among[i, j] = among[j, i] = jensen_shannon(a, b).mean()
+        null = among.sum(1) / (len(others) - 1)
+        return Placement(float(np.mean([jensen_shannon(mine, other).mean() for other in theirs])), null,
                          further(null, "high", of_pairs=True))
 
     def check(title: str, about: str, page: Page, inside: bool, remembers: Literal["high", "low"] | None,

@@ -15,6 +15,7 @@ from typing import Protocol, cast
 import numpy as np
 import numpy.typing as npt
 import torch
+from cachetools import LRUCache
 from torch import Tensor, nn
 
 from unlearn_core.audit.accuracy import per_class
@@ -49,6 +50,8 @@ from unlearn_core.serving.size import weigh
 from unlearn_core.subjects.subject import Subject, look_again, subject
 
 CACHE_BYTES = 2**28
+LATEST = 64
+"""Outputs that are kept for the verdicts that follow, half a megabyte each."""
 LOOK_SECONDS = 4.5
 """How long a landscape fills after somebody asked for its points; browsers ask every 0.7 to 3 seconds."""
 
@@ -73,6 +76,7 @@ class Engine:
         self._lock = threading.Lock()
         self._bases: dict[str, Base] = {}
         self._references: dict[tuple[str, Request], tuple[Mapping[str, Tensor], ...]] = {}
+        self._latest: LRUCache[Choice, Outputs] = LRUCache(LATEST)
 
     def base(self, network: str) -> Base:
         """A subject's network, loaded and evaluated once."""
@@ -94,7 +98,12 @@ class Engine:
             return outputs(base.model, base.pixels, weights, base.leading) if weights else base.before
         part, positions = rows
         images = base.subject.images.test if part == "test" else base.subject.images.train
-        return outputs(base.model, images.pixels(torch.from_numpy(positions)), weights)
+        if weights:
+            return outputs(base.model, images.pixels(torch.from_numpy(positions)), weights)
+        key = ("original", network, part, positions.tobytes())  # the same for most requests
+        if (known := self.pool.known(key)) is None:
+            known = self.pool.keep(key, outputs(base.model, images.pixels(torch.from_numpy(positions))))
+        return cast(Outputs, known)
 
     def seen(self, network: str, request: Request) -> Seen:
         """The images that outcomes of a request are shown on."""
@@ -279,6 +288,8 @@ class Engine:
         start = time.perf_counter()
         after = self.answers(chosen.network, scene.request, weights, stage(progress, half, 0.98, "evaluated"), tell)
         seconds = time.perf_counter() - start
+        with self._lock:
+            self._latest[chosen] = after
         gauges = read_gauges(after, labels, member, scene.seen.forgotten)
         unseen = accuracy_images(scene.request, member, scene.seen.forgotten)
         settled = Settled(
@@ -291,6 +302,11 @@ class Engine:
             settled = replace(settled, alpha=alpha, lam=lam, answers=scene.index.query(alpha, lam))
         progress(1.0, "done")
         return settled
+
+    def latest(self, chosen: Choice) -> Outputs | None:
+        """Outputs on the images of `seen`, of which a `Settled` keeps no features, of what was computed lately."""
+        with self._lock:
+            return self._latest.get(chosen)
 
     def weights(self, scene: Scene, settled: Settled) -> dict[str, Tensor]:
         """Parameters and buffers of an outcome that differ from the original's, by name."""

@@ -126,7 +126,7 @@ def _conclude(chosen: Choice, checks: Sequence[Check], before: Float32, after: F
 def submit(engine: Engine, scene: Scene, settled: Settled) -> Ticket[Audit]:
     """Judge an outcome: about a second. What fine-tuning it has told is a part of the evidence once it is known."""
     key = _key(engine, settled.choice)
-    return engine.pool.submit(key, lambda progress: audit(engine, scene, settled, progress, key[-1]), Lane.SCENE)
+    return engine.pool.submit(key, lambda progress: audit(engine, scene, settled, progress, key[-1]), Lane.AUDIT)
 
 
 def known(engine: Engine, chosen: Choice) -> Audit | None:
@@ -152,7 +152,8 @@ def audit(engine: Engine, scene: Scene, settled: Settled, progress: Progress = s
     """
     network, request = settled.choice.network, scene.request
     measure = yardstick(engine, network, request, stage(progress, 0.0, 0.4))
-    answers = everything(engine, network, request, engine.weights(scene, settled), stage(progress, 0.4, 0.95))
+    answers = everything(engine, network, request, engine.weights(scene, settled), stage(progress, 0.4, 0.95),
+                         engine.latest(settled.choice))
     found = judged(measure, settled.choice, replace(inside(engine, network, request, answers), steps=steps))
     progress(1.0, "done")
     return found

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import atexit
-import heapq
-import itertools
 import os
 import threading
-from collections.abc import Callable, Hashable
+from collections import deque
+from collections.abc import Callable, Hashable, Sequence
 from contextlib import suppress
 from enum import IntEnum
 from functools import partial
@@ -20,23 +19,25 @@ from unlearn_core.progress import Cancelled, Progress
 T = TypeVar("T")
 
 
-PAUSE = 0.1
-"""Seconds for which long work steps aside, at each of its steps, while somebody waits for a release. It must not be for
-as long as there is one: with thirty visitors there always is."""
-
-
 class Lane(IntEnum):
-    """Who goes first. No worker of a faster lane takes work of a slower one, so long work never blocks it."""
+    """Who goes first."""
 
     RELEASE = 0  # somebody let go of a slider and is looking
     SCENE = 1  # somebody chose another class, network or method: a second or two
-    LONG = 2  # somebody watches a progress bar
-    FILL = 3  # nobody waits
+    AUDIT = 2  # somebody has an answer, and its verdict on all images is to follow: a second or two
+    LONG = 3  # somebody watches a progress bar
+    FILL = 4  # nobody waits
 
 
-WORKERS = ((Lane.RELEASE, 0), (Lane.RELEASE, 0), (Lane.SCENE, 0), (Lane.FILL, 10))
-"""The slowest lane that each worker takes, and its niceness. Releases have two, because one evaluates while the other
-prepares."""
+WORKERS = (((Lane.RELEASE,), 0), ((Lane.RELEASE,), 0), ((Lane.SCENE, Lane.RELEASE), 0), ((Lane.AUDIT,), 0),
+           ((Lane.SCENE, Lane.LONG, Lane.FILL), 10))
+"""The lanes whose work each worker takes, first to last, and its niceness. Releases have two of their own, because one
+evaluates while the other prepares; none of the other lanes waits for them for ever, for with thirty visitors there is
+always one. Verdicts have a worker, because there is one behind every answer: whoever chose another class, or watches a
+progress bar, should not wait for them."""
+PAUSE = {Lane.SCENE: 0.1, Lane.AUDIT: 1.0, Lane.LONG: 0.1, Lane.FILL: 0.1}
+"""Seconds for which work steps aside, at each of its steps, while somebody waits for a release. It must not be for as
+long as there is one: with thirty visitors there always is. Most of them move on before they need the verdict."""
 
 
 class Ticket(Generic[T]):
@@ -105,10 +106,9 @@ class Pool:
 
     def __init__(self, cache_bytes: int, weigh: Callable[[object], int]) -> None:
         self._changed = threading.Condition()
-        self._queue: list[tuple[int, int, _Job]] = []
+        self._queue: dict[Lane, deque[_Job]] = {lane: deque() for lane in Lane}
         self._jobs: dict[Hashable, _Job] = {}
         self._cache: LRUCache[Hashable, object] = LRUCache(cache_bytes, getsizeof=weigh)
-        self._order = itertools.count()
         self._urgent = 0  # jobs of the release lane that are queued or running
         self._closed = False
         self._threads = [threading.Thread(target=self._worker, args=worker, daemon=True) for worker in WORKERS]
@@ -127,8 +127,12 @@ class Pool:
     @property
     def awaited(self) -> bool:
         """Whether somebody waits for long work that has not begun."""
+        return self.queued(Lane.LONG) > 0
+
+    def queued(self, lane: Lane) -> int:
+        """How many pieces of work of a lane have not begun."""
         with self._changed:
-            return any(lane is Lane.LONG and job.holders and not job.note for lane, _, job in self._queue)
+            return sum(job.holders > 0 and not job.note for job in self._queue[lane])
 
     def known(self, key: Hashable) -> object | None:
         """The kept result of that key, or None."""
@@ -172,7 +176,7 @@ class Pool:
             return Ticket(self, job)
 
     def _push(self, job: _Job) -> None:
-        heapq.heappush(self._queue, (job.lane, next(self._order), job))
+        self._queue[job.lane].append(job)
         self._changed.notify_all()
 
     def _release(self, job: _Job) -> None:
@@ -182,16 +186,16 @@ class Pool:
                 del self._jobs[job.key]  # a later request starts afresh; a running job stops at its next step
                 self._changed.notify_all()
 
-    def _worker(self, slowest: Lane, niceness: int) -> None:
+    def _worker(self, lanes: Sequence[Lane], niceness: int) -> None:
         if niceness:
             with suppress(AttributeError, OSError):  # on Linux each thread has a priority of its own
                 os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), niceness)
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._closed or (self._queue and self._queue[0][0] <= slowest))
+                self._changed.wait_for(lambda: self._closed or any(self._queue[lane] for lane in lanes))
                 if self._closed:
                     return
-                _, _, job = heapq.heappop(self._queue)
+                job = next(self._queue[lane].popleft() for lane in lanes if self._queue[lane])
                 if job.holders == 0 or job.finished.is_set() or job.note:
                     continue  # dropped, done, or already taken by the other worker
                 job.note = "starting"
@@ -218,6 +222,7 @@ class Pool:
         job.share, job.note = share, note or "working"
         with self._changed:
             if job.lane is not Lane.RELEASE:
-                self._changed.wait_for(lambda: self._closed or job.holders == 0 or not self._urgent, timeout=PAUSE)
+                self._changed.wait_for(lambda: self._closed or job.holders == 0 or not self._urgent,
+                                       timeout=PAUSE[job.lane])
             if self._closed or job.holders == 0:
                 raise Cancelled

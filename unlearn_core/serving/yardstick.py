@@ -44,6 +44,8 @@ from unlearn_core.subjects.subject import subject
 Float32 = npt.NDArray[np.float32]
 Float64 = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
+AT_ONCE = 1000
+"""Images evaluated in one go, whole batches of them, so that the same outputs come as from all at once."""
 FEWEST = 10
 """Images below which the similarity of their features says nothing."""
 
@@ -84,14 +86,24 @@ class Yardstick:
 
 
 def everything(engine: Engine, network: str, request: Request, weights: Mapping[str, Tensor],
-               progress: Progress = silent) -> Outputs:
-    """Outputs on all audited images; the features are those of the evaluation set alone."""
-    first = engine.answers(network, request, weights, stage(progress, 0.0, 0.5))
-    parts = list(others(engine, network, request))
+               progress: Progress = silent, shown: Outputs | None = None) -> Outputs:
+    """Outputs on all audited images; the features are those of the evaluation set alone.
+
+    Args:
+        engine: holds the network and the images.
+        network: its name.
+        request: what is to be forgotten.
+        weights: by name, that stand in for the network's own.
+        progress: told every `AT_ONCE` images, where a release may pass; may cancel.
+        shown: outputs on the images of `Engine.seen`, where they are at hand.
+    """
+    first = engine.answers(network, request, weights, stage(progress, 0.0, 0.5)) if shown is None else shown
+    parts = [(part, rows[i:i + AT_ONCE]) for part, rows in others(engine, network, request)
+             for i in range(0, len(rows), AT_ONCE)]
     logits = [first.logits]
-    for i, rows in enumerate(parts):
+    for i, some in enumerate(parts):
         progress(0.5 + 0.5 * i / len(parts), "evaluating on all test images")
-        logits.append(engine.evaluate(network, weights, rows).logits)
+        logits.append(engine.evaluate(network, weights, some).logits)
     return Outputs(np.concatenate(logits), first.features)
 
 
