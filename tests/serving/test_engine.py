@@ -26,7 +26,7 @@ from unlearn_core.nets import models
 from unlearn_core.nets.evaluate import batches, leading, outputs
 from unlearn_core.nets.images import ImageSet
 from unlearn_core.nets.request import Request
-from unlearn_core.progress import silent
+from unlearn_core.progress import Cancelled, silent
 from unlearn_core.serving.choice import choice
 from unlearn_core.serving.engine import Engine
 from unlearn_core.serving.grid import ALPHAS, LAMBDAS, Landscape
@@ -240,3 +240,32 @@ def test_a_network_of_torchvision_has_scenes_and_units_like_any_other(
     assert dict(zip(scene.layers, scene.kinds, strict=True))["fc.weight"] == "head"
     settled = here.compute(scene, chosen, silent)
     assert submit_units(here, scene, settled, "fc.weight").result().names == ("a", "b", "c")
+
+
+def test_to_evaluate_the_original_is_told_can_be_cancelled_and_keeps_nobody_else_waiting() -> None:
+    engine, told = Engine(), list[str]()
+    chosen = choice("small-resnet", (0,), "head_zeroing", {})
+
+    def stop(share: float, note: str = "") -> None:
+        told.append(note)
+        engine.base("small-vit")  # another network is at hand meanwhile
+        if "500 of" in note:
+            raise Cancelled
+
+    with pytest.raises(Cancelled):
+        engine.prepare(chosen, stop)
+    assert told == ["the original, 125 of 2,000 images", "the original, 250 of 2,000 images",
+                    "the original, 375 of 2,000 images", "the original, 500 of 2,000 images"]
+    before = engine.prepare(chosen, silent).seen.before
+    assert np.array_equal(before.logits, Engine().base("small-resnet").before.logits)
+    told.clear()
+    engine.prepare(chosen, lambda share, note: told.append(note))
+    assert not any("original" in note for note in told), "once"
+
+
+def test_outputs_of_the_original_are_computed_once_on_the_same_images(engine: Engine) -> None:
+    rows = ("test", np.arange(1000, 1050))
+    first = engine.evaluate("small-resnet", {}, rows)
+    assert engine.evaluate("small-resnet", {}, rows) is first
+    weights = dict(engine.base("small-resnet").model.named_parameters())
+    np.testing.assert_array_equal(engine.evaluate("small-resnet", weights, rows).logits, first.logits)

@@ -18,6 +18,7 @@ from unlearn_core.nets.images import ImageSet, first_of_each, joined
 from unlearn_core.nets.models import private_copy
 from unlearn_core.nets.request import CLASS, Request, unaudited
 from unlearn_core.nets.substitute import called_with
+from unlearn_core.progress import Progress, silent
 
 # Batches of 125 stay in the cache: they evaluate a tenth faster than those of 250 or 64, and several times faster than
 # one of 1,000. Larger images, from 90 x 90 in colour on, are taken fewer at a time: ResNet-18 at 224 takes three
@@ -255,7 +256,7 @@ class _Recall(nn.Module):
 
 
 def outputs(model: nn.Module, pixels: Tensor, parameters: Mapping[str, Tensor] | None = None,
-            known: Leading | None = None) -> Outputs:
+            known: Leading | None = None, progress: Progress = silent) -> Outputs:
     """Evaluate the network in evaluation mode, with other weights if given; the network is not changed.
 
     Args:
@@ -264,6 +265,7 @@ def outputs(model: nn.Module, pixels: Tensor, parameters: Mapping[str, Tensor] |
         parameters: weights by name that stand in for the network's own.
         known: of this network and these images, from `leading`: modules before the first one that is given other
             weights do not run again. The result is the same, bit by bit.
+        progress: told after each batch; may cancel.
 
     Raises:
         ValueError: if an output is not finite or no logit, or the network has no linear head.
@@ -276,7 +278,7 @@ def outputs(model: nn.Module, pixels: Tensor, parameters: Mapping[str, Tensor] |
         parent, _, child = name.rpartition(".")
         stands_in = _Recall(known[name]) if known and name == same[-1] else nn.Identity()
         private.get_submodule(parent).add_module(child, stands_in)
-    calls, logits = watched(private), []
+    calls, logits, done = watched(private), [], 0
     with torch.no_grad():
         for part in batches(pixels):
             calls.clear()
@@ -284,4 +286,6 @@ def outputs(model: nn.Module, pixels: Tensor, parameters: Mapping[str, Tensor] |
             if not bool(logits[-1].isfinite().all()):
                 raise ValueError("model: finite outputs expected, got NaN or infinity; the weights are damaged")
             features.append(last_layer(calls, logits[-1])[1])
+            done += len(part)
+            progress(done / len(pixels), f"{done:,} of {len(pixels):,} images")
     return Outputs(torch.cat(logits).float().numpy(), torch.cat(features).float().numpy())

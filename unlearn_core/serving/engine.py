@@ -78,11 +78,10 @@ class Engine:
         self._references: dict[tuple[str, Request], tuple[Mapping[str, Tensor], ...]] = {}
         self._latest: LRUCache[Choice, Outputs] = LRUCache(LATEST)
 
-    def base(self, network: str) -> Base:
-        """A subject's network, loaded and evaluated once."""
+    def base(self, network: str, progress: Progress = silent) -> Base:
+        """A subject's network, loaded and evaluated once, which takes an own large one a minute."""
         base = self._loaded(network)
-        with self._lock:
-            base.positions  # noqa: B018  # and with it all that it rests on
+        base.evaluated(progress)
         return base
 
     def _loaded(self, network: str) -> Base:
@@ -195,7 +194,8 @@ class Engine:
     def prepare(self, chosen: Choice, progress: Progress) -> Scene:
         """What `scene` answers, computed here and now."""
         chosen = chosen.scene
-        base, found = self.base(chosen.network), method(chosen.method)
+        half = 0.0 if self._loaded(chosen.network).ready else 0.5  # of the work, where the original must be evaluated
+        base, found = self.base(chosen.network, stage(progress, 0.0, half, "the original")), method(chosen.method)
         request, settings = chosen.forget, dict(chosen.settings)
         seen = self.seen(chosen.network, request)
         evaluation = seen.evaluation
@@ -205,7 +205,7 @@ class Engine:
         weights = dict(base.model.named_parameters())
         index = limit = None
         if found.importance is not None:
-            pair = importance_pair(task, found.importance, settings, progress)
+            pair = importance_pair(task, found.importance, settings, stage(progress, half, 1.0))
             index, limit = build_index(weights, pair.forget, pair.reference), ceiling(task, settings)
         labels, member = evaluation.labels, evaluation.member
         unseen = accuracy_images(request, member, seen.forgotten)

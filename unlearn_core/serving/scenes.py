@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from threading import Lock
 from typing import TypeVar
 
 import numpy as np
@@ -32,7 +33,7 @@ from unlearn_core.nets.evaluate import (
 )
 from unlearn_core.nets.request import Request
 from unlearn_core.packing import class_numbers, pack
-from unlearn_core.progress import Progress
+from unlearn_core.progress import Progress, silent
 from unlearn_core.serving.choice import Choice
 from unlearn_core.serving.grid import ALPHAS, BINS, LAMBDAS, LOG_RATIO
 from unlearn_core.serving.parts import QUICK
@@ -51,21 +52,34 @@ class Base:
     model: nn.Module
     pixels: Tensor
 
-    @cached_property
-    def _first(self) -> tuple[Outputs, float]:
-        start = time.thread_time()  # whatever else the machine does
-        found = outputs(self.model, self.pixels)
-        return found, (time.thread_time() - start) / len(self.pixels)
+    _lock: Lock = field(default_factory=Lock)
+    _first: list[tuple[Outputs, float]] = field(default_factory=list)
+
+    @property
+    def ready(self) -> bool:
+        """Whether the original has been evaluated."""
+        return bool(self._first)
+
+    def evaluated(self, progress: Progress = silent) -> tuple[Outputs, float]:
+        """What the original says of the evaluation set, and the processor seconds that one image takes on the thread
+        that evaluates; computed once, by whoever asks first.
+        """
+        with self._lock:
+            if not self._first:
+                start = time.thread_time()  # whatever else the machine does
+                found = outputs(self.model, self.pixels, progress=progress)
+                self._first.append((found, (time.thread_time() - start) / len(self.pixels)))
+        return self._first[0]
 
     @property
     def before(self) -> Outputs:
         """What the original says of the evaluation set."""
-        return self._first[0]
+        return self.evaluated()[0]
 
     @property
     def seconds(self) -> float:
         """Processor seconds that one image takes on the thread that evaluates."""
-        return self._first[1]
+        return self.evaluated()[1]
 
     @property
     def quick(self) -> bool:

@@ -39,6 +39,7 @@ from unlearn_core.nets.request import CLASS, IMAGE, POISONED, Request, unaudited
 from unlearn_core.progress import Progress, silent, stage
 from unlearn_core.serving import remains
 from unlearn_core.serving.engine import Engine
+from unlearn_core.serving.parts import LONGEST
 from unlearn_core.subjects.subject import subject
 
 Float32 = npt.NDArray[np.float32]
@@ -94,12 +95,14 @@ def everything(engine: Engine, network: str, request: Request, weights: Mapping[
         network: its name.
         request: what is to be forgotten.
         weights: by name, that stand in for the network's own.
-        progress: told every `AT_ONCE` images, where a release may pass; may cancel.
+        progress: told every `AT_ONCE` images, or every few seconds, where a release may pass; may cancel.
         shown: outputs on the images of `Engine.seen`, where they are at hand.
     """
     first = engine.answers(network, request, weights, stage(progress, 0.0, 0.5)) if shown is None else shown
-    parts = [(part, rows[i:i + AT_ONCE]) for part, rows in others(engine, network, request)
-             for i in range(0, len(rows), AT_ONCE)]
+    base = engine.base(network)
+    size = AT_ONCE if base.quick else max(1, int(LONGEST / base.seconds))
+    parts = [(part, rows[i:i + size]) for part, rows in others(engine, network, request)
+             for i in range(0, len(rows), size)]
     logits = [first.logits]
     for i, some in enumerate(parts):
         progress(0.5 + 0.5 * i / len(parts), "evaluating on all test images")
