@@ -246,7 +246,9 @@ def main() -> None:
     def keep(asked: tuple[Any, ...], judged: list[Row]) -> None:
         network, request = asked[:2]
         name = next((name for name, (of, kind, _) in GROUPS.items() if (of, kind) == (network, request.kind)), network)
-        rows[name] = [*(row for row in rows[name] if row.forget != request.chosen[0]), *judged]
+        made = {(row.what, row.settings) for row in judged}  # presets that were not asked for keep their rows
+        rows[name] = [*(row for row in rows[name] if row.forget != request.chosen[0]
+                        or (row.key and (row.what, row.settings) not in made)), *judged]
         write(rows)
 
     in_processes(judge_request, todo, arguments.jobs, "requests", keep)
