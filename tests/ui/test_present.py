@@ -71,6 +71,7 @@ class StubEngine:
 
     def __init__(self) -> None:
         self.jobs: dict[Hashable, Job] = {}
+        self.pool = SimpleNamespace(queued=lambda lane: 0)
 
     def scene(self, chosen: Choice) -> StubTicket:
         return StubTicket(self, ("scene", chosen.scene))
