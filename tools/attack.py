@@ -277,7 +277,7 @@ async def messages(server: Server) -> dict[str, object]:
 
 
 async def events(server: Server) -> dict[str, object]:
-    """Ten visitors who never pause, until they have been answered ten thousand times or an hour is over."""
+    """Ten visitors who never pause and change their mind while a method trains: ten thousand events, or an hour."""
     record, until = Record(), time.monotonic() + 3600
     sessions = [asyncio.create_task(Session(server.address, record, seed).run(until, lively=True, hurry=True))
                 for seed in range(10)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 from pathlib import Path
@@ -55,11 +56,14 @@ def pages(server: Server, query: str) -> dict[str, tuple[list[str], list[str]]]:
     """What was raised on each page, and all that its boxes say."""
     async def one(page: str) -> tuple[list[str], list[str]]:
         async with connection(server) as socket:
-            seen = [message.delta.new_element for message in await visit(socket, query, page, seconds=8)]
+            seen = [message.delta.new_element for message in await visit(socket, query, page, seconds=20)]
         return ([element.exception.message for element in seen if element.WhichOneof("type") == "exception"],
                 [element.alert.body for element in seen if element.WhichOneof("type") == "alert"])
 
-    return {page: awaited(one(page)) for page in PAGES}
+    async def every() -> dict[str, tuple[list[str], list[str]]]:
+        return dict(zip(PAGES, await asyncio.gather(*map(one, PAGES)), strict=True))
+
+    return awaited(every())
 
 
 @pytest.mark.slow
