@@ -29,6 +29,7 @@ def main() -> None:
                         help="folder of the four original idx files")
     arguments = parser.parse_args()
     wanted = stages if arguments.stage == "all" else [arguments.stage]
+    list_assets()  # what an interrupted run has made
     if "data" in wanted:
         make_fashion.make_data(arguments.fashion_mnist)
         make_people.make_data()

@@ -24,7 +24,7 @@ from unlearn_core.audit.roc import roc
 from unlearn_core.bundle.people import VIEWS, contact_sheet, people
 from unlearn_core.bundle.persons import EXPRESSIONS, NAMES
 from unlearn_core.bundle.portraits import SIZE
-from unlearn_core.bundle.work import half, in_processes, save_landscape
+from unlearn_core.bundle.work import half, in_processes, save_comparison, save_landscape, uncompared
 from unlearn_core.files import replacing
 from unlearn_core.nets.evaluate import missing_rows, outputs, with_rows
 from unlearn_core.nets.images import ImageSet
@@ -33,7 +33,6 @@ from unlearn_core.nets.train import seed_of, train
 from unlearn_core.progress import silent
 from unlearn_core.serving.choice import choice
 from unlearn_core.serving.engine import Engine
-from unlearn_core.study.comparison import compare, save
 from unlearn_core.subjects.data import bundled_images
 from unlearn_core.subjects.subject import subject
 
@@ -143,18 +142,11 @@ def make_landscapes(jobs: int) -> None:
     in_processes(make_landscape, [(asked,) for asked in PERSONS], jobs, "landscapes of people")
 
 
-def make_comparison(asked: Request, retrain_seconds: float) -> None:
-    """Run every method at its general defaults on one request."""
-    save(compare(Engine(), SUBJECT, asked, COMPARED_SEEDS, silent, retrain_seconds),
-         assets.ROOT / f"comparisons/{SUBJECT}-{asked.slug}.npz")
-
-
 def make_comparisons(jobs: int) -> None:
-    """Compare all methods on the ten images and on each person; finished files are kept."""
+    """Compare all methods on the ten images and on each person; what is there is kept, and completed."""
     seconds = median(_seconds(file) for file in sorted(WORK.glob("*.safetensors")))
-    todo = [(asked, seconds) for asked in (TEN, *PERSONS)
-            if not (assets.ROOT / f"comparisons/{SUBJECT}-{asked.slug}.npz").exists()]
-    in_processes(make_comparison, todo, jobs, "comparisons of people")
+    todo = [(SUBJECT, asked, COMPARED_SEEDS, seconds) for asked in uncompared(SUBJECT, (TEN, *PERSONS))]
+    in_processes(save_comparison, todo, jobs, "comparisons of people")
 
 
 # -- what was measured ------------------------------------------------------------------------------------------------

@@ -15,14 +15,13 @@ from tqdm import tqdm
 
 from unlearn_core import assets
 from unlearn_core.audit.evidence import attack_success
-from unlearn_core.bundle.work import half, save_landscape
+from unlearn_core.bundle.work import half, save_comparison, save_landscape
 from unlearn_core.nets.evaluate import missing_rows, outputs, with_rows
 from unlearn_core.nets.request import POISONED, Request
 from unlearn_core.nets.train import seed_of, train
 from unlearn_core.progress import silent
 from unlearn_core.serving.choice import choice
 from unlearn_core.serving.engine import Engine
-from unlearn_core.study.comparison import compare, save
 from unlearn_core.subjects.subject import subject
 
 SUBJECT, SEEDS, COMPARED_SEEDS = "people-poisoned", 5, 3
@@ -74,9 +73,8 @@ def make_comparison() -> None:
     train(described.architecture, described.images.train, recipe=described.recipe, seed=0)
     seconds = time.process_time() - started
     with tqdm(desc="comparison", total=100) as bar:
-        found = compare(Engine(), SUBJECT, REQUEST, COMPARED_SEEDS, lambda share, note: bar.update(
-            round(100 * share) - bar.n), seconds)
-    save(found, assets.ROOT / f"comparisons/{SUBJECT}-{REQUEST.slug}.npz")
+        save_comparison(SUBJECT, REQUEST, COMPARED_SEEDS, seconds,
+                        lambda share, note: bar.update(round(100 * share) - bar.n))
 
 
 def rates(model: nn.Module) -> tuple[float, float, float]:

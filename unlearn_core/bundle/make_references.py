@@ -15,7 +15,7 @@ from tqdm import tqdm
 from unlearn_core import assets
 from unlearn_core.audit.similarity import layer_features
 from unlearn_core.bundle.make_fashion import SEEDS, all_retrained
-from unlearn_core.bundle.work import in_processes, save_arrays, save_landscape
+from unlearn_core.bundle.work import in_processes, save_arrays, save_comparison, save_landscape, uncompared
 from unlearn_core.maps.projection import fit_map
 from unlearn_core.measure.estimator import Estimator, Loss
 from unlearn_core.measure.gram import measure_grams
@@ -30,8 +30,6 @@ from unlearn_core.serving.choice import choice
 from unlearn_core.serving.engine import Engine
 from unlearn_core.serving.grid import ALPHAS
 from unlearn_core.serving.landscape import ESTIMATORS, GRID_LAMBDAS, gauges
-from unlearn_core.study.comparison import compare
-from unlearn_core.study.comparison import save as save_comparison
 from unlearn_core.subjects.fashion import fashion_mnist
 from unlearn_core.subjects.subject import subject
 
@@ -154,18 +152,10 @@ def make_histories(architecture: str) -> None:
     save_file(recorder.tables(), assets.ROOT / f"histories/{architecture}.safetensors")
 
 
-def make_comparison(architecture: str, label: int, retrain_seconds: float) -> None:
-    """Run every method at its defaults on one request."""
-    found = compare(Engine(), architecture, Request((label,)), COMPARED_SEEDS[architecture], silent, retrain_seconds)
-    file = assets.ROOT / f"comparisons/{architecture}-{label}.npz"
-    save_comparison(found, file)
-
-
 def make_comparisons(architecture: str, jobs: int) -> None:
-    """Compare all methods for each class; finished files are kept."""
+    """Compare all methods for each class; what is there is kept, and completed by methods that are newer."""
     (assets.ROOT / "comparisons").mkdir(parents=True, exist_ok=True)
-    todo = [(architecture, label) for label in range(10)
-            if not (assets.ROOT / f"comparisons/{architecture}-{label}.npz").exists()]
+    todo = uncompared(architecture, [Request((label,)) for label in range(10)])
     if not todo:
         return
     torch.set_num_threads(1)
@@ -173,7 +163,8 @@ def make_comparisons(architecture: str, jobs: int) -> None:
     retained = fashion_mnist("train")
     train(architecture, retained.subset(torch.nonzero(retained.labels != 0).flatten()), seed=0)
     seconds = time.perf_counter() - started
-    in_processes(partial(make_comparison, retrain_seconds=seconds), todo, jobs, f"comparisons of {architecture}")
+    in_processes(save_comparison, [(architecture, one, COMPARED_SEEDS[architecture], seconds) for one in todo], jobs,
+                 f"comparisons of {architecture}")
 
 
 def look_inside(architecture: str, label: int) -> None:

@@ -1,4 +1,4 @@
-"""What the stages that make assets share: work in several processes, and how arrays and weights are kept."""
+"""What the stages that make assets share: work in several processes, how arrays and weights are kept, comparisons."""
 
 from __future__ import annotations
 
@@ -15,9 +15,12 @@ from torch import Tensor
 from tqdm import tqdm
 
 from unlearn_core import assets
+from unlearn_core.nets.request import Request
+from unlearn_core.progress import Progress, silent
 from unlearn_core.serving.engine import Engine
 from unlearn_core.serving.grid import Landscape
 from unlearn_core.serving.scenes import Scene
+from unlearn_core.study import comparison
 
 T = TypeVar("T")
 
@@ -56,3 +59,17 @@ def save_landscape(name: str, engine: Engine, scene: Scene) -> None:
                                        strict=True)
     save_arrays(name, {"index": np.array(index, np.uint16), "gauges": np.stack(gauges), "xy": np.stack(xy),
                        "predicted": np.stack(predicted)})
+
+
+def uncompared(network: str, requests: Sequence[Request]) -> list[Request]:
+    """Those of the requests whose comparison is not there, or lacks a method."""
+    return [one for one in requests if (found := comparison.load(network, one)) is None or found.missing]
+
+
+def save_comparison(network: str, request: Request, seeds: int, retrain_seconds: float,
+                    progress: Progress = silent) -> None:
+    """Run every method at its general defaults on one request; where a comparison is there, only what it lacks."""
+    found = comparison.load(network, request)
+    comparison.save(comparison.compare(Engine(), network, request, seeds, progress, retrain_seconds) if found is None
+                    else comparison.complete(Engine(), found, seeds, progress),
+                    assets.ROOT / f"comparisons/{network}-{request.slug}.npz")
