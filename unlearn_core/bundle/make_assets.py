@@ -29,11 +29,10 @@ def main() -> None:
                         help="folder of the four original idx files")
     arguments = parser.parse_args()
     wanted = stages if arguments.stage == "all" else [arguments.stage]
-    list_assets()  # what an interrupted run has made
     if "data" in wanted:
         make_fashion.make_data(arguments.fashion_mnist)
         make_people.make_data()
-        list_assets()
+    list_assets()  # also what an interrupted run has made
     if "networks" in wanted:
         make_fashion.make_networks(arguments.architectures, arguments.jobs)
     if "shadows" in wanted:
