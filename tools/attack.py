@@ -82,8 +82,14 @@ async def visit(socket: websockets.ClientConnection, query: str = "", page: str 
         await asyncio.sleep(0.3)
         message = BackMsg()
         message.rerun_script.fragment_id, message.rerun_script.is_auto_rerun = again, True
+        message.rerun_script.query_string, message.rerun_script.page_script_hash = query, shown(found)
         found += await answered(socket, message)
     return found
+
+
+def shown(messages: list[ForwardMsg]) -> str:
+    """The hash of the page that was run last; without it the server would run the first page."""
+    return next(one.navigation.page_script_hash for one in reversed(messages) if one.WhichOneof("type") == "navigation")
 
 
 async def answered(socket: websockets.ClientConnection, message: BackMsg) -> list[ForwardMsg]:
