@@ -70,9 +70,17 @@ def pick(folder: Path, rng: random.Random, files: bool = True) -> Path:
                       or [folder / "subject.toml"])
 
 
+def content_of(path: Path) -> bytes:
+    """What a file holds, of an enormous one the beginning; nothing of what is no file."""
+    if not path.is_file():
+        return b""
+    with path.open("rb") as file:
+        return file.read(10**7)
+
+
 def bytes_changed(folder: Path, rng: random.Random) -> None:
     path = pick(folder, rng)
-    content = bytearray(path.read_bytes() if path.is_file() else b"")
+    content = bytearray(content_of(path))
     at = rng.randrange(min(len(content), 400) + 1)
     deed = rng.randrange(4)
     if deed == 0:
@@ -90,7 +98,7 @@ def exchanged(folder: Path, rng: random.Random) -> None:
     """A file with another's content, a number of copies, or none."""
     path = pick(folder, rng)
     other = pick(folder, rng)
-    write(path, other.read_bytes() * rng.randrange(3) if other.is_file() else b"")
+    write(path, content_of(other) * rng.randrange(3))
 
 
 def not_a_file(folder: Path, rng: random.Random) -> None:
