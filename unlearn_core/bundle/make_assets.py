@@ -10,7 +10,7 @@ import argparse
 from functools import partial
 from pathlib import Path
 
-from unlearn_core.bundle import make_fashion, make_people, make_poison, make_references, make_shadows
+from unlearn_core.bundle import make_fashion, make_people, make_poison, make_references, make_shadows, make_sharded
 from unlearn_core.bundle.make_openings import DAMPENING, make_openings
 from unlearn_core.bundle.manifest import list_assets
 from unlearn_core.nets.request import CLASS, POISONED
@@ -20,7 +20,7 @@ def main() -> None:
     """Run one stage, or all of them in order."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     stages = ["data", "networks", "shadows", "references", "others", "importances", "maps", "landscapes",
-              "estimators", "grams", "histories", "comparisons", "remains", "openings", "people", "poison"]
+              "estimators", "grams", "histories", "comparisons", "remains", "openings", "people", "poison", "sharded"]
     parser.add_argument("stage", nargs="?", default="all", choices=["all", *stages])
     parser.add_argument("--architectures", nargs="+", default=list(make_fashion.SEEDS),
                         choices=list(make_fashion.SEEDS))
@@ -73,6 +73,10 @@ def main() -> None:
         make_people.make_landscapes(arguments.jobs)
         make_people.make_comparisons(arguments.jobs)
         list_assets()
+    if "sharded" in wanted:
+        make_sharded.make_sharded(arguments.jobs)
+        list_assets()
+        make_sharded.measure()
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ ABOUT = {
     "networks": "weights in half precision: the original, or some of the seeds retrained without one class or person",
     "shadows": "margin of each evaluation image in every shadow model (models, N) and whether the model saw it, or the "
                "weights of the first of them in half precision",
+    "sharded": "networks trained in shards: the state of each after each slice, in half precision",
     "references": "outputs of the retrained networks on the evaluation images, (seeds, N, classes), of drawn people in "
                   "half precision",
     "others": "outputs of the retrained networks on all other test images and on all other training images of their "

@@ -80,7 +80,7 @@ def train(architecture: str, images: ImageSet, *, seed: int, recipe: Recipe | No
     model = models.build(architecture, channels=channels, classes=len(images.classes), size=size,
                          generator=generator)
     fit(model, images, recipe or RECIPES[architecture], generator, progress, watch, rows)
-    return _rounded(model)
+    return rounded(model)
 
 
 def fit(model: nn.Module, images: ImageSet, recipe: Recipe, generator: torch.Generator,
@@ -158,7 +158,8 @@ def _optimiser(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     return kinds[recipe.optimiser]()
 
 
-def _rounded(model: nn.Module) -> nn.Module:
+def rounded(model: nn.Module) -> nn.Module:
+    """The network, its numbers rounded in place to those that half precision can hold."""
     with torch.no_grad():
         for value in (*model.parameters(), *model.buffers()):
             if value.is_floating_point():

@@ -167,6 +167,17 @@ class Subject:
         """Shadow models themselves, the first of those in `shadows`; possibly none."""
         return self._numbered(self.file("shadows", ".safetensors"))
 
+    def sharded(self) -> list[list[dict[str, Tensor]]]:
+        """By shard, the state after each slice of networks that were trained in shards (see `nets.sharded`); possibly
+        none.
+        """
+        file = self.file("sharded", ".safetensors")
+        stored: dict[int, dict[int, dict[str, Tensor]]] = {}
+        for key, value in (assets.read_tensors(file) if file else {}).items():
+            shard, part, name = key.split("/")
+            stored.setdefault(int(shard), {}).setdefault(int(part), {})[name] = value
+        return [[stored[shard][part] for part in sorted(stored[shard])] for shard in sorted(stored)]
+
     # -- statistics of the training images ----------------------------------------------------------------------
 
     def shipped_importance(self, request: Request, wanted: Measurement) -> Importance | None:
