@@ -5,12 +5,17 @@ from __future__ import annotations
 import errno
 import math
 import os
+import signal
+import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
+from distributed import LocalCluster
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -22,8 +27,10 @@ from unlearn_core.serving.choice import Choice, choice
 from unlearn_core.serving.engine import Engine
 from unlearn_core.serving.landscape import numeric
 from unlearn_core.serving.pool import Lane
+from unlearn_core.study import cluster as cluster_module
 from unlearn_core.study import comparison, tune
 from unlearn_core.study import search as searches
+from unlearn_core.study.results import SweepError
 from unlearn_core.study.search import Goal, Search, best_so_far, discard, judge, results, run, running, search, submit
 from unlearn_core.subjects.subject import subject
 
@@ -65,9 +72,9 @@ def begun(wanted: Search, folder: Path, engine: Engine, trials: int) -> Path:
 
 def test_a_trial_is_judged_on_validation_images_against_the_retrained(engine: Engine) -> None:
     unchanged = choice("small-resnet", (0,), "ssd", {"alpha": 100.0})
-    before = tune.accuracies("small-resnet", 0, None, subject("small-resnet").original())
+    before = tune.accuracies("small-resnet", Request((0,)), None, subject("small-resnet").original())
     models = subject("small-resnet").retrained(Request((0,)))
-    wanted = np.mean([tune.accuracies("small-resnet", 0, None, model) for model in models], 0)
+    wanted = np.mean([tune.accuracies("small-resnet", Request((0,)), None, model) for model in models], 0)
     found = judge(engine, unchanged, silent)
     assert found == pytest.approx(100 * np.abs(np.subtract(before, wanted)))
     assert found[0] > 80 > judge(engine, SSD, silent)[0]
@@ -86,8 +93,43 @@ def test_a_search_that_means_nothing_is_refused_in_a_sentence(
 
 
 def test_without_retrained_networks_there_is_no_search() -> None:
-    with pytest.raises(ValueError, match="a single class expected"):
+    with pytest.raises(ValueError, match="a request with bundled retrained networks expected"):
         search(choice("small-resnet", (0, 1), "ssd", {}), PAPER)
+
+
+def test_a_person_can_be_searched_for(engine: Engine) -> None:
+    person = choice("people-resnet", Request((2,), "person"), "ssd", {})
+    wanted = search(person, PAPER)
+    weak, strong = (judge(engine, wanted.at({"alpha": alpha, "lambda": 1.0}), silent) for alpha in (100.0, 0.5))
+    assert weak[0] > 5 and weak[1] < 2, "forgets nothing"
+    assert strong[1] > weak[1] + 10, "ruins the others"
+
+
+def test_a_search_runs_on_a_cluster_and_outlives_one_of_its_workers(
+        tmp_path: Path, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "__main__", ModuleType("__main__"))  # a page's test leaves the page there
+    wanted = search(choice("people-resnet", Request((2,), "person"), "ssd", {}), PAPER, trials=5)
+    killed: list[int] = []
+    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address="127.0.0.1:0", silence_logs=50) as cluster:
+        def progress(share: float, note: str) -> None:
+            if "on the cluster" in note and not killed:
+                killed.append(next(iter(cluster.workers.values())).pid)
+                os.kill(killed[0], signal.SIGKILL)
+
+        run(engine, wanted, progress, tmp_path, scheduler=cluster.scheduler_address)
+        with pytest.raises(Cancelled):
+            run(engine, replace(wanted, trials=9), stopping_at(6), tmp_path, scheduler=cluster.scheduler_address)
+    trials = results(wanted, tmp_path).trials
+    assert killed and len(trials) == 5
+    last = trials[-1]
+    assert (last.forget_gap, last.retain_gap) == pytest.approx(judge(engine, wanted.at(last.values), silent))
+
+
+def test_a_scheduler_that_does_not_answer_is_named(tmp_path: Path, engine: Engine,
+                                                   monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cluster_module, "ANSWER_SECONDS", 1.0)
+    with pytest.raises(SweepError, match="where none answers"):
+        run(engine, search(SSD, PAPER, trials=5), silent, tmp_path, scheduler="tcp://127.0.0.1:9")
 
 
 @pytest.mark.usefixtures("quick")
@@ -237,7 +279,7 @@ def test_the_page_says_what_is_in_the_way_of_a_search(tmp_path: Path, engine: En
                                                       monkeypatch: pytest.MonkeyPatch) -> None:
     def folder(path: Path) -> None:
         for function in (run, results, submit, discard, running):
-            monkeypatch.setattr(function, "__defaults__", (path,))
+            monkeypatch.setattr(function, "__defaults__", (path, *(function.__defaults__ or ())[1:]))
 
     def missing(network: str, forget: tuple[int, ...]) -> None:
         raise assets.AssetError("assets/comparisons/x.npz is missing")

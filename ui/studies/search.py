@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import streamlit as st
+import torch
 
 from ui.panels.surfaces import in_words, open_in_playground, scale
 from ui.server.permission import STUDIES_ARE_THE_OPERATORS, visitors_may
 from ui.server.runtime import engine
 from ui.state import State
+from ui.studies.sweeps import SCHEDULER
 from ui.theme import NO_BAR
 from ui.waiting import give_up, held, hold
 from unlearn_core.assets import AssetError
@@ -24,6 +26,7 @@ from unlearn_core.serving.landscape import (
     surface,
 )
 from unlearn_core.study import search as searches
+from unlearn_core.study.results import SweepError
 from unlearn_core.study.tune import judged_images
 
 
@@ -31,7 +34,8 @@ def search(visitor: State, chosen: Choice, names: list[str], ink: str) -> None:
     """The panel of a search over some knobs by name, run again and again while it is under way."""
     st.markdown("#### Can a machine find the setting?")
     st.caption("Optuna's TPE looks for it, as SSD's authors did (50 trials, α in [0.1, 100], λ in [0.1, 5]), judged on "
-               "validation images, never on test images. Whoever moves a slider goes first.")
+               "validation images, never on test images. "
+               + (f"It runs on the cluster at {SCHEDULER}." if SCHEDULER else "Whoever moves a slider goes first."))
     asked = _asked(chosen, names)
     if asked is not None:
         live = getattr(held("search"), "key", None) == ("search", asked) or searches.running(asked)
@@ -77,8 +81,8 @@ def _progress(visitor: State, chosen: Choice, asked: searches.Search, ink: str, 
         give_up("search")
         try:
             if ticket.result() < asked.trials:  # it gave way to others
-                hold("search", searches.submit(engine(), asked))
-        except (AssetError, ValueError, RuntimeError, OSError) as problem:
+                hold("search", searches.submit(engine(), asked, scheduler=SCHEDULER))
+        except (AssetError, SweepError, ValueError, RuntimeError, OSError) as problem:
             st.session_state["search failed"] = (asked, _trouble(problem))
         st.rerun()
     failed = st.session_state.get("search failed")
@@ -109,7 +113,7 @@ def _progress(visitor: State, chosen: Choice, asked: searches.Search, ink: str, 
                 st.caption(STUDIES_ARE_THE_OPERATORS)
             elif st.button("Resume" if done else "Search", icon=":material/play_arrow:", type="primary"):
                 st.session_state.pop("search failed", None)
-                hold("search", searches.submit(engine(), asked))
+                hold("search", searches.submit(engine(), asked, scheduler=SCHEDULER))
                 st.rerun()
             if done:
                 st.caption(f"{done} of {asked.trials} trials are done and kept, also over a restart of the app.")
@@ -130,13 +134,12 @@ def _found(visitor: State, chosen: Choice, asked: searches.Search, found: search
     scores = np.array([trial.score for trial in trials])
     best = int(scores.argmin())
     first = trials[best]
-    label = chosen.forget.classes[0]
     forget, held_out = judged_images(chosen.network, chosen.forget)
+    kept = int((~torch.isin(held_out.labels, torch.tensor(chosen.forget.classes))).sum())
     st.markdown(f"**Best of {len(trials)}: {in_words(chosen, dict(first.values))}**, {first.score:.1f} points from "
                 f"retraining on validation data ({first.forget_gap:.1f} in forget, {first.retain_gap:.1f} in retain "
-                f"accuracy), found in trial {best + 1}. Judged on {len(forget):,} training images of the forgotten "
-                f"class and on {int((held_out.labels != label).sum()):,} images held out of training; test images are "
-                "not used.")
+                f"accuracy), found in trial {best + 1}. Judged on {len(forget):,} training images to be "
+                f"forgotten and on {kept:,} images held out of training; test images are not used.")
     if st.button("Open the best in the playground", icon=":material/play_circle:"):
         open_in_playground(visitor, chosen, first.values)
     st.markdown("##### Why did it choose this?")

@@ -9,9 +9,9 @@ import math
 import os
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -20,12 +20,14 @@ from filelock import FileLock, Timeout
 from unlearn_core import assets
 from unlearn_core.methods import method
 from unlearn_core.methods.base import Diverged, Value
-from unlearn_core.progress import Progress, stage
+from unlearn_core.progress import Cancelled, Progress, silent, stage
 from unlearn_core.serving.choice import Choice, choice
 from unlearn_core.serving.engine import Engine
 from unlearn_core.serving.landscape import numeric, scene_of
 from unlearn_core.serving.pool import Lane, Ticket
 from unlearn_core.study import tune
+from unlearn_core.study.cluster import connect
+from unlearn_core.study.run import engine as process_engine
 
 if TYPE_CHECKING:
     import optuna
@@ -78,8 +80,8 @@ class Trial:
 
     Attributes:
         values: of the searched knobs, by name.
-        forget_gap: |forget accuracy - retrained mean| on training images of the forgotten class, in points.
-        retain_gap: |retain accuracy - retrained mean| on validation images of the other classes, in points.
+        forget_gap: |forget accuracy - retrained mean| on training images to be forgotten, in points.
+        retain_gap: |retain accuracy - retrained mean| on validation images of what is to be kept, in points.
     """
 
     values: dict[str, float]
@@ -114,10 +116,9 @@ def search(chosen: Choice, ranges: Sequence[tuple[str, float, float]], goal: Goa
         raise ValueError(f"goal: one of {', '.join(GOALS)} expected, got {goal!r}")
     if trials not in TRIALS:
         raise ValueError(f"trials: a whole number in {TRIALS.start}..{TRIALS.stop - 1} expected, got {trials}")
-    if len(chosen.forget.classes) != 1 or f"networks/{chosen.network}-without-{chosen.forget.slug}.safetensors" not in \
-            assets.manifest().files:
-        raise ValueError("forget: a single class expected, because a search is judged against retrained networks and "
-                         f"none are bundled for the request, got {chosen.words}")
+    if f"networks/{chosen.network}-without-{chosen.forget.slug}.safetensors" not in assets.manifest().files:
+        raise ValueError("forget: a request with bundled retrained networks expected, because a search is judged "
+                         f"against them, on validation images, got {chosen.words}")
     made = Search(chosen, tuple(ranges), goal, trials, seed)
     return Search(made.at({name: low for name, low, _ in ranges}), made.ranges, goal, trials, seed)
 
@@ -133,76 +134,156 @@ def judge(engine: Engine, chosen: Choice, progress: Progress) -> tuple[float, fl
         ValueError: whatever else the method raises.
     """
     scene = scene_of(engine, chosen, stage(progress, 0.0, 0.5, "importances"))
-    wanted = tune.reference(chosen.network, chosen.forget.classes[0])
+    wanted = tune.reference(chosen.network, chosen.forget)
     try:
         result = method(chosen.method).run(replace(scene.task, seed=chosen.seed), dict(chosen.settings),
                                            stage(progress, 0.5, 0.9))
     except Diverged:
         return 100.0, 100.0
-    got = tune.accuracies(chosen.network, chosen.forget.classes[0], result.weights, scene.task.model)
+    got = tune.accuracies(chosen.network, chosen.forget, result.weights, scene.task.model)
     return 100 * abs(got[0] - wanted[0]), 100 * abs(got[1] - wanted[1])
+
+
+# -- where trials are judged ----------------------------------------------------------------------------------------
+
+Gaps = tuple[float, float]
+Judged = Callable[[Sequence[Choice], Progress], list[Gaps | Exception]]
+"""Judges some settings; in place of an answer, why there is none."""
+
+
+def judge_there(chosen: Choice) -> Gaps:
+    """What a worker of a cluster does with a setting."""
+    return judge(process_engine(), chosen, silent)
+
+
+@contextmanager
+def judges(engine: Engine, scheduler: str) -> Iterator[tuple[int, Judged]]:
+    """How many settings are judged at once, and what judges them: this process, or the workers of a Dask scheduler.
+
+    Raises:
+        SweepError: if no scheduler answers there, it has no workers, or they run other code than this.
+    """
+    def here(choices: Sequence[Choice], progress: Progress) -> list[Gaps | Exception]:
+        return [_answer(partial(judge, engine, one, progress)) for one in choices]
+
+    if not scheduler:
+        yield 1, here
+        return
+    import distributed
+
+    with connect(scheduler) as client:
+        def there(choices: Sequence[Choice], progress: Progress) -> list[Gaps | Exception]:
+            futures = client.map(judge_there, choices, pure=False)
+            try:
+                while ready := [future for future in futures if not future.done()]:
+                    progress(1 - len(ready) / len(futures), f"{len(ready)} on the cluster")
+                    with suppress(TimeoutError):
+                        distributed.wait(ready, timeout=0.3)
+                return [_answer(future.result) for future in futures]
+            finally:
+                client.cancel(futures)
+
+        yield sum(client.nthreads().values()), there
+
+
+def _answer(work: Callable[[], Gaps]) -> Gaps | Exception:
+    try:
+        return work()
+    except Exception as error:
+        if isinstance(error, Cancelled):
+            raise
+        return error
 
 
 # -- running and resuming -----------------------------------------------------------------------------------------
 
 
-def submit(engine: Engine, wanted: Search, folder: Path = FOLDER) -> Ticket[int]:
+def submit(engine: Engine, wanted: Search, folder: Path = FOLDER, scheduler: str = "") -> Ticket[int]:
     """Run the search behind everybody's sliders; giving up the ticket pauses it, asking again resumes it.
 
     It ends early, with fewer trials than asked for, where somebody waits for other long work: ask again then.
     """
-    return engine.pool.submit(("search", wanted),
-                              lambda progress: run(engine, wanted, progress, folder, lambda: engine.pool.awaited),
-                              Lane.LONG, keep=False)
+    return engine.pool.submit(
+        ("search", wanted),
+        lambda progress: run(engine, wanted, progress, folder, lambda: engine.pool.awaited, scheduler),
+        Lane.LONG, keep=False)
 
 
 def run(engine: Engine, wanted: Search, progress: Progress, folder: Path = FOLDER,
-        give_way: Callable[[], bool] = lambda: False) -> int:
+        give_way: Callable[[], bool] = lambda: False, scheduler: str = "") -> int:
     """Try settings until the budget is spent, each kept as soon as it is known; the number that were tried.
 
     Where `give_way` says so after a trial, it stops for now.
 
     The sampler is seeded by the number of trials behind it, so a search that was interrupted finds what it would
-    have found. A trial that the method refused counts for the seed and not for the budget: the next attempt tries
-    another setting. A file that makes no sense is set aside and the search starts afresh.
+    have found; on a cluster as many settings are chosen at once as it has threads, and so their number matters too. A
+    trial that the method refused counts for the seed and not for the budget: the next attempt tries another setting.
+    A file that makes no sense is set aside and the search starts afresh.
+
+    Args:
+        engine: judges where no scheduler is named.
+        wanted: the search.
+        progress: told all the time; may cancel.
+        folder: of all searches.
+        give_way: asked after each trial.
+        scheduler: address of a running Dask scheduler whose workers judge; empty for this process.
 
     Raises:
         ValueError: whatever the method raises.
-        RuntimeError: if somebody else runs this search.
+        RuntimeError: if somebody else runs this search, or a worker died of a trial more than once.
+        SweepError: as `judges`.
         OSError: if trials cannot be kept; those that were stay.
     """
-    with alone(wanted, folder):
-        return _run(engine, wanted, progress, folder, give_way)
+    with alone(wanted, folder), judges(engine, scheduler) as (width, judged):
+        return _run(wanted, progress, folder, give_way, width, judged)
 
 
-def _run(engine: Engine, wanted: Search, progress: Progress, folder: Path, give_way: Callable[[], bool]) -> int:
+def _run(wanted: Search, progress: Progress, folder: Path, give_way: Callable[[], bool], width: int,
+         judged: Judged) -> int:
     import optuna
 
     knobs = numeric(wanted.rest.method)
     space: dict[str, optuna.distributions.BaseDistribution] = {
         name: optuna.distributions.FloatDistribution(low, high, log=knobs[name].scale == "log")
         for name, low, high in wanted.ranges}
-    study = _study(wanted, folder)
+    study, failed = _study(wanted, folder), optuna.trial.TrialState.FAIL
     for stale in study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.RUNNING,)):
-        study.tell(stale.number, state=optuna.trial.TrialState.FAIL)  # the process ended in the middle of it
+        study.tell(stale.number, state=failed)  # the process ended in the middle of it
     while (done := len(_complete(study))) < wanted.trials:
-        study.sampler = optuna.samplers.TPESampler(seed=1000 * wanted.seed + done + _refused(study))
-        trial = study.ask(space)
-        part = stage(progress, done / wanted.trials, (done + 1) / wanted.trials, f"trial {done + 1} of {wanted.trials}")
-        part(0.0, "")
+        study.sampler = optuna.samplers.TPESampler(seed=1000 * wanted.seed + done + _refused(study),
+                                                   constant_liar=width > 1)
+        trials = [study.ask(space) for _ in range(min(width, wanted.trials - done))]
+        part = stage(progress, done / wanted.trials, (done + len(trials)) / wanted.trials,
+                     f"trial {done + 1} of {wanted.trials}")
         try:
-            gaps = judge(engine, wanted.at(trial.params), part)
-        except BaseException as error:
-            if isinstance(error, ValueError | RuntimeError):  # not an interruption: it would happen again
-                trial.set_user_attr(REFUSED, str(error))
-            study.tell(trial, state=optuna.trial.TrialState.FAIL)
+            part(0.0, "")
+            answers = judged([wanted.at(trial.params) for trial in trials], part)
+        except BaseException:  # an interruption
+            for trial in trials:
+                study.tell(trial, state=failed)
             raise
-        trial.set_user_attr("gaps", gaps)
-        study.tell(trial, sum(gaps) if wanted.goal == "one" else gaps)
+        for trial, answer in zip(trials, answers, strict=True):
+            if isinstance(answer, Exception):
+                if isinstance(answer, ValueError | RuntimeError):  # it would happen again
+                    trial.set_user_attr(REFUSED, str(answer))
+                study.tell(trial, state=failed)
+            else:
+                trial.set_user_attr("gaps", answer)
+                study.tell(trial, sum(answer) if wanted.goal == "one" else answer)
+        if problem := next((answer for answer in answers if isinstance(answer, Exception)), None):
+            raise _told(problem)
         if give_way():
-            return done + 1
+            return done + len(trials)
     progress(1.0, "done")
     return done
+
+
+def _told(problem: Exception) -> Exception:
+    """What a person is told where a worker is lost; all else as it was."""
+    if type(problem).__name__ in ("KilledWorker", "FutureCancelledError", "CancelledError"):
+        return RuntimeError("The cluster has lost this trial: a worker died of it again and again, or the scheduler is "
+                            "gone. What was found before is kept.")
+    return problem
 
 
 def running(wanted: Search, folder: Path = FOLDER) -> bool:

@@ -116,19 +116,18 @@ def recognised(network: str, forget: Request, weights: dict[str, torch.Tensor] |
                                             minlength=len(held_out.classes)).tolist()
 
 
-def accuracies(network: str, label: int, weights: dict[str, torch.Tensor] | None,
+def accuracies(network: str, request: Request, weights: dict[str, torch.Tensor] | None,
                model: torch.nn.Module) -> tuple[float, float]:
-    """Accuracy on training images of the class, and on validation images of all others."""
-    request = Request((label,))
-    (forget, classes), images = recognised(network, request, weights, model), judged_images(network, request)
-    return forget / len(images[0]), ((sum(classes) - classes[label])
-                                     / int((images[1].labels != label).sum()))
+    """Accuracy on training images to be forgotten, and on validation images of what is to be kept."""
+    (forget, kept), (images, counts) = recognised(network, request, weights, model), sizes(network, request)
+    rest = [label for label in range(len(counts)) if label not in request.classes]
+    return forget / images, sum(kept[label] for label in rest) / sum(counts[label] for label in rest)
 
 
 @cache
-def reference(network: str, label: int) -> tuple[float, float]:
+def reference(network: str, request: Request) -> tuple[float, float]:
     """Mean accuracies of the retrained networks."""
-    found = [accuracies(network, label, None, model) for model in subject(network).retrained(Request((label,)))]
+    found = [accuracies(network, request, None, model) for model in subject(network).retrained(request)]
     return mean(forget for forget, _ in found), mean(retain for _, retain in found)
 
 
@@ -142,7 +141,8 @@ def trial(name: str, settings: dict[str, Value], network: str, label: int) -> tu
         return float("nan"), float("nan"), float("nan")
     except Diverged:
         return 1.0, -1.0, float("nan")
-    got, wanted = accuracies(network, label, result.weights, task.model), reference(network, label)
+    request = Request((label,))
+    got, wanted = accuracies(network, request, result.weights, task.model), reference(network, request)
     return got[0] - wanted[0], got[1] - wanted[1], result.cost.seconds
 
 
