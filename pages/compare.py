@@ -8,6 +8,7 @@ from ui.panels import comparison
 from ui.panels.many_requests import many_requests
 from ui.panels.methods_table import methods_table
 from ui.panels.pair import side_by_side, who_pays
+from ui.panels.sharded import SLOT, sharded
 from ui.present import headline, present
 from ui.state import state, tell_notes
 from ui.theme import ink
@@ -16,7 +17,7 @@ from unlearn_core.subjects.subject import subject
 
 visitor = state()
 tell_notes(visitor)
-now = present(visitor, "work")
+now = present(visitor, "work", SLOT)
 headline(now, visitor)
 if now.wanted is None:
     st.stop()
@@ -35,6 +36,7 @@ if shown is None:
             st.session_state["recompute"] = asked
             st.rerun()
     many_requests(subject(visitor.network))
+    sharded(visitor, ink())
     st.stop()
 
 own, reference = subject(shown.network), shown.entries["retrain"]
@@ -66,5 +68,6 @@ comparison.drawn(shown, points, ink())
 st.page_link("pages/queue.py", label="And if requests come one after another?", icon=":material/queue:")
 methods_table(shown)
 many_requests(own)
+sharded(visitor, ink())
 side_by_side(shown, visitor, ink())
 who_pays(visitor, ink())

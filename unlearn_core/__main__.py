@@ -1,6 +1,6 @@
 """The command line, over the declarations the app is made from:
-`python -m unlearn_core list | run | audit | evidence | verify | picture | tables | gallery | sweep | queue | check |
-prepare | convert`.
+`python -m unlearn_core list | run | audit | evidence | verify | picture | tables | gallery | sweep | queue | shards |
+check | prepare | convert`.
 
 Exit codes: 0 all went well; 1 a run failed, the method cannot serve the request, a checked folder has faults, or a
 sheet is not what running it again gives; 2 bad input, or something is missing that a sentence names; 130 interrupted.
@@ -16,7 +16,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from unlearn_core.assets import AssetError
-from unlearn_core.cli import audit, listing, own, picture, queue, run, sheet, sweep
+from unlearn_core.cli import audit, listing, own, picture, queue, run, shards, sheet, sweep
 from unlearn_core.cli.output import drop_unread, say
 from unlearn_core.methods import method
 from unlearn_core.methods.base import Diverged, NotApplicable
@@ -58,7 +58,7 @@ def _parser() -> argparse.ArgumentParser:
         added.add_argument("--json", action="store_true", help="answer in JSON")
         return added
 
-    for family in (listing, run, audit, sheet, picture, own, sweep, queue):
+    for family in (listing, run, audit, sheet, picture, own, sweep, queue, shards):
         family.declare(command)
     return parser
 
