@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import re
 import time
 from collections.abc import Iterator
@@ -82,6 +83,14 @@ def agrees(address: dict[str, str]) -> None:
     ids=lambda address: "&".join(f"{name}={value}" for name, value in address.items()) or "default")
 def test_pages_do_not_contradict_each_other(address: dict[str, str]) -> None:
     agrees(address)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", sorted(set(METHODS) - {"retrain"}))
+@pytest.mark.parametrize("network", ["small-resnet", "small-vit"])
+def test_pages_agree_on_one_choice_of_each_method(network: str, name: str) -> None:
+    """Class and preset by lot: a quarter of an hour for both networks and all methods."""
+    agrees(random.Random(f"{network} {name}").choice(addresses((network,), tuple(range(10)), (name,))))
 
 
 @pytest.mark.slow
