@@ -47,7 +47,8 @@ def sharded(visitor: State, ink: str) -> None:
             st.plotly_chart(shard_curve(many, expected_share(found, many), (asked, cost.share), ink), config=NO_BAR,
                             key="shards.share", alt="Share of the training done again, over images asked for.")
             st.caption("How to read this: share of the whole training that is done again, over how many images at "
-                       "random are asked for. The more are asked for, the earlier every shard is hit.")
+                       "random are asked for. The more are asked for, the earlier every shard is hit; at last so "
+                       "few are left that training is short.")
         _forget(visitor)
 
 

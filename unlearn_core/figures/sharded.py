@@ -45,8 +45,9 @@ def shard_curve(images: npt.NDArray[np.int64], share: npt.NDArray[np.float64], h
     figure = go.Figure(layout=LAYOUT)
     figure.add_scatter(x=images, y=100 * share, mode="lines", line={"color": ORIGINAL, "width": 4},
                        hovertemplate="%{x:,} images at random: %{y:.0f} %<extra></extra>")
+    side = "left" if here[0] ** 2 > images[-1] else "right"
     figure.add_scatter(x=[here[0]], y=[100 * here[1]], mode="markers+text", text=["this request"],
-                       textposition="bottom left" if here[1] > 0.3 else "top right", textfont={"size": 16},
+                       textposition=f"bottom {side}", textfont={"size": 16},
                        marker={"color": UNLEARNED, "size": 16, "symbol": "diamond"},
                        hovertemplate="this request, %{x:,} images: %{y:.0f} %<extra></extra>")
     figure.update_xaxes(type="log", title="images to be forgotten", gridcolor=ORIGINAL + "44", tickfont={"size": 15},

@@ -101,20 +101,18 @@ def work(dealt: Shards, forget: Tensor | None = None) -> Float64:
 def expected_share(dealt: Shards, forgotten: npt.NDArray[np.int64]) -> Float64:
     """Share of the whole training that is done again on average if so many images are asked for, any of them alike.
 
-    Exact but for the images that are then missing from what is trained again.
-
     Args:
         dealt: how.
         forgotten: (K,) numbers of images, each from 0 to N.
     """
-    counts, total = dealt.counts(), len(dealt.shard)
-    stages = counts.cumsum(1)
-    # A stage is trained again unless none of the images up to its slice is asked for (hypergeometric).
-    left = total - stages[..., None] - forgotten
-    none = np.exp(gammaln(np.maximum(total - stages[..., None], 0) + 1) - gammaln(np.maximum(left, 0) + 1)
-                  + gammaln(total - forgotten + 1) - gammaln(total + 1))
-    again = np.where(left >= 0, 1 - none, 1.0)
-    result: Float64 = (stages[..., None] * again).sum((0, 1)) / stages.sum()
+    total, stages = len(dealt.shard), dealt.counts().cumsum(1)[..., None]
+    left = total - stages - forgotten
+    # Images that a stage has left on average, less those of a stage that lost none and so is not trained again: the
+    # chance of that is hypergeometric.
+    none = np.exp(gammaln(total - stages + 1) - gammaln(np.maximum(left, 0) + 1) + gammaln(total - forgotten + 1)
+                  - gammaln(total + 1))
+    again = 1 - forgotten / total - np.where(left >= 0, none, 0.0)
+    result: Float64 = (stages * again).sum((0, 1)) / stages.sum()
     return result
 
 
