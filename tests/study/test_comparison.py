@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.toys import NEW
+from tests.toys import NEW, not_compared
 from unlearn_core import assets
 from unlearn_core.audit.measures import MEASURES, output_measures
 from unlearn_core.audit.weights import relative_change
@@ -134,7 +134,7 @@ def test_a_saved_comparison_comes_back(engine: Engine, few: None, tmp_path: Path
     *((network, [Request((label,)) for label in range(10)]) for network in bundled("fashion-mnist")),
     ("people-poisoned", [Request((0,), POISONED)]), ("people-resnet", [TEN, Request((0,), "person")])])
 def test_the_shipped_comparisons_are_those_of_the_present_methods(network: str, requests: list[Request]) -> None:
-    new = set() if network == "people-resnet" else NEW
+    new = not_compared(network)
     for request in requests:
         found = comparison.load(network, request)
         assert isinstance(found, Comparison)
