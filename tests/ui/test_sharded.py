@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import time
 
+import pytest
 from streamlit.testing.v1 import AppTest
 
 from tests.conftest import named
+from unlearn_core.assets import AssetError
+from unlearn_core.subjects.subject import Subject
 
 PAGE = """
 import streamlit as st
@@ -44,3 +47,12 @@ def test_a_class_goes_back_to_the_beginning_everywhere() -> None:
 def test_a_network_that_has_no_shards_says_so() -> None:
     test = page(network="people-poisoned")
     assert test.info[0].value == "No networks trained in shards are bundled of this one." and not test.caption
+
+
+def test_a_broken_file_is_named_and_nothing_else_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(self: Subject) -> None:
+        raise AssetError("assets/sharded/small-resnet.safetensors is missing.")
+
+    monkeypatch.setattr(Subject, "sharded", broken)
+    test = page(network="small-resnet")
+    assert test.error[0].value == "assets/sharded/small-resnet.safetensors is missing." and not test.exception

@@ -11,6 +11,7 @@ from ui.state import State
 from ui.tables import data_table
 from ui.theme import NO_BAR
 from ui.waiting import ready
+from unlearn_core.assets import AssetError
 from unlearn_core.audit.gauges import KINDS
 from unlearn_core.figures.sharded import shard_curve, shard_grid
 from unlearn_core.nets.sharded import expected_share
@@ -27,7 +28,11 @@ def sharded(visitor: State, ink: str) -> None:
         return
     with folded:
         own, request = visitor.subject, visitor.forget
-        found = dealt(own)
+        try:
+            found = dealt(own)
+        except AssetError as problem:
+            st.error(str(problem), icon=":material/error:")
+            return
         if found is None:
             st.info("No networks trained in shards are bundled of this one.", icon=":material/info:")
             return
