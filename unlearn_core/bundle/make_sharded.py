@@ -16,7 +16,7 @@ from unlearn_core.nets.sharded import State, answered, deal, expected_share, tra
 from unlearn_core.serving.sharded import SEED, dealt, price
 from unlearn_core.subjects.subject import subject
 
-SHARDS = {"small-resnet": (5, 4), "small-vit": (5, 4), "people-resnet": (5, 4)}
+SHARDS = {"small-resnet": (5, 4), "small-vit": (5, 4), "people-resnet": (5, 3)}
 """Shards and slices of each network."""
 DOCUMENT = assets.REPOSITORY / "docs" / "sharded.md"
 
