@@ -191,7 +191,7 @@ def test_the_outline_goes_around_and_figures_hold_the_data() -> None:
 @pytest.fixture
 def page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[object]:
     for function in (searches.run, searches.results, searches.submit, searches.discard):
-        monkeypatch.setattr(function, "__defaults__", (tmp_path,))
+        monkeypatch.setattr(function, "__defaults__", (tmp_path, *(function.__defaults__ or ())[1:]))
     opened: list[AppTest] = []
 
     def show(**address: str) -> AppTest:
@@ -236,7 +236,7 @@ def test_a_hostile_or_outdated_address_never_breaks_the_page(page: object) -> No
     test = page(x="<script>", y="clip")  # type: ignore[operator]
     assert "x: one of alpha, lambda expected" in text(test) and "of 85 settings" in text(test)
     test = page(forget="0,1", method="head_zeroing")  # type: ignore[operator]
-    assert "a single class expected" in text(test) and not test.error
+    assert "bundled retrained networks expected" in text(test) and not test.error
 
 
 def test_a_clicked_cell_becomes_the_choice(page: object) -> None:
