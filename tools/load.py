@@ -206,7 +206,8 @@ class Session:
         element = delta.new_element
         kind = element.WhichOneof("type")
         if kind == "slider":
-            self.sliders[element.slider.id.rsplit("-", 1)[1]] = delta
+            name, _, _ = element.slider.id.rsplit("-", 1)[1].partition(" ")  # how often others moved it (`ui.mirror`)
+            self.sliders[name] = delta
         elif kind in ("selectbox", "multiselect") and not delta.fragment_id:
             widget = getattr(element, kind)
             self.widgets[widget.label] = widget.id
