@@ -28,10 +28,11 @@ from unlearn_core.serving.engine import Engine
 from unlearn_core.serving.landscape import numeric
 from unlearn_core.serving.pool import Lane
 from unlearn_core.study import cluster as cluster_module
-from unlearn_core.study import comparison, tune
+from unlearn_core.study import comparison, judging, tune
 from unlearn_core.study import search as searches
+from unlearn_core.study.judging import judge
 from unlearn_core.study.results import SweepError
-from unlearn_core.study.search import Goal, Search, best_so_far, discard, judge, results, run, running, search, submit
+from unlearn_core.study.search import Goal, Search, best_so_far, discard, results, run, running, search, submit
 from unlearn_core.subjects.subject import subject
 
 SSD = choice("small-resnet", (0,), "ssd", {})
@@ -51,7 +52,7 @@ def bowl(engine: object, chosen: Choice, progress: Progress) -> tuple[float, flo
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(searches, "judge", bowl)
+    monkeypatch.setattr(judging, "judge", bowl)
 
 
 def stopping_at(number: int) -> Progress:
@@ -185,7 +186,7 @@ def test_a_running_search_is_left_alone_by_everybody_else(tmp_path: Path, engine
                 meddle()
         return bowl(engine, chosen, progress)
 
-    monkeypatch.setattr(searches, "judge", meddled_with)
+    monkeypatch.setattr(judging, "judge", meddled_with)
     monkeypatch.setattr(searches, "PATIENCE", 0.0)
     assert run(engine, wanted, silent, tmp_path) == 6 == len(results(wanted, tmp_path).trials)
     study = searches.loaded(tmp_path / f"{wanted.key}.journal")
@@ -238,7 +239,7 @@ def test_a_setting_that_was_refused_is_not_proposed_again(tmp_path: Path, engine
             raise ValueError("model: finite outputs expected, got NaN")
         return bowl(engine, chosen, progress)
 
-    monkeypatch.setattr(searches, "judge", judged)
+    monkeypatch.setattr(judging, "judge", judged)
     for _ in range(3):
         with pytest.raises(ValueError, match="finite outputs"):
             run(engine, wanted, silent, tmp_path / "whole")
@@ -285,7 +286,7 @@ def test_the_page_says_what_is_in_the_way_of_a_search(tmp_path: Path, engine: En
         raise assets.AssetError("assets/comparisons/x.npz is missing")
 
     monkeypatch.setattr(comparison, "load", missing)
-    monkeypatch.setattr(searches, "judge", lambda engine, chosen, progress: (dict(chosen.settings)["depth"], 0.0))
+    monkeypatch.setattr(judging, "judge", lambda engine, chosen, progress: (dict(chosen.settings)["depth"], 0.0))
     depth = numeric("head_zeroing")["depth"]
     wanted = search(choice("small-resnet", (0,), "head_zeroing", {}), [("depth", depth.low, depth.high)])
     begun(wanted, tmp_path, engine, 4)
@@ -318,7 +319,7 @@ def test_the_page_says_what_is_in_the_way_of_a_search(tmp_path: Path, engine: En
 def test_trials_stay_within_their_ranges(tmp_path_factory: pytest.TempPathFactory, low: float, times: float,
                                          seed: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(searches, "judge", bowl)
+        patch.setattr(judging, "judge", bowl)
         wanted = search(SSD, (("alpha", low, low * times),), trials=12, seed=seed)
         folder = tmp_path_factory.mktemp("ranges")
         run(None, wanted, silent, folder)  # type: ignore[arg-type]

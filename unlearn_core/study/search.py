@@ -9,25 +9,22 @@ import math
 import os
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
-from functools import cached_property, partial
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from filelock import FileLock, Timeout
 
 from unlearn_core import assets
-from unlearn_core.methods import method
-from unlearn_core.methods.base import Diverged, Value
-from unlearn_core.progress import Cancelled, Progress, silent, stage
+from unlearn_core.methods.base import Value
+from unlearn_core.progress import Progress, stage
 from unlearn_core.serving.choice import Choice, choice
 from unlearn_core.serving.engine import Engine
-from unlearn_core.serving.landscape import numeric, scene_of
+from unlearn_core.serving.landscape import numeric
 from unlearn_core.serving.pool import Lane, Ticket
-from unlearn_core.study import tune
-from unlearn_core.study.cluster import connect
-from unlearn_core.study.run import engine as process_engine
+from unlearn_core.study.judging import Judged, judges
 
 if TYPE_CHECKING:
     import optuna
@@ -123,78 +120,6 @@ def search(chosen: Choice, ranges: Sequence[tuple[str, float, float]], goal: Goa
     return Search(made.at({name: low for name, low, _ in ranges}), made.ranges, goal, trials, seed)
 
 
-# -- judging ----------------------------------------------------------------------------------------------------
-
-def judge(engine: Engine, chosen: Choice, progress: Progress) -> tuple[float, float]:
-    """|forget gap| and |retain gap| in points, by the rule that chose the defaults (`tune`): no test image is read.
-
-    A run that diverges counts as if everything were wrong.
-
-    Raises:
-        ValueError: whatever else the method raises.
-    """
-    scene = scene_of(engine, chosen, stage(progress, 0.0, 0.5, "importances"))
-    wanted = tune.reference(chosen.network, chosen.forget)
-    try:
-        result = method(chosen.method).run(replace(scene.task, seed=chosen.seed), dict(chosen.settings),
-                                           stage(progress, 0.5, 0.9))
-    except Diverged:
-        return 100.0, 100.0
-    got = tune.accuracies(chosen.network, chosen.forget, result.weights, scene.task.model)
-    return 100 * abs(got[0] - wanted[0]), 100 * abs(got[1] - wanted[1])
-
-
-# -- where trials are judged ----------------------------------------------------------------------------------------
-
-Gaps = tuple[float, float]
-Judged = Callable[[Sequence[Choice], Progress], list[Gaps | Exception]]
-"""Judges some settings; in place of an answer, why there is none."""
-
-
-def judge_there(chosen: Choice) -> Gaps:
-    """What a worker of a cluster does with a setting."""
-    return judge(process_engine(), chosen, silent)
-
-
-@contextmanager
-def judges(engine: Engine, scheduler: str) -> Iterator[tuple[int, Judged]]:
-    """How many settings are judged at once, and what judges them: this process, or the workers of a Dask scheduler.
-
-    Raises:
-        SweepError: if no scheduler answers there, it has no workers, or they run other code than this.
-    """
-    def here(choices: Sequence[Choice], progress: Progress) -> list[Gaps | Exception]:
-        return [_answer(partial(judge, engine, one, progress)) for one in choices]
-
-    if not scheduler:
-        yield 1, here
-        return
-    import distributed
-
-    with connect(scheduler) as client:
-        def there(choices: Sequence[Choice], progress: Progress) -> list[Gaps | Exception]:
-            futures = client.map(judge_there, choices, pure=False)
-            try:
-                while ready := [future for future in futures if not future.done()]:
-                    progress(1 - len(ready) / len(futures), f"{len(ready)} on the cluster")
-                    with suppress(TimeoutError):
-                        distributed.wait(ready, timeout=0.3)
-                return [_answer(future.result) for future in futures]
-            finally:
-                client.cancel(futures)
-
-        yield sum(client.nthreads().values()), there
-
-
-def _answer(work: Callable[[], Gaps]) -> Gaps | Exception:
-    try:
-        return work()
-    except Exception as error:
-        if isinstance(error, Cancelled):
-            raise
-        return error
-
-
 # -- running and resuming -----------------------------------------------------------------------------------------
 
 
@@ -271,19 +196,11 @@ def _run(wanted: Search, progress: Progress, folder: Path, give_way: Callable[[]
                 trial.set_user_attr("gaps", answer)
                 study.tell(trial, sum(answer) if wanted.goal == "one" else answer)
         if problem := next((answer for answer in answers if isinstance(answer, Exception)), None):
-            raise _told(problem)
+            raise problem
         if give_way():
             return done + len(trials)
     progress(1.0, "done")
     return done
-
-
-def _told(problem: Exception) -> Exception:
-    """What a person is told where a worker is lost; all else as it was."""
-    if type(problem).__name__ in ("KilledWorker", "FutureCancelledError", "CancelledError"):
-        return RuntimeError("The cluster has lost this trial: a worker died of it again and again, or the scheduler is "
-                            "gone. What was found before is kept.")
-    return problem
 
 
 def running(wanted: Search, folder: Path = FOLDER) -> bool:

@@ -1,0 +1,89 @@
+"""Judging settings on validation images, here or on the workers of a Dask cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from functools import partial
+
+from unlearn_core.methods import method
+from unlearn_core.methods.base import Diverged
+from unlearn_core.progress import Cancelled, Progress, silent, stage
+from unlearn_core.serving.choice import Choice
+from unlearn_core.serving.engine import Engine
+from unlearn_core.serving.landscape import scene_of
+from unlearn_core.study import tune
+from unlearn_core.study.cluster import connect
+from unlearn_core.study.run import engine as process_engine
+
+Gaps = tuple[float, float]
+"""|forget gap| and |retain gap| to retraining, in points."""
+Judged = Callable[[Sequence[Choice], Progress], list[Gaps | Exception]]
+"""Judges some settings; in place of an answer, why there is none."""
+
+
+def judge(engine: Engine, chosen: Choice, progress: Progress) -> Gaps:
+    """|forget gap| and |retain gap| in points, by the rule that chose the defaults (`tune`): no test image is read.
+
+    A run that diverges counts as if everything were wrong.
+
+    Raises:
+        ValueError: whatever else the method raises.
+    """
+    scene = scene_of(engine, chosen, stage(progress, 0.0, 0.5, "importances"))
+    wanted = tune.reference(chosen.network, chosen.forget)
+    try:
+        result = method(chosen.method).run(replace(scene.task, seed=chosen.seed), dict(chosen.settings),
+                                           stage(progress, 0.5, 0.9))
+    except Diverged:
+        return 100.0, 100.0
+    got = tune.accuracies(chosen.network, chosen.forget, result.weights, scene.task.model)
+    return 100 * abs(got[0] - wanted[0]), 100 * abs(got[1] - wanted[1])
+
+
+def judge_there(chosen: Choice) -> Gaps:
+    """What a worker of a cluster does with a setting."""
+    return judge(process_engine(), chosen, silent)
+
+
+@contextmanager
+def judges(engine: Engine, scheduler: str) -> Iterator[tuple[int, Judged]]:
+    """How many settings are judged at once, and what judges them: this process, or the workers of a Dask scheduler.
+
+    Raises:
+        SweepError: if no scheduler answers there, it has no workers, or they run other code than this.
+    """
+    def here(choices: Sequence[Choice], progress: Progress) -> list[Gaps | Exception]:
+        return [_answer(partial(judge, engine, one, progress)) for one in choices]
+
+    if not scheduler:
+        yield 1, here
+        return
+    import distributed
+
+    with connect(scheduler) as client:
+        def there(choices: Sequence[Choice], progress: Progress) -> list[Gaps | Exception]:
+            futures = client.map(judge_there, choices, pure=False)
+            try:
+                while waiting := [future for future in futures if not future.done()]:
+                    progress(1 - len(waiting) / len(futures), f"{len(waiting)} on the cluster")
+                    with suppress(TimeoutError):
+                        distributed.wait(waiting, timeout=0.3)
+                return [_answer(future.result) for future in futures]
+            finally:
+                client.cancel(futures)
+
+        yield sum(client.nthreads().values()), there
+
+
+def _answer(work: Callable[[], Gaps]) -> Gaps | Exception:
+    try:
+        return work()
+    except Exception as error:
+        if isinstance(error, Cancelled):
+            raise
+        if type(error).__name__ not in ("KilledWorker", "FutureCancelledError", "CancelledError"):
+            return error
+        return RuntimeError("The cluster has lost this trial: a worker died of it again and again, or the scheduler is "
+                            "gone. What was found before is kept.")
