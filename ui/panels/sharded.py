@@ -10,7 +10,7 @@ from ui.server.runtime import engine
 from ui.state import State
 from ui.tables import data_table
 from ui.theme import NO_BAR
-from ui.waiting import ready
+from ui.waiting import give_up, ready
 from unlearn_core.assets import AssetError
 from unlearn_core.audit.gauges import KINDS
 from unlearn_core.figures.sharded import shard_curve, shard_grid
@@ -18,12 +18,17 @@ from unlearn_core.nets.sharded import expected_share
 from unlearn_core.serving.sharded import Price, Remade, dealt, price, submit
 
 SLOT = "sharded"
+ASKED = "remade"
+"""Of the session: the network and request whose shards are trained again."""
 
 
 def sharded(visitor: State, ink: str) -> None:
     """The shards of the visitor's network and request. Worked out when it is opened."""
     folded = st.expander("And if it had been trained to forget? SISA", icon=":material/grid_on:", on_change="rerun",
                          key=SLOT)
+    if not folded.open or st.session_state.get(ASKED) != (visitor.network, visitor.forget):
+        give_up(SLOT)  # nobody waits for another request's shards
+        st.session_state.pop(ASKED, None)
     if not folded.open:
         return
     with folded:
@@ -66,14 +71,19 @@ def finding(cost: Price, asked: int) -> str:
 
 def _forget(visitor: State) -> None:
     asked = visitor.network, visitor.forget
-    if st.session_state.get("remade") != asked:
+    if st.session_state.get(ASKED) != asked:
         if st.button("Forget it from the shards", icon=":material/restart_alt:", key="ask.sharded",
                      help="Trains the coloured stages again. Real progress, can be cancelled, kept for everybody."):
-            st.session_state["remade"] = asked
+            st.session_state[ASKED] = asked
             st.rerun()
         return
-    found = ready(submit(engine(), *asked), 0.5, "Training shards again",
-                  lambda: st.session_state.pop("remade", None), SLOT)
+    try:
+        found = ready(submit(engine(), *asked), 0.5, "Training shards again",
+                      lambda: st.session_state.pop(ASKED, None), SLOT)
+    except (AssetError, ValueError, RuntimeError) as problem:
+        st.session_state.pop(ASKED, None)
+        st.error(str(problem), icon=":material/error:")
+        return
     if found is not None:
         _table(found)
 

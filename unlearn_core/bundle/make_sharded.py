@@ -10,6 +10,7 @@ from torch import Tensor
 
 from unlearn_core import assets
 from unlearn_core.bundle.work import in_processes
+from unlearn_core.files import replacing
 from unlearn_core.nets.evaluate import outputs
 from unlearn_core.nets.request import Request
 from unlearn_core.nets.sharded import State, answered, deal, expected_share, train_shard
@@ -38,7 +39,8 @@ def make_sharded(jobs: int) -> None:
             made: dict[str, Tensor] = {}
             in_processes(make_shard, [(network, shard) for shard in range(shards)], jobs, f"shards of {network}",
                          partial(_keep, made))
-            save_file(made, file)
+            with replacing(file) as unfinished:
+                save_file(made, unfinished)
 
 
 def _keep(made: dict[str, Tensor], asked: tuple[str, int], states: list[State]) -> None:
@@ -77,12 +79,12 @@ a network of its own, trained on the first slice, then on the first two, and so 
 networks answer together, by the average of their probabilities. To forget an image, its shard's network goes back to
 the state before the image's slice and is trained from there without it.
 
-What comes out is, number by number, what would have come out without the image (`tests/nets/test_sharded.py` compares
-every bit), so there is nothing to audit in it. The price is paid elsewhere, and this page says what it is. The page
-*Which method* draws it for every request, and can do it.
+What comes out is, number by number, what the same deal without the image gives on the same machine
+(`tests/nets/test_sharded.py` compares every bit), so there is nothing to audit in it. The price is paid elsewhere, and
+this page says what it is. The page *Which method* draws it for every request, and can do it.
 
 Made by `python -m unlearn_core.bundle.make_assets sharded`, by each network's own recipe, its epochs spread over the
-slices so that a shard sees as many images as in ordinary training.
+slices so that a shard sees about as many images as in ordinary training.
 
 ## What it costs from the start
 
@@ -94,8 +96,8 @@ Accuracy on all test images.
 
 ## What forgetting costs
 
-Share of the whole training that is done again. Of images at random it is what is expected; it soon loses its sense, for
-with many images every shard is hit early.
+Share of the whole training that is done again. Of images at random it is what is expected; the advantage soon vanishes,
+for with many images every shard is hit early.
 
 | | 1 image | 10 images | 100 images | the first person | a whole class |
 |:--|--:|--:|--:|--:|--:|

@@ -5,8 +5,8 @@ is trained on the first slice, then on the first two, and so on; after each slic
 together: their probabilities are averaged. To forget an image, the network of its shard goes back to the state before
 the image's slice and is trained from there without it. The others never saw it.
 
-What comes out is, number by number, what would have come out had the image never been there: shards and slices are
-dealt without looking at the images, and initial values, order and augmentation of a stage depend on nothing but its
+What comes out is, number by number, what the same deal without the image gives on the same machine: shards and slices
+are dealt without looking at the images, and initial values, order and augmentation of a stage depend on nothing but its
 shard and slice. For that the states are rounded to half precision as they are kept, so that training goes on from what
 is on the disk.
 """
@@ -62,6 +62,11 @@ class Shards:
         hit = self.counts(forget) > 0
         return np.where(hit.any(1), hit.argmax(1), self.slices)
 
+    def again(self, forget: Tensor) -> npt.NDArray[np.bool_]:
+        """(shards, slices) whether a stage is trained again without the images at these positions."""
+        result: npt.NDArray[np.bool_] = np.arange(self.slices)[None] >= self.first(forget)[:, None]
+        return result
+
 
 def deal(images: int, shards: int, slices: int, seed: int) -> Shards:
     """Deal images at random into slices of equal size, give or take one.
@@ -94,8 +99,7 @@ def work(dealt: Shards, forget: Tensor | None = None) -> Float64:
     if forget is None:
         return counts.cumsum(1).astype(np.float64)
     seen = (counts - dealt.counts(forget)).cumsum(1)
-    again = np.arange(dealt.slices)[None] >= dealt.first(forget)[:, None]
-    return np.where(again, seen, 0.0)
+    return np.where(dealt.again(forget), seen, 0.0)
 
 
 def expected_share(dealt: Shards, forgotten: npt.NDArray[np.int64]) -> Float64:

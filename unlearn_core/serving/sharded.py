@@ -70,7 +70,7 @@ def price(deal: Shards, own: Subject, request: Request) -> Price:
     """What a request takes, without training anything."""
     forget = request.split(own.images.train)[0]
     done = work(deal, forget)
-    return Price(deal.counts(forget), done > 0, float(done.sum() / work(deal).sum()))
+    return Price(deal.counts(forget), deal.again(forget), float(done.sum() / work(deal).sum()))
 
 
 def remake(engine: Engine, network: str, request: Request, progress: Progress) -> Remade:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import CancelledError
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
@@ -68,13 +69,14 @@ def judges(engine: Engine, scheduler: str) -> Iterator[tuple[int, Judged]]:
             try:
                 while waiting := [future for future in futures if not future.done()]:
                     progress(1 - len(waiting) / len(futures), f"{len(waiting)} on the cluster")
-                    with suppress(TimeoutError):
+                    with suppress(TimeoutError, CancelledError):  # the latter where the scheduler is gone
                         distributed.wait(waiting, timeout=0.3)
                 return [_answer(future.result) for future in futures]
             finally:
-                client.cancel(futures)
+                with suppress(Exception):  # of a client that is closed there is nothing to cancel
+                    client.cancel(futures)
 
-        yield sum(client.nthreads().values()), there
+        yield max(1, sum(client.nthreads().values())), there
 
 
 def _answer(work: Callable[[], Gaps]) -> Gaps | Exception:
@@ -83,7 +85,7 @@ def _answer(work: Callable[[], Gaps]) -> Gaps | Exception:
     except Exception as error:
         if isinstance(error, Cancelled):
             raise
-        if type(error).__name__ not in ("KilledWorker", "FutureCancelledError", "CancelledError"):
+        if type(error).__name__ != "KilledWorker" and not isinstance(error, CancelledError):
             return error
         return RuntimeError("The cluster has lost this trial: a worker died of it again and again, or the scheduler is "
                             "gone. What was found before is kept.")
