@@ -98,5 +98,5 @@ def _table(found: Remade) -> None:
     alone, together = found.alone["retain"].value, found.before["retain"].value
     st.caption(f"It took {found.seconds:.1f} processor seconds. The price is paid from the start: each shard learns "
                f"from a part of the images, so together they name {together:.1%} of the retained test images rightly, "
-               f"the one network {alone:.1%}. The shards after are, number by number, what a training without these "
-               "images gives (docs/sharded.md).")
+               f"the one network {alone:.1%}. The shards after are, number by number, what the same deal without "
+               "these images gives (docs/sharded.md).")

@@ -16,6 +16,7 @@ from unlearn_core.serving.engine import Engine
 from unlearn_core.serving.landscape import scene_of
 from unlearn_core.study import tune
 from unlearn_core.study.cluster import connect
+from unlearn_core.study.results import SweepError
 from unlearn_core.study.run import engine as process_engine
 
 Gaps = tuple[float, float]
@@ -85,7 +86,8 @@ def _answer(work: Callable[[], Gaps]) -> Gaps | Exception:
     except Exception as error:
         if isinstance(error, Cancelled):
             raise
-        if type(error).__name__ != "KilledWorker" and not isinstance(error, CancelledError):
-            return error
-        return RuntimeError("The cluster has lost this trial: a worker died of it again and again, or the scheduler is "
-                            "gone. What was found before is kept.")
+        if isinstance(error, CancelledError):  # no fault of the setting, which may be tried again
+            return SweepError("The scheduler is gone, and this trial with it. What was found before is kept.")
+        if type(error).__name__ == "KilledWorker":
+            return RuntimeError("Workers died of this trial again and again. What was found before is kept.")
+        return error

@@ -155,8 +155,8 @@ def run(engine: Engine, wanted: Search, progress: Progress, folder: Path = FOLDE
 
     Raises:
         ValueError: whatever the method raises.
-        RuntimeError: if somebody else runs this search, or a worker died of a trial more than once.
-        SweepError: as `judges`.
+        RuntimeError: if somebody else runs this search, or workers died of a trial again and again.
+        SweepError: as `judges`, or if the scheduler is lost.
         OSError: if trials cannot be kept; those that were stay.
     """
     with alone(wanted, folder), judges(engine, scheduler) as (width, judged):
