@@ -35,11 +35,16 @@ def shelf(visitor: State) -> None:
     if said := " · ".join(filter(None, (shown.credit, shown.licence))):
         st.html(f'<div style="font-size:14px;opacity:.7;overflow-wrap:anywhere">Images: {escape(said)}</div>')
     look()
+    if (wanted := st.session_state.get("preparing")) in subjects():  # whatever turn of the page is the first to see it
+        del st.session_state["preparing"]
+        _running.pop(wanted, None)
+        visitor.take_network(wanted)
+        st.rerun()
     if (folder := own_folder()) is not None and allowed():
         for name, path in _unprepared(folder).items():
             if name not in subjects():  # one that is in use and was changed since stays until the server ends
                 with st.container(border=True):
-                    _one(visitor, name, path)
+                    _one(name, path)
 
 
 def look() -> None:
@@ -59,11 +64,11 @@ def _unprepared(folder: Path) -> dict[str, Path]:
     return own.unprepared(folder, set(bundled()))
 
 
-def _one(visitor: State, name: str, path: Path) -> None:
+def _one(name: str, path: Path) -> None:
     """A subject that is not prepared: what that takes and a button, or how far it is, or what is wrong."""
     st.text(own.title(path))
     if name in _running:
-        _progress(visitor, name)
+        _progress(name)
         return
     looks = st.session_state.get(f"looks.{name}", 0)
     expected = ready(engine().pool.submit(("estimate", path, looks), partial(_estimate, path), Lane.SCENE), 0.1,
@@ -99,7 +104,7 @@ def _start(name: str, path: Path, expected: Estimate) -> Callable[[], None]:
 
 
 @st.fragment(run_every=0.5)
-def _progress(visitor: State, name: str) -> None:
+def _progress(name: str) -> None:
     """How far it is, and Cancel; then what came of it."""
     ticket = _running.get(name)
     if ticket is None:
@@ -109,6 +114,7 @@ def _progress(visitor: State, name: str) -> None:
         if st.button("Cancel", key=f"cancel.{name}", help="Stops it. Started again, it goes on with the stage that was "
                      "not done."):
             _running.pop(name).release()
+            st.session_state.pop("preparing", None)
             st.rerun()
         return
     try:
@@ -123,6 +129,4 @@ def _progress(visitor: State, name: str) -> None:
     _running.pop(name, None)
     engine().look_again()
     _unprepared.clear()
-    if st.session_state.get("preparing") == name and name in subjects():
-        visitor.take_network(name)
     st.rerun()
