@@ -11,8 +11,9 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
@@ -202,10 +203,25 @@ class Visitor:
         return float(self.page.get_attribute(f'[data-testid="gauge-{name}"]', "data-value") or "nan")
 
 
+VISITORS = pytest.StashKey[list[Visitor]]()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Where a page's test fails, what its visitors saw at that moment is the first thing to know."""
+    report = yield
+    if report.when == "call" and report.failed:
+        for one in item.stash.get(VISITORS, []):
+            with suppress(Exception):  # of a page that is closed there is nothing to tell
+                report.sections.append((f"A visitor at {one.page.url}", "\n".join(
+                    [*one.complaints, one.page.inner_text("body", timeout=1000)[:3000]])))
+    return report
+
+
 @pytest.fixture
-def visitor(chromium: Browser) -> Iterator[Callable[..., Visitor]]:
+def visitor(chromium: Browser, request: pytest.FixtureRequest) -> Iterator[Callable[..., Visitor]]:
     """Make visitors; their contexts close with the test."""
-    made: list[Visitor] = []
+    made = request.node.stash[VISITORS] = []
 
     def make(**options: object) -> Visitor:
         made.append(Visitor(chromium, **options))

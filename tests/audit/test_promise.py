@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ui.panels.attack import promise_words
 from unlearn_core.audit.promise import NOTHING, RATE, Promise, promise_of
+from unlearn_core.audit.roc import roc
 from unlearn_core.figures.privacy import Curve, roc_curves
 
 EPSILONS, DELTAS = st.floats(0, 12), st.floats(0, 0.3)
@@ -74,11 +74,15 @@ def test_the_region_is_drawn_where_there_is_one() -> None:
 
 
 def test_words_say_the_gap_and_when_a_promise_is_empty() -> None:
-    said = promise_words(Promise(1.0, 1e-5), 0.012, 0.51)
-    assert said.startswith("**Promised: ε = 1, δ = 1e-05.** ")
-    assert "no attack may find more than 2.7% of the members at 1% false alarms; this one finds 1.2%." in said
-    assert "None may reach an AUC above 0.73; this one has 0.51." in said
-    assert "this one finds" not in promise_words(Promise(1.0, 1e-5), math.nan, 0.51)
-    empty = promise_words(Promise(10000.0, 1e-5), 0.012, 0.51)
+    others = np.arange(200.0)
+    attack = roc(np.concatenate([others[:198], [500.0, 501.0]]), others)
+    promise = Promise(1.0, 1e-5)
+    assert str(promise) == "ε = 1, δ = 1e-05"
+    said = promise.beside(attack)
+    assert "no attack may find more than 2.7% of the members at 1% false alarms; this one finds 1.0%." in said
+    assert "None may reach an AUC above 0.73; this one has 0.50." in said
+    few = roc(np.array([1.0, 2.0]), np.array([0.0, 3.0]))
+    assert "this one finds" not in promise.beside(few), "two images resolve no such rate"
+    empty = Promise(10000.0, 1e-5).beside(attack)
     assert "This promise is empty: it allows an attack to find 100.0% of the members at 1% false alarms" in empty
     assert RATE == 0.01

@@ -112,7 +112,17 @@ def test_audit_says_whether_it_can_be_told(capsys: pytest.CaptureFixture[str]) -
     several = answer(capsys, "audit", "head_zeroing", "--forget", "3,4")  # no retrained networks are bundled
     assert several["level"] == "Unknown" and several["seeds"] == 0
     assert main(["audit", "head_zeroing", "--forget", "3"]) == 0
-    assert "TPR at 1 % FPR" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "TPR at 1 % FPR" in said and "Promised" not in said and found["promise"] is None
+
+
+def test_audit_says_what_was_promised(capsys: pytest.CaptureFixture[str]) -> None:
+    asked = ["audit", "noisy_fine_tuning", "--network", "people-resnet", "--forget", "person:2"]
+    promised = answer(capsys, *asked)["promise"]
+    assert promised["epsilon"] == 1 and 0.01 < promised["tpr"]["0.01"] < 0.03  # type: ignore[index]
+    assert promised["empty"] is False  # type: ignore[index]
+    assert main(asked) == 0
+    assert "Promised: ε = 1, δ = 1e-05. On average over noise and images, no attack may" in capsys.readouterr().out
 
 
 def test_the_opening_is_used_when_asked_for_and_what_is_set_wins(capsys: pytest.CaptureFixture[str]) -> None:

@@ -41,7 +41,14 @@ def test_tables_hold_what_the_audit_says() -> None:
     images = made["images"]
     kept = images["to_be_forgotten"] & images["trained_on"]
     assert (images["after"] == images["class"])[kept].mean() == pytest.approx(settled.gauges["forget"].value)
-    assert np.isfinite(images.select_dtypes("number").to_numpy()).all()
+    apart = images.filter(regex="klom|surer")
+    assert list(apart) == ["klom", "klom_low", "klom_high", "surer"]
+    assert len(images) == len(scene.seen.evaluation.labels)
+    assert (apart.notna().all(axis=1) == kept).all() and (apart.isna().all(axis=1) == ~kept).all()
+    assert (apart["klom_low"] <= apart["klom"])[kept].all() and (apart["klom"] <= apart["klom_high"])[kept].all()
+    assert np.isfinite(images.drop(columns=list(apart)).select_dtypes("number").to_numpy()).all()
+    gone = images["before"] != images["after"]
+    assert images["moved_answer"][gone].min() > 0, "whose answer changed moved"
 
     with zipfile.ZipFile(io.BytesIO(archive(made))) as file:
         assert len(file.namelist()) == 2 * len(made) + 1

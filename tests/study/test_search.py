@@ -126,6 +126,21 @@ def test_a_search_runs_on_a_cluster_and_outlives_one_of_its_workers(
     assert (last.forget_gap, last.retain_gap) == pytest.approx(judge(engine, wanted.at(last.values), silent))
 
 
+def test_a_cluster_without_workers_is_given_up(tmp_path: Path, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would hold the one place for long work until somebody comes back to pause it."""
+    monkeypatch.setitem(sys.modules, "__main__", ModuleType("__main__"))  # a page's test leaves the page there
+    monkeypatch.setattr(judging, "WITHOUT_SECONDS", 1.0)
+    wanted = search(choice("people-resnet", Request((2,), "person"), "ssd", {}), PAPER, trials=5)
+    with LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address="127.0.0.1:0", silence_logs=50) as cluster:
+        def progress(share: float, note: str) -> None:
+            if "on the cluster" in note and cluster.workers:
+                cluster.scale(0)
+
+        with pytest.raises(SweepError, match="no worker for 1 seconds"):
+            run(engine, wanted, progress, tmp_path, scheduler=cluster.scheduler_address)
+    assert not results(wanted, tmp_path).trials and not running(wanted, tmp_path)
+
+
 def test_a_scheduler_that_does_not_answer_is_named(tmp_path: Path, engine: Engine,
                                                    monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cluster_module, "ANSWER_SECONDS", 1.0)

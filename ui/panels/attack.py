@@ -10,7 +10,7 @@ import streamlit as st
 from ui.state import State
 from ui.theme import NO_BAR
 from unlearn_core.audit.membership import STATISTICS
-from unlearn_core.audit.promise import RATE, Promise
+from unlearn_core.audit.promise import Promise
 from unlearn_core.audit.report import TITLES, Attacked, AttackName, Report
 from unlearn_core.figures.privacy import Curve, butterfly, roc_curves
 from unlearn_core.subjects.subject import Subject, subject
@@ -97,20 +97,6 @@ def power(attack: Attacked, own: Subject) -> str:
             f"The audited network is not quite their kind: it saw {trained:,} images, a shadow model half of {pool:,}.")
 
 
-def promise_words(promise: Promise, found: float, area: float) -> str:
-    """What the method promised beside what the attack found: shares of members at 1 % false alarms, and the AUC."""
-    said = f"**Promised: ε = {promise.epsilon:g}, δ = {promise.delta:g}.** "
-    if promise.empty:
-        return said + (f"This promise is empty: it allows an attack to find {promise.found:.1%} of the members at "
-                       f"{RATE:.0%} false alarms, so nothing in this picture could break it. Only what is measured "
-                       "says anything.")
-    measured = "" if math.isnan(found) else f"; this one finds {found:.1%}"
-    return said + (f"On average over noise and images, no attack may find more than {promise.found:.1%} of the members "
-                   f"at {RATE:.0%} false alarms{measured}. None may reach an AUC above {promise.auc:.2f}; this one has "
-                   f"{area:.2f}. The promise holds against everybody who does not know the noise's seed, the "
-                   "measurement is of this one attacker.")
-
-
 def in_full(report: Report, name: AttackName, ink: str, own: Subject, promise: Promise | None = None) -> None:
     """The finding, and the ROC with what it says at few false alarms; over it what the method promised, if it did."""
     attack = report.attacks[name]
@@ -146,6 +132,5 @@ def in_full(report: Report, name: AttackName, ink: str, own: Subject, promise: P
                 f"{round(at.rate / at.finest)} of the {attack.unlearned.others} never-seen images."
                 if at.resolved else f"cannot be said. {at.reason}"))
         if promise is not None:
-            st.markdown(promise_words(promise, next(at.value for at in attack.unlearned.low if at.rate == RATE),
-                                      attack.unlearned.auc))
+            st.markdown(f"**Promised: {promise}.** {promise.beside(attack.unlearned)}")
         st.markdown(power(attack, own))

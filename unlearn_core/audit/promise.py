@@ -21,9 +21,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from unlearn_core.audit.roc import LOW_RATES, Roc
+
 Float64 = npt.NDArray[np.float64]
 
-RATE = 0.01
+RATE = LOW_RATES[0]
 """The false-positive rate at which the promise is said in words."""
 NOTHING = 0.99
 """Share of members that may be found at `RATE` from which a promise counts as empty."""
@@ -64,6 +66,21 @@ class Promise:
     def empty(self) -> bool:
         """Whether it allows next to everything."""
         return self.found >= NOTHING
+
+    def __str__(self) -> str:
+        return f"ε = {self.epsilon:g}, δ = {self.delta:g}"
+
+    def beside(self, attack: Roc) -> str:
+        """What it allows beside what one attack found, in sentences."""
+        if self.empty:
+            return (f"This promise is empty: it allows an attack to find {self.found:.1%} of the members at "
+                    f"{RATE:.0%} false alarms, so no measurement could break it. Only what is measured says anything.")
+        here = next(at for at in attack.low if at.rate == RATE)
+        measured = f"; this one finds {here.value:.1%}" if here.resolved else ""
+        return (f"On average over noise and images, no attack may find more than {self.found:.1%} of the members at "
+                f"{RATE:.0%} false alarms{measured}. None may reach an AUC above {self.auc:.2f}; this one has "
+                f"{attack.auc:.2f}. The promise holds against everybody who does not know the noise's seed, the "
+                "measurement is of this one attacker.")
 
 
 def promise_of(trace: Mapping[str, float]) -> Promise | None:

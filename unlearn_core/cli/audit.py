@@ -7,6 +7,7 @@ import argparse
 import numpy as np
 
 from unlearn_core.audit.evidence import ORIGINAL
+from unlearn_core.audit.promise import RATE, promise_of
 from unlearn_core.audit.report import TITLES, report
 from unlearn_core.cli.output import bar, concluded, described, print_heading, print_json, print_table
 from unlearn_core.cli.typed import Declare, add_choice, choice_of
@@ -26,6 +27,7 @@ def audit(arguments: argparse.Namespace) -> int:
     beside = found.yardstick
     made = report(found.logits, beside.models[ORIGINAL].logits, np.stack([seed.logits for seed in beside.retrained])
                   if beside.retrained else None, beside.labels, beside.member, beside.forgotten)
+    promise, strongest = promise_of(found.outcome.trace), made.attacks[made.strongest].unlearned
     if arguments.json:
         told = made.told and {
             name: {"value": placement.value, "retrained": placement.null.tolist(), "place": placement.place}
@@ -37,6 +39,8 @@ def audit(arguments: argparse.Namespace) -> int:
             "klom": made.told.klom.mean, "klom_retrained": made.told.klom.null.tolist()}
         print_json(described(chosen) | {
             **concluded(found), "headline": made.headline, "told_by": told, "relative": near,
+            "promise": promise and {"epsilon": promise.epsilon, "delta": promise.delta,
+                                    "tpr": {str(RATE): promise.found}, "auc": promise.auc, "empty": promise.empty},
             "strongest": made.strongest, "seeds": made.seeds, "called_member": made.called_member,
             "attacks": {name: {"auc": attack.unlearned.auc, "auc_interval": attack.interval.auc,
                                "balanced_accuracy": attack.unlearned.balanced_accuracy,
@@ -57,6 +61,8 @@ def audit(arguments: argparse.Namespace) -> int:
                      f"{attack.unlearned.low[0].value:.1%}" if attack.unlearned.low[0].resolved else "not resolved"]
                     for name, attack in made.attacks.items())])
     print(made.headline)
+    if promise is not None:
+        print(f"Promised: {promise}. {promise.beside(strongest)}")
     if made.told is not None:
         print(made.told.relative.sentence)
         print(made.told.klom.sentence)

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 ANSWER_SECONDS = 15.0
 """How long to wait for a scheduler, and for its first worker."""
+WITHOUT_SECONDS = 20.0
+"""How long runs wait for a worker that can take them: one that was killed is started again meanwhile."""
 
 HERE = {
     # A worker gets a run only when it has nothing else to do: if it dies, no other run is suspected.

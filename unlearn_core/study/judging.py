@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError
 from contextlib import contextmanager, suppress
@@ -15,7 +16,7 @@ from unlearn_core.serving.choice import Choice
 from unlearn_core.serving.engine import Engine
 from unlearn_core.serving.landscape import scene_of
 from unlearn_core.study import tune
-from unlearn_core.study.cluster import connect
+from unlearn_core.study.cluster import WITHOUT_SECONDS, connect
 from unlearn_core.study.results import SweepError
 from unlearn_core.study.run import engine as process_engine
 
@@ -66,10 +67,16 @@ def judges(engine: Engine, scheduler: str) -> Iterator[tuple[int, Judged]]:
 
     with connect(scheduler) as client:
         def there(choices: Sequence[Choice], progress: Progress) -> list[Gaps | Exception]:
-            futures = client.map(judge_there, choices, pure=False)
+            futures, manned = client.map(judge_there, choices, pure=False), time.monotonic()
             try:
                 while waiting := [future for future in futures if not future.done()]:
                     progress(1 - len(waiting) / len(futures), f"{len(waiting)} on the cluster")
+                    with suppress(OSError, RuntimeError, CancelledError):  # of a scheduler that is gone
+                        if client.nthreads():
+                            manned = time.monotonic()
+                    if time.monotonic() > manned + WITHOUT_SECONDS:
+                        raise SweepError(f"The cluster has had no worker for {WITHOUT_SECONDS:.0f} seconds. What was "
+                                         "found before is kept: start some workers and go on from there.")
                     with suppress(TimeoutError, CancelledError):  # the latter where the scheduler is gone
                         distributed.wait(waiting, timeout=0.3)
                 return [_answer(future.result) for future in futures]

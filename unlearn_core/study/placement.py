@@ -13,12 +13,11 @@ from typing import Literal
 
 from distributed import Client, Worker, WorkerPlugin
 
+from unlearn_core.study.cluster import WITHOUT_SECONDS
 from unlearn_core.study.run import engine
 from unlearn_core.subjects.subject import FOLDER, bundled, subject, subjects
 
 State = Literal["has", "lacks", "has another"]
-WITHOUT_SECONDS = 20.0
-"""How long runs wait for a worker that has their subject: one that was killed is started again meanwhile."""
 PLENTY = 1e9
 
 
