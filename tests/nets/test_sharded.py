@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from safetensors.torch import save_file
 
 from tests.toys import generator, image_set
+from unlearn_core.bundle.make_sharded import _keep
 from unlearn_core.nets import models
 from unlearn_core.nets.sharded import (
     Shards,
@@ -24,6 +27,7 @@ from unlearn_core.nets.sharded import (
 )
 from unlearn_core.nets.train import RECIPES, Recipe, seed_of
 from unlearn_core.progress import Cancelled
+from unlearn_core.subjects.subject import subject
 
 RECIPE = replace(RECIPES["small-resnet"], epochs=2, batch_size=8)
 IMAGES = image_set(1, 8)
@@ -68,21 +72,38 @@ def test_the_expected_share_is_what_is_found_on_average(asked: int, seed: int) -
     assert abs(np.mean(drawn) - expected[1]) < 5 * np.std(drawn) / 20 + 0.01
 
 
-def trained(shards: int = 2, slices: int = 3, forget: torch.Tensor | None = None) -> tuple[Shards, list[list[dict[
-        str, torch.Tensor]]]]:
+States = list[list[dict[str, torch.Tensor]]]
+
+
+def trained(shards: int = 2, slices: int = 3, forget: torch.Tensor | None = None,
+            architecture: str = "small-resnet") -> tuple[Shards, States]:
     found = deal(len(IMAGES), shards, slices, 0)
-    return found, [list(map(dict, train_shard("small-resnet", IMAGES, RECIPE, found, shard, forget=forget)))
-                   for shard in range(shards)]
+    return found, [list(map(dict, train_shard(architecture, IMAGES, replace(
+        RECIPES[architecture], epochs=2, batch_size=8), found, shard, forget=forget))) for shard in range(shards)]
 
 
-def test_forgetting_is_exact_to_the_bit() -> None:
-    """What comes out is what comes out of a training that never had the images, and the other shards are untouched."""
-    found, kept = trained()
+def shipped(states: States, file: Path) -> States:
+    """The states as a subject reads them that has them in a file."""
+    made: dict[str, torch.Tensor] = {}
+    for shard, each in enumerate(states):
+        _keep(made, ("", shard), each)
+    save_file(made, file)
+    return replace(subject("people-resnet"), file=lambda kind, end: file).sharded()
+
+
+@pytest.mark.parametrize("architecture", ["small-resnet", "small-vit"])
+def test_forgetting_is_exact_to_the_bit(architecture: str, tmp_path: Path) -> None:
+    """What comes out, from states that lay in a file, is what comes out of a training that never had the images, and
+    the other shards are untouched."""
+    found, kept = trained(architecture=architecture)
+    kept = shipped(kept, tmp_path / "shards.safetensors")
     forget = torch.nonzero((found.shard == 1) & (found.slice == 1)).flatten()[:3]
-    made = forget_images("small-resnet", IMAGES, RECIPE, found, kept, forget)
-    _, never = trained(forget=forget)
+    made = forget_images(architecture, IMAGES, replace(RECIPES[architecture], epochs=2, batch_size=8), found, kept,
+                         forget)
+    _, never = trained(forget=forget, architecture=architecture)
     for shard in range(2):
         for i in range(3):
+            assert made[shard][i].keys() == never[shard][i].keys()
             for name, value in never[shard][i].items():
                 assert torch.equal(made[shard][i][name], value), (shard, i, name)
     assert made[0] == kept[0] and made[1][0] is kept[1][0], "what saw nothing of them is kept"
