@@ -162,12 +162,21 @@ def test_axes_of_the_trade_off_end_at_ticks_that_hold_everything() -> None:
     assert tuple(figure.layout.coloraxis.colorbar.ticktext) == ("10 ms", "100 ms", "1 s", "10 s")
 
 
-def test_names_of_a_crowd_stand_below_each_other_on_both_sides() -> None:
+def test_names_of_a_crowd_stand_apart_on_both_sides_and_near_their_marks() -> None:
     crowd = [Spot(f"m{i}", f"Method {i}", 0.01 * i, -0.02 * i, 0, 0, 1, "noise") for i in range(12)]
-    notes = tradeoff(crowd, np.zeros(12, bool), None).layout.annotations
+    figure = tradeoff(crowd, np.zeros(12, bool), None)
+    low, high = figure.layout.yaxis.range
     for side in ("left", "right"):
-        heights = sorted(note.ay for note in notes if note.xanchor == side)
-        assert len(heights) == 6 and min(np.diff(heights)) > 13, "px, from marks 5 px apart"
+        notes = [note for note in figure.layout.annotations if note.xanchor == side]
+        heights = sorted(note.y / (high - low) * 400 - note.ay for note in notes)  # px, upwards
+        assert len(heights) >= 5 and min(np.diff(heights)) > 18, "px, from marks that lie on each other"
+    assert max(abs(note.ay) for note in figure.layout.annotations) < 100, "some go up and some go down"
+
+
+def test_names_stay_out_of_the_target() -> None:
+    spots = [Spot(f"m{i}", "Long name", 3.5, 0.5 - 0.1 * i, 0, 0, 1, "x") for i in range(6)]
+    notes = tradeoff(spots, np.zeros(6, bool), ((-5.0, 3.0), (-1.0, 1.0))).layout.annotations
+    assert {note.xanchor for note in notes} == {"left"}, "to the right, where the target is not"
 
 
 def test_a_name_goes_where_it_covers_no_mark_and_no_other_name() -> None:
@@ -198,13 +207,19 @@ def test_an_empty_trade_off_is_an_empty_plot() -> None:
 def test_the_interference_matrix_marks_the_diagonal_and_writes_what_matters() -> None:
     matrix = np.array([[-90.4, -2.9, 3], [np.nan, np.nan, np.nan], [0, -12, -1]])
     for ink in (style.RETRAINED, style.RETRAINED_ON_DARK):
-        figure = interference(CLASSES, "SSD", matrix, ink)
+        figure = interference(CLASSES, CLASSES, "SSD", matrix, ink)
         heat, = figure.data
         np.testing.assert_array_equal(heat.z, matrix)
         assert [list(row) for row in heat.text] == [["✖ −90", "", "+3"], ["", "", ""], ["", "−12", "✖"]]
         assert (heat.zmin, heat.zmid, heat.zmax, heat.hoverongaps) == (-100, 0, 100, False)
         assert tuple(heat.x) == tuple(heat.y) == CLASSES and figure.layout.yaxis.autorange == "reversed"
         json.loads(figure.to_json())
+
+
+def test_persons_are_rows_and_have_no_cell_of_their_own() -> None:
+    heat, = interference(["Ariel", "Bao"], CLASSES, "SSD", np.array([[-5.0, 0, 3], [0, 0, -1]])).data
+    assert tuple(heat.y) == ("Ariel", "Bao") and tuple(heat.x) == CLASSES
+    assert [list(row) for row in heat.text] == [["−5", "", "+3"], ["", "", ""]]
 
 
 # --------------------------------------------------------------------------------------------------- layer change

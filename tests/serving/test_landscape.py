@@ -182,6 +182,8 @@ def test_the_outline_goes_around_and_figures_hold_the_data() -> None:
     assert len(lines.layout.shapes) == 3 * 3, "band, original and present setting in each panel"
     many = small_multiples(list("0123456789"), x, np.zeros((10, 17, 3)), [3.0] * 10, (0,))
     assert len(many.data) == 20 and len(many.layout.shapes) == 10
+    assert [note.text for note in many.layout.annotations][:2] == [f"<b>✖ 0</b>: α = {x.values[3]:.3g}",
+                                                                   f"1: α = {x.values[3]:.3g}"]
     assert len(path(x, y, None, np.zeros(3), np.zeros(3), np.ones(3), 1).data) == 2
     assert len(front(np.array([[0.0, 1.0], [1.0, 0.0], [2.0, 2.0]]), np.array([True, True, False])).data[1].x) == 2
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import streamlit as st
 
@@ -17,7 +19,7 @@ from unlearn_core.figures.embedding import embedding
 from unlearn_core.figures.interference import interference
 from unlearn_core.figures.layer_change import layer_change
 from unlearn_core.methods import METHODS
-from unlearn_core.nets.request import Request
+from unlearn_core.nets.request import CLASS, Request
 from unlearn_core.study import comparison
 from unlearn_core.study.comparison import Comparison
 from unlearn_core.subjects.subject import subject
@@ -81,25 +83,31 @@ def _turn(visitor: State, side: int) -> None:
 
 
 def who_pays(visitor: State, ink: str) -> None:
-    """What forgetting each class does to each other, by two methods."""
-    st.markdown("#### Who pays? Forgetting one class, what happens to each other")
-    st.caption("How to read this: a row is the class that was forgotten, a column the class that was measured; the "
-               "number is the change in test accuracy in points. ✖ is the forgotten class itself. Mean over seeds, "
-               "precomputed.")
+    """What forgetting each class, or each group of a kind, does to each class, by two methods."""
+    own, kind = visitor.subject, visitor.forget.kind
+    st.markdown("#### Who pays? Forgetting one, what happens to each class")
+    names = own.classes if kind == CLASS else own.groups[kind].names if kind in own.groups else ()
+    known = {n: found for n in range(len(names))
+             if (found := comparison.load(visitor.network, Request((n,), kind))) is not None}
+    if not known:
+        st.info("This is drawn where comparisons of several requests of one kind are at hand, and for this network and "
+                "kind of request they are not.", icon=":material/info:")
+        return
+    st.caption(f"How to read this: a row is the {kind} that was forgotten, a column the class that was measured; the "
+               "number is the change in test accuracy in points."
+               + (" ✖ is the forgotten class itself." if kind == CLASS else "") + " Mean over seeds, precomputed.")
     for side, (column, name) in enumerate(zip(st.columns(2), visitor.pair, strict=True)):
         with column:
             st.markdown(f"**{title(name)}**")
-            st.plotly_chart(interference(subject(visitor.network).classes, title(name), matrix(visitor.network, name),
-                                         ink), key=f"matrix{side}", alt=f"Interference matrix of {title(name)}",
-                            config=NO_BAR)
+            st.plotly_chart(interference([names[n] for n in known], own.classes, title(name),
+                                         matrix(list(known.values()), name, len(own.classes)), ink),
+                            key=f"matrix{side}", alt=f"Interference matrix of {title(name)}", config=NO_BAR)
 
 
-def matrix(network: str, name: str) -> np.ndarray:
-    """(classes, classes) change of test accuracy in points: row forgotten, column measured; NaN where unknown."""
-    classes = len(subject(network).classes)
-    values = np.full((classes, classes), np.nan)
-    for label in range(classes):
-        found = comparison.load(network, Request((label,)))
-        if found is not None and name in found.entries and len(found.entries[name].accuracy):
-            values[label] = 100 * (found.entries[name].accuracy.mean(0) - found.entries["original"].accuracy[0])
+def matrix(comparisons: Sequence[Comparison], name: str, classes: int) -> np.ndarray:
+    """(comparisons, classes) change of test accuracy in points; NaN where the method has not run."""
+    values = np.full((len(comparisons), classes), np.nan)
+    for row, found in enumerate(comparisons):
+        if name in found.entries and len(found.entries[name].accuracy):
+            values[row] = 100 * (found.entries[name].accuracy.mean(0) - found.entries["original"].accuracy[0])
     return values

@@ -1,4 +1,4 @@
-"""The interference matrix: which classes are hurt when another one is forgotten."""
+"""The interference matrix: which classes are hurt when another one, or a group, is forgotten."""
 
 from __future__ import annotations
 
@@ -16,20 +16,23 @@ WRITTEN = 3.0
 """Changes of at least so many points are written into their cell."""
 
 
-def interference(classes: Sequence[str], method: str, matrix: Float64, ink: str = RETRAINED) -> go.Figure:
-    """A row is the forgotten class, a column a class, the colour its change of test accuracy in points.
+def interference(forgotten: Sequence[str], classes: Sequence[str], method: str, matrix: Float64,
+                 ink: str = RETRAINED) -> go.Figure:
+    """A row is what was forgotten, a column a class, the colour its change of test accuracy in points.
 
     Args:
+        forgotten: names of what was forgotten: classes, or groups such as persons.
         classes: names.
         method: title of the method that did the forgetting.
-        matrix: (classes, classes) changes in points, NaN where unknown (left empty); the diagonal is
-            marked with a cross.
+        matrix: (forgotten, classes) changes in points, NaN where unknown (left empty); a class's own cell is marked
+            with a cross.
         ink: colour of the text: black, or the text colour on a dark page.
     """
-    text = [[_cell(float(value), i == j) for j, value in enumerate(row)] for i, row in enumerate(matrix)]
+    text = [[_cell(float(value), row == column) for column, value in zip(classes, values, strict=True)]
+            for row, values in zip(forgotten, matrix, strict=True)]
     figure = go.Figure(layout=LAYOUT)
     figure.add_heatmap(
-        z=matrix, x=list(classes), y=list(classes), zmin=-100, zmax=100, zmid=0, colorscale=_scale(ink), xgap=2,
+        z=matrix, x=list(classes), y=list(forgotten), zmin=-100, zmax=100, zmid=0, colorscale=_scale(ink), xgap=2,
         ygap=2, text=text, texttemplate="%{text}", textfont={"size": 15}, hoverongaps=False,
         hovertemplate=f"{method} forgets %{{y}}:<br>%{{x}} %{{z:+.1f}} points<extra></extra>",
         colorbar={"title": "points", "tickvals": [-100, -50, 0, 50, 100], "thickness": 16, "outlinewidth": 0,
@@ -38,7 +41,7 @@ def interference(classes: Sequence[str], method: str, matrix: Float64, ink: str 
                         automargin=True, type="category", dtick=1)
     figure.update_yaxes(title=f"forgotten by {method}", autorange="reversed", showgrid=False, zeroline=False,
                         automargin=True, type="category", dtick=1, ticklabelstandoff=6)
-    return figure.update_layout(height=150 + 36 * len(classes), font_color=ink)
+    return figure.update_layout(height=150 + 36 * len(forgotten), font_color=ink)
 
 
 def _cell(value: float, diagonal: bool) -> str:

@@ -200,12 +200,13 @@ def small_multiples(classes: Sequence[str], x: Scale, values: Float64, best: Seq
         classes: names.
         x: the knob.
         values: (classes, len(x), gauges) values in [0, 1]; forget and retain accuracy come first.
-        best: place of each class's best setting.
+        best: place of each class's best setting, which stands beside its name and as an upright line.
         present: classes whose name stands out.
         ink: colour of text: black, or the text colour on a dark page.
     """
     columns = 5
-    names = [f"<b>✖ {name}</b>" if n in present else name for n, name in enumerate(classes)]
+    where = [f"{x.label} = {x.values[round(place)]:.3g}" for place in best]
+    names = [(f"<b>✖ {name}</b>" if n in present else name) + f": {where[n]}" for n, name in enumerate(classes)]
     figure = make_subplots(-(-len(classes) // columns), columns, subplot_titles=names, shared_xaxes=True,
                            shared_yaxes=True, horizontal_spacing=0.02, vertical_spacing=0.14)
     figure.update_layout(LAYOUT)
@@ -220,8 +221,6 @@ def small_multiples(classes: Sequence[str], x: Scale, values: Float64, best: Seq
                 marker={"size": 7, "symbol": symbol}, customdata=x.values,
                 hovertemplate=f"{classes[n]}, {name}<br>{x.label} = %{{customdata:g}}: %{{y:.1%}}<extra></extra>", **at)
         figure.add_vline(x=best[n], line={"color": ink, "width": 2}, **at)
-        figure.add_annotation(x=best[n], y=0.5, text=f"{x.values[round(best[n])]:.3g}", showarrow=False,
-                              xanchor="right", xshift=-4, font={"color": ink}, **at)
     few = {**x.ticks, "tickvals": [0, (len(places) - 1) // 2, len(places) - 1]}
     few["ticktext"] = [f"{x.values[i]:.3g}" for i in (0, (len(places) - 1) // 2, len(places) - 1)]
     figure.update_xaxes(**few)

@@ -22,6 +22,7 @@ _TICKS = (1, 3, 10, 30, 100)
 _SYMBOLS = ("circle", "square", "diamond", "triangle-up", "pentagon", "hexagon", "star", "triangle-down")
 _PLOT = (640, 400)  # px, about; names are placed for it
 _LINE, _LETTER, _AWAY = 19, 8, 34  # px: height of a name, width of a letter, and how far a name stands from its mark
+_DOTS = 8  # along the line from a mark to its name, where it must not touch other names
 _FASTEST = 1e-3  # s
 
 
@@ -98,7 +99,7 @@ def tradeoff(spots: Sequence[Spot], front: npt.NDArray[np.bool_], band: Band | N
                              "color": [_decade(spots[i].seconds) for i in rows]})
     if original := [i for i in shown if i not in methods]:
         marks(original, "original", {"symbol": "circle", "color": ORIGINAL})
-    _names(figure, [spots[i] for i in shown], [i in order for i in shown], ranges, ink)
+    _names(figure, [spots[i] for i in shown], [i in order for i in shown], ranges, band, ink)
     for axis, reach, title in (("xaxis", ranges[0], "forget accuracy"), ("yaxis", ranges[1], "retain accuracy")):
         ticks = [t for t in (*(-t for t in reversed(_TICKS)), 0, *_TICKS) if reach[0] <= t <= reach[1]]
         figure.layout[axis].update(
@@ -177,28 +178,48 @@ def _marks(figure: go.Figure, spots: Sequence[Spot], marker: dict[str, object], 
 
 
 def _names(figure: go.Figure, spots: Sequence[Spot], best: Sequence[bool], ranges: Sequence[tuple[int, int]],
-           ink: str) -> None:
-    """A name beside each mark, left or right of it, and below what stands there already: other marks and names."""
+           band: Band | None, ink: str) -> None:
+    """A name beside each mark, left or right of it and moved up or down where other marks, names or lines stand."""
     def pixel(axis: int, gap: float) -> float:
         low, high = _span(ranges[axis])
         return (_place(gap) - low) / (high - low) * _PLOT[axis]
 
-    marks = [(pixel(0, spot.forget_gap), pixel(1, spot.retain_gap)) for spot in spots]
-    taken = [(x - _LINE / 2, x + _LINE / 2, y) for x, y in marks]  # left and right end, and height
+    def touching(points: Float64, boxes: Float64) -> npt.NDArray[np.bool_]:
+        """(L, B) whether any of L sets of points, (L, P, 2), lies in each of the (B, 4) boxes."""
+        x, y = points[..., None, 0], points[..., None, 1]
+        inside = (boxes[:, 0] < x) & (x < boxes[:, 1]) & (boxes[:, 2] < y) & (y < boxes[:, 3])
+        return np.asarray(inside.any(1))
+
+    def overlapping(boxes: Float64, others: Float64) -> npt.NDArray[np.int64]:
+        """(B,) how many of some other boxes each of (B, 4) boxes overlaps."""
+        low, high = boxes[:, None, ::2], boxes[:, None, 1::2]
+        return np.asarray(((low < others[:, 1::2]) & (others[:, ::2] < high)).all(2).sum(1))
+
+    marks = np.array([(pixel(0, spot.forget_gap), pixel(1, spot.retain_gap)) for spot in spots]).reshape(-1, 2)
+    half, target = _LINE / 2, np.empty((0, 4))
+    if band is not None:
+        target = np.array([[pixel(0, end) for end in band[0]] + [pixel(1, end) for end in band[1]]])
+    around = np.hstack([marks - half, marks + half])[:, [0, 2, 1, 3]]  # left, right, bottom, top
+    names, lines = np.empty((0, 4)), np.empty((0, _DOTS, 2))
     for n in sorted(range(len(spots)), key=lambda n: -spots[n].retain_gap):
         (x, y), width = marks[n], _LETTER * len(spots[n].title)
-        options = []
-        for side, left in (("right", x + _AWAY), ("left", x - _AWAY - width)):
-            height = y
-            for start, end, other in sorted(taken, key=lambda box: -box[2]):
-                if start < left + width and left < end and abs(height - other) < _LINE:
-                    height = other - _LINE
-            outside = left < 0 or left + width > _PLOT[0]
-            options.append(((outside, y - height), side, left, height))
-        _, side, left, height = min(options, key=lambda option: option[0])
-        taken.append((left, left + width, height))
+        height, right = (grid.ravel() for grid in np.meshgrid(y + half * np.arange(-30, 31), [True, False],
+                                                              indexing="ij"))
+        near = np.where(right, x + _AWAY, x - _AWAY)
+        left = np.where(right, near, near - width)
+        boxes = np.stack([left, left + width, height - half, height + half], 1)
+        line = np.stack([np.linspace(x, near, _DOTS, axis=1), np.linspace(np.full(len(near), y), height, _DOTS,
+                                                                          axis=1)], 2)
+        others = np.vstack([np.delete(around, n, 0), names])
+        outside = (left < 0) | (left + width > _PLOT[0]) | (height < half) | (height > _PLOT[1] - half)
+        crossed = touching(line, names).sum(1) + touching(lines, boxes).sum(0)
+        cost = (np.abs(height - y) + 10_000 * outside + 1_000 * overlapping(boxes, others) + 40 * crossed
+                + 250 * overlapping(boxes, target))
+        chosen = int(cost.argmin())
+        names, lines = np.vstack([names, boxes[chosen]]), np.concatenate([lines, line[chosen][None]])
         name = f"<b>{spots[n].title}</b>" if best[n] else spots[n].title
+        side = 1 if right[chosen] else -1
         figure.add_annotation(
             x=_place(spots[n].forget_gap), y=_place(spots[n].retain_gap), text=name,
-            font={"color": ink}, ax=_AWAY if side == "right" else -_AWAY, ay=y - height, showarrow=True, arrowhead=0,
-            arrowwidth=1, arrowcolor=ink, standoff=8, xanchor="left" if side == "right" else "right", borderpad=1)
+            font={"color": ink}, ax=side * _AWAY, ay=float(y - height[chosen]), showarrow=True, arrowhead=0,
+            arrowwidth=1, arrowcolor=ink, standoff=8, xanchor="left" if side > 0 else "right", borderpad=1)
