@@ -16,22 +16,23 @@ headline(present(visitor), visitor)
 
 st.markdown("### A network is asked to forget. Did it?")
 st.markdown(
-    "A classifier is trained on ten kinds of clothing. A method then edits its weights so that it behaves as if one "
-    "kind had never been shown. The only honest yardstick is **retraining**: the same network, trained afresh "
-    "without those images. Every gauge shows three marks: the original (grey), several retrained networks (the black "
-    "band) and the unlearned one (orange).")
+    "A classifier is trained on images. A method then edits its weights so that it behaves as if some of them had "
+    "never been shown: a whole class, one person, a few pictures, a poison. The only honest yardstick is "
+    "**retraining**: the same network, trained afresh without those images. Every gauge shows three marks: the "
+    "original (grey), several retrained networks (the black band) and the unlearned one (orange).")
 
 left, right = st.columns(2)
 with left.container(border=True):
     st.markdown("**What this shows**")
     st.markdown("- how far accuracy on the forget set and on everything else moved\n"
-                "- whether one simple attack (output entropy) calls the forgotten images members\n"
+                "- whether checks, attacks and looks inside among them, tell the network from retrained ones, and what "
+                "each of them is worth here: it is first tried on networks of which the truth is known\n"
                 "- which weights were touched, exactly")
 with right.container(border=True):
     st.markdown("**What it does not prove**")
-    st.markdown("- that no attacker could tell: this is one weak attack on one small network\n"
-                "- that the representation is clean: low forget accuracy alone is also reached by deleting one row "
-                "of the last layer\n- anything about other data: 28-pixel clothes are easy")
+    st.markdown("- that nobody could tell: there are stronger attackers than these, and other places to look\n"
+                "- that another network, or other images, would forget as well: those bundled are small\n"
+                "- that a method is good: a verdict is on one run of it, with these settings and this seed")
 
 st.markdown("### What a page opens on, and what the named settings promise")
 st.markdown(
@@ -39,15 +40,17 @@ st.markdown(
     "network, single class and method opens on the setting that was best for just that request, with seed 0, among the "
     "method's general default, this project's own named settings and, for methods that dampen, a grid of α and λ. "
     "Knobs that you have not touched follow when you choose another class or network; touched ones stay, and Reset "
-    "goes back. Several classes open on the general default.\n\n"
+    "goes back. Several classes, and single images, open on the general default; so do persons, except with the "
+    "methods that dampen.\n\n"
     "Best means: of the settings that *serve*, the one nearest to networks retrained without the class, by the gap in "
     "forget accuracy plus the gap in retain accuracy. A setting serves unless it leaves forget accuracy more than 5 "
     "points above the highest retrained network's, or costs any one retained class 10 points or more. Where none "
     "serves, the page says so and opens on the best trade-off.\n\n"
     "Damage is judged on 100 images of each retained class that no network was trained on; forgetting on 300 training "
-    "images of the class. None of them is a test image or among the images that the gauges and audits show. What the "
-    "page then shows is a check of its own, and may disagree: with 100 images a class, a loss of 10 points has a "
-    "standard error of about 4.\n\n"
+    "images of the class. None of them is a test image or among the images that the gauges and audits show. A person "
+    "has few pictures, so forgetting is judged on all that the network was trained on. What the page then shows is a "
+    "check of its own, and may disagree: with 100 images a class, a loss of 10 points has a standard error of about "
+    "4.\n\n"
     "*Sweet spot*, *too weak*, *too costly* and *catastrophic* name what a setting did to the request in hand, on "
     "these images: forgot at no great cost; left the class recognised; cost some class 10 points or more; 30 or more. "
     "*Official* and other settings of papers and repositories are shown under their own names, whatever they do here.")
