@@ -23,15 +23,6 @@ from unlearn_core.nets.request import Request, forget_classes
 from unlearn_core.nets.train import Recipe, fit
 from unlearn_core.progress import Progress, silent
 
-NEW = {"convolution_transpose", "masked_small_gradients", "noisy_fine_tuning"}
-"""Methods that came after some of the shipped openings and comparisons were made."""
-
-
-def not_compared(network: str) -> set[str]:
-    """Those that the shipped comparisons of a network lack: pages call them "not run yet"."""
-    return NEW if network in ("small-vit", "people-poisoned") else set()
-
-
 ONE_EPOCH = {
     "small-resnet": Recipe("sgd", epochs=1, batch_size=50, peak_lr=0.1, weight_decay=1e-3, shift=1),
     "small-vit": Recipe("adamw", epochs=1, batch_size=50, peak_lr=2e-3, weight_decay=0.05),

@@ -11,7 +11,6 @@ import torch
 
 from tests.browser.test_pages import app, choose, settle
 from tests.conftest import named
-from tests.toys import NEW
 from ui.controls import origin
 from ui.sliders import snap
 from ui.state import DEFAULT, State, read_address, start, write_address
@@ -30,6 +29,8 @@ from unlearn_core.subjects.subject import bundled, subject
 
 REQUESTS = [(network, Request((label,))) for network in bundled("fashion-mnist") for label in range(10)]
 HISTORY = {"amnesiac", "partial_amnesiac"}
+NEW = {"convolution_transpose", "masked_small_gradients", "noisy_fine_tuning"}
+"""Methods that came after the transformer's openings were made."""
 TRIED = [name for name in METHODS if name != "retrain"]
 EVERY = [(network, forget, name) for network, forget in REQUESTS for name in TRIED
          if not (network == "small-vit" and name in HISTORY | NEW)]
