@@ -65,6 +65,7 @@ def test_the_verdict_counts_before_the_gap_and_those_alike_share_a_rank() -> Non
     assert first.wins == 1 and first.levels == {"Told from retraining": 8} and (first.requests, first.runs) == (8, 8)
     assert first.forget == pytest.approx(30) and first.forget_spread == 0  # 0.9 against a mean of 0.6
     assert second.runs == 40 and second.levels == {"Damaged": 40} and third.levels == {"Damaged": 39}
+    assert standings.best_verdicts(found) == "0 of the 88 ranked runs could not be told from retraining."
     seeds = 100 * np.std([0.6, 0.59, 0.62, 0.57, 0.64], ddof=1)
     assert second.forget_spread == pytest.approx(seeds) and second.retain == pytest.approx(0)
 
@@ -81,6 +82,7 @@ def test_only_requests_on_which_every_method_ran_are_ranked() -> None:
 def test_the_document_says_what_was_run_and_what_was_not() -> None:
     said = table.document(rows(), WANTED)
     planned = len(table.Plan([("people-resnet", Request((i,), "person")) for i in range(8)], table.EVERY))
+    assert "0 of the 88 ranked runs could not be told from retraining." in said
     assert f"96 of {planned} runs on 8 of 24 requests" in said and "| 2 to 3 | Fine-tune | " in said
     assert "39 Damaged, 1 diverged | " in said and "- UNSIR cannot: cannot" in said
     assert "person: 16 of 24 requests" in said and "class: 10 of 10 requests" in said

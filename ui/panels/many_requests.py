@@ -11,7 +11,7 @@ import streamlit as st
 from ui.tables import data_table
 from unlearn_core.methods import method
 from unlearn_core.study import standings
-from unlearn_core.study.standings import Standing, called
+from unlearn_core.study.standings import Standing, best_verdicts, called
 from unlearn_core.subjects.subject import Subject
 
 COMMAND = "python -m unlearn_core.bundle.results"
@@ -57,7 +57,8 @@ def _table(kind: str, found: list[Standing]) -> None:
     shared = "share rank 1" if len(first) > 1 else "stands alone at rank 1"
     st.markdown(f"**Forget {called(kind)}**: of {len(found)} methods on {found[0].requests} requests, "
                 f"{', '.join(method(one.method).title for one in first[:5])}"
-                f"{f' and {len(first) - 5} more' if len(first) > 5 else ''} {shared}.")
+                f"{f' and {len(first) - 5} more' if len(first) > 5 else ''} {shared}. "
+                f"{best_verdicts(found)}")
     table = pd.DataFrame([asdict(one) | {
         "rank": rank(one), "method": method(one.method).title, "wins": one.wins,
         "levels": ", ".join(f"{number} {level}" for level, number in one.levels.items())} for one in found])

@@ -128,6 +128,7 @@ def section(network: str, kind: str, rows: pd.DataFrame, wanted: standings.Retra
              f"{', '.join(one.words(own) for one in asked)}."]
     if made and made[0].requests < len(asked):
         lines[-1] += f" Ranked on the {made[0].requests} on which every method has run."
+    lines[-1] += f" {standings.best_verdicts(made)}" * bool(made)
     lines += ["", "| Rank | Method | wins | verdicts | forget gap | retain gap | backward passes | time |",
               "|:--|:--|--:|:--|--:|--:|--:|--:|"]
     whole = full_passes(network)

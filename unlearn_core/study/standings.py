@@ -102,6 +102,12 @@ def called(kind: str) -> str:
     return {IMAGE: "some images", POISONED: "planted images"}.get(kind, f"one {kind}")
 
 
+def best_verdicts(found: Sequence[Standing]) -> str:
+    """How many of the ranked runs reached the best verdict, in a sentence."""
+    reached = sum(one.levels.get(Level.NOT_TOLD, 0) for one in found)
+    return f"{reached:,} of the {sum(one.runs for one in found):,} ranked runs could not be told from retraining."
+
+
 def standings(rows: pd.DataFrame, wanted: Retrained, rng: np.random.Generator) -> list[Standing]:
     """All methods on one kind of request of one subject, best first; those that could not run are left out.
 
