@@ -105,10 +105,9 @@ def document(rows: pd.DataFrame, wanted: standings.Retrained) -> str:
     todo = [f"{subject(network).title}, {kind}: {missing} of {count} requests"
             for network in bundled() for kind, count in _counts(requests(network)).items()
             if (missing := count - (len(set(found[network, kind]["forget"])) if (network, kind) in found else 0))]
-    if todo:
-        lines += ["## What was not run", "", *(f"- {line}" for line in todo),
-                  "- requests without bundled retrained networks, such as several classes at once: a verdict on them "
-                  "would be *Unknown*, and a gap has nothing to be measured from", ""]
+    lines += ["## What was not run", "", *(f"- {line}" for line in todo),
+              "- requests without bundled retrained networks, such as several classes at once: a verdict on them would "
+              "be *Unknown*, and a gap has nothing to be measured from", ""]
     return "\n".join(lines)
 
 
