@@ -6,6 +6,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from tests.study.test_standings import WANTED, rows
+from unlearn_core.assets import AssetError
 from unlearn_core.study import standings
 
 PAGE = """
@@ -32,6 +33,15 @@ def test_methods_that_cannot_be_told_apart_share_a_rank(monkeypatch: pytest.Monk
         "not be told from retraining.")
     table = test.dataframe[0].value
     assert list(table["rank"]) == ["1", "2 to 3", "2 to 3"] and list(table["runs"]) == [8, 40, 40]
+
+
+def test_a_broken_file_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken() -> None:
+        raise AssetError("results/results.parquet is damaged.")
+
+    monkeypatch.setattr(standings, "load", broken)
+    test = AppTest.from_string(PAGE.replace("{network}", "people-resnet"), default_timeout=60).run()
+    assert test.error[0].value == "results/results.parquet is damaged." and not test.exception
 
 
 def test_without_rows_the_command_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

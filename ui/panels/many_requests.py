@@ -9,6 +9,7 @@ import pandas as pd
 import streamlit as st
 
 from ui.tables import data_table
+from unlearn_core.assets import AssetError
 from unlearn_core.methods import method
 from unlearn_core.study import standings
 from unlearn_core.study.standings import Standing, best_verdicts, called
@@ -29,7 +30,11 @@ def many_requests(own: Subject) -> None:
     if not folded.open:
         return
     with folded:
-        rows = standings.load()
+        try:
+            rows = standings.load()
+        except AssetError as problem:
+            st.error(str(problem), icon=":material/error:")
+            return
         known = {} if rows is None else standings.kinds(rows[rows["network"] == own.name])
         if not known:
             st.info(f"Of this subject no such rows are bundled. `{COMMAND} --networks {own.name}` makes them; stopped, "

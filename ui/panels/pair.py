@@ -93,7 +93,7 @@ def who_pays(visitor: State, ink: str) -> None:
         st.info("This is drawn where comparisons of several requests of one kind are at hand, and for this network and "
                 "kind of request they are not.", icon=":material/info:")
         return
-    st.caption(f"How to read this: a row is the {kind} that was forgotten, a column the class that was measured; the "
+    st.caption("How to read this: a row is what was forgotten, a column the class that was measured; the "
                "number is the change in test accuracy in points."
                + (" ✖ is the forgotten class itself." if kind == CLASS else "") + " Mean over seeds, precomputed.")
     for side, (column, name) in enumerate(zip(st.columns(2), visitor.pair, strict=True)):
