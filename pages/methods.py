@@ -74,8 +74,8 @@ for family in dict.fromkeys(found.family for found in METHODS.values()):
                            "what happened there.")
             if tried := assets.tuning(found.name):
                 st.markdown("How the general default was chosen: the smallest mean gap to retraining, in points, over "
-                            "three classes and both networks, among settings of at most 5 seconds, or of all where none "
-                            "is so fast. No test image was read. Forgetting was judged on the first 200 training "
+                            "three classes and both networks, among settings of at most 5 seconds, or of all where "
+                            "none is so fast. No test image was read. Forgetting was judged on the first 200 training "
                             "images of each class, of which the gauges and audits show the first 100; for the methods "
                             "added last, on the 101st to 400th.")
                 st.table(pd.DataFrame([{**row["settings"], "mean gap": row["cost"], "worst gap": row["worst"],

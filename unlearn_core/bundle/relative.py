@@ -202,8 +202,8 @@ def claim(rows: Sequence[Row]) -> list[str]:
     others = [row for row in rows if row.what in sum(REPORTED.values(), ()) and row.what != "random_labels"]
     passed = sum(row.side == "retrained" for row in others)
     return [*lines, "",
-            f"In all, those that were reported to fail, and those nearest to pruning, pass in {passed} of {len(others)} "
-            "outcomes. "
+            f"In all, those that were reported to fail, and those nearest to pruning, pass in {passed} of "
+            f"{len(others)} outcomes. "
             + ("The claim is not found here. " if passed > len(others) / 2 else "That fits the claim. ") +
             "It is not the same test: theirs is a kernel test of one network each, with other data and settings; here "
             "distances to several retrained networks are compared, and each method runs with what the request opens "
