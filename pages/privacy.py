@@ -9,7 +9,7 @@ import streamlit as st
 from ui.glossary import tip
 from ui.opening import PATIENCE, rest_follows
 from ui.panels import attack
-from ui.panels.attacks import attacks_table, boxes, forgetful_shadows, judge
+from ui.panels.attacks import attacks_table, boxes, forgetful_shadows, judge, like
 from ui.panels.bystanders import bystanders
 from ui.panels.nearer import nearer
 from ui.panels.retraining import retraining
@@ -58,7 +58,7 @@ judged, drawn = found.all, found.drawn
 
 
 def counted(found: Report, name: AttackName) -> str:
-    """On how many training and unseen images of what was to be forgotten an attack is read."""
+    """On how many training and never-seen images an attack is read."""
     return f"{found.attacks[name].unlearned.members:,} and {found.attacks[name].unlearned.others:,}"
 
 
@@ -76,18 +76,19 @@ with summary:
                 icon=":material/info:")
     st.caption(f"The playground's present choice: {method(wanted.method).title} on {subject(wanted.network).title}, "
                f"forgetting {wanted.words}; its knobs are on the first page. Computed "
-               f"now on {judged.attacks['margin'].unlearned.members:,} training and "
-               f"{judged.attacks['margin'].unlearned.others:,} unseen images of what was to be forgotten (the "
-               f"dots in the picture: {counted(drawn, 'margin')} of them{lira}). Retrained reference: "
+               f"now on {judged.attacks['margin'].unlearned.members:,} training images to be forgotten and "
+               f"{judged.attacks['margin'].unlearned.others:,} {like(scene.request)} that were never seen (the dots in "
+               f"the picture: {counted(drawn, 'margin')} of them{lira}). Retrained reference: "
                + (f"{judged.seeds} networks, precomputed." if judged.seeds else "none is at hand for this choice."))
 
 with picture:
     if name not in judged.attacks:
         st.info(attack.missing(name, wanted.network), icon=":material/info:")
     else:
-        st.caption("How to read this: a dot is an image of the forgotten classes, ● one of the training set, ◆ one "
-                   f"never seen; upwards is the {attack.ABOUT[name]}. Filled dots lie above the threshold and are "
-                   "called members. If both wings look alike, this attacker learns nothing.")
+        st.caption("How to read this: ● is a training image to be forgotten, ◆ one of the "
+                   f"{like(scene.request)} that were never seen; upwards is the {attack.ABOUT[name]}. Filled dots lie "
+                   "above the threshold and are called members. If both wings look alike, this attacker learns "
+                   "nothing.")
         if visitor.plain:
             attack.plain_attack(judged, name, wanted.key, ink(), visitor)
         else:
@@ -104,5 +105,5 @@ if play.open:
 attacks_table(judged)
 bystanders(found.risk, wanted.network, ink())
 retraining(judged, ink())
-nearer(judged, drawn, wanted.subject, scene.seen.evaluation, scene.seen.forgotten, ink())
-boxes(judged)
+nearer(judged, drawn, wanted.subject, scene, now.audit.beside if now.audit else (), ink())
+boxes(judged, scene.request)

@@ -80,7 +80,7 @@ def falls(*shares: float, before: float = 0.9) -> Depth:
         return np.arange(100) < round(100 * value)
 
     forget = {f"s{i}": reading(share(value)) for i, value in enumerate(shares)}
-    return Depth(forget, forget, reading(share(before)))
+    return Depth(forget, forget, reading(share(before)), reading(share(before)))
 
 
 @pytest.mark.parametrize(("shares", "lost"), [

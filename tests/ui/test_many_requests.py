@@ -30,7 +30,8 @@ def test_methods_that_cannot_be_told_apart_share_a_rank(monkeypatch: pytest.Monk
     test = shown("people-resnet", monkeypatch)
     assert test.markdown[0].value == (
         "**Forget one person**: of 3 methods on 8 requests, SSD stands alone at rank 1. 0 of the 88 ranked runs could "
-        "not be told from retraining.")
+        "not be told from retraining. To be first is not praise: of the 8 runs at rank 1, 8 are *Told from "
+        "retraining*.")
     table = test.dataframe[0].value
     assert list(table["rank"]) == ["1", "2 to 3", "2 to 3"] and list(table["runs"]) == [8, 40, 40]
 

@@ -27,7 +27,7 @@ def page(**address: str) -> AppTest:
 def test_a_picture_is_forgotten_by_a_press() -> None:
     test = page(network="people-resnet", forget="image:17")
     assert not test.exception
-    assert test.markdown[0].value.startswith("**1 image to be forgotten: 1 of 5 shards go back, ")
+    assert test.markdown[0].value.startswith("**1 image to be forgotten: 1 of 5 shards goes back, ")
     named(test.button, "ask.sharded").click().run()
     for _ in range(300):
         if test.dataframe:

@@ -12,6 +12,7 @@ from ui.theme import NO_BAR
 from unlearn_core.audit.membership import STATISTICS
 from unlearn_core.audit.promise import Promise
 from unlearn_core.audit.report import TITLES, Attacked, AttackName, Report
+from unlearn_core.audit.roc import said
 from unlearn_core.figures.privacy import Curve, butterfly, roc_curves
 from unlearn_core.subjects.subject import Subject, subject
 
@@ -100,9 +101,10 @@ def power(attack: Attacked, own: Subject) -> str:
 def in_full(report: Report, name: AttackName, ink: str, own: Subject, promise: Promise | None = None) -> None:
     """The finding, and the ROC with what it says at few false alarms; over it what the method promised, if it did."""
     attack = report.attacks[name]
-    best, (low, high) = attack.unlearned.balanced_accuracy, attack.interval.balanced_accuracy
-    words = (f"At its best threshold this attacker is right **{best:.1%}** of the time (balanced; 95 % interval "
-             f"{low:.1%} to {high:.1%}), on the original {attack.original.balanced_accuracy:.1%}")
+    best = attack.unlearned.balanced_accuracy
+    words = (f"At its best threshold this attacker is right **{best:.1%}** of the time (balanced; 95 % interval: "
+             f"{said(attack.interval.balanced_accuracy, '.1%')}), on the original "
+             f"{attack.original.balanced_accuracy:.1%}")
     if attack.null is not None:
         words += (f", on retrained networks, which never saw either group, {attack.null.balanced_accuracy.min():.1%} "
                   f"to {attack.null.balanced_accuracy.max():.1%}")
@@ -123,12 +125,11 @@ def in_full(report: Report, name: AttackName, ink: str, own: Subject, promise: P
                    "hatched, the range of the retrained networks; dotted, guessing."
                    + ("" if promise is None else " Blue dots, where the promise lets every attack lie: between the "
                       "orange line and their upper edge is what this attacker did not find and another might."))
-        low, high = attack.interval.auc
-        st.markdown(f"**AUC:** {attack.unlearned.auc:.2f} (95 % interval {low:.2f} to {high:.2f}), guessing has 0.50.")
+        st.markdown(f"**AUC:** {attack.unlearned.auc:.2f} (95 % interval: {said(attack.interval.auc)}), guessing has "
+                    "0.50.")
         for number, at in enumerate(attack.unlearned.low):
-            ends = attack.interval.low[number]
             st.markdown(f"**Members found at {100 * at.rate:.3g} % false alarms:** " + (
-                f"{at.value:.1%} (95 % interval {ends[0]:.1%} to {ends[1]:.1%}). At this rate it hangs on "
+                f"{at.value:.1%} (95 % interval: {said(attack.interval.low[number], '.1%')}). At this rate it hangs on "
                 f"{round(at.rate / at.finest)} of the {attack.unlearned.others} never-seen images."
                 if at.resolved else f"cannot be said. {at.reason}"))
         if promise is not None:

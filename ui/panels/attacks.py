@@ -17,8 +17,10 @@ from unlearn_core.audit.evidence import ORIGINAL
 from unlearn_core.audit.lira import Shadows
 from unlearn_core.audit.report import TITLES, Report, ShadowAttack, report, standing
 from unlearn_core.audit.risk import RetainedRisk, retained_risk
+from unlearn_core.audit.roc import said
 from unlearn_core.methods import method
 from unlearn_core.methods.base import NotApplicable
+from unlearn_core.nets.request import CLASS, IMAGE, POISONED, Request
 from unlearn_core.serving import shadows
 from unlearn_core.serving.choice import Choice
 from unlearn_core.serving.scenes import Scene, Settled
@@ -120,7 +122,7 @@ def _rows(found: Report) -> pd.DataFrame:
         row: dict[str, object] = {"statistic": "margin, loss, confidence" if name == "margin" else TITLES[name]}
         for model, curve, around in (("unlearned", attack.unlearned, attack.interval),
                                      ("original", attack.original, attack.original_interval)):
-            row |= {f"AUC {model}": curve.auc, f"95 % {model}": f"{around.auc[0]:.2f} to {around.auc[1]:.2f}"}
+            row |= {f"AUC {model}": curve.auc, f"95 % {model}": said(around.auc)}
         if attack.null is not None and attack.placement is not None and attack.original_placement is not None:
             row |= {"retrained": f"{attack.null.auc.min():.2f} to {attack.null.auc.max():.2f}",
                     "unlearned lies": standing(attack.placement),
@@ -129,20 +131,29 @@ def _rows(found: Report) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def boxes(found: Report) -> None:
+def like(request: Request) -> str:
+    """The images that what is to be forgotten is compared with, see `audit.unseen`; within a sentence."""
+    several = len(request.chosen) > 1
+    return {CLASS: f"images of the same class{'es' * several}",
+            IMAGE: "images of " + ("their true classes" if several else "its true class"),
+            POISONED: "images with the mark"}.get(request.kind, f"images of the same {request.kind}{'s' * several}")
+
+
+def boxes(found: Report, request: Request) -> None:
     """What this shows, and what it does not prove."""
     left, right = st.columns(2)
     with left.container(border=True):
         st.markdown("**What this shows**")
         st.markdown(
-            "- whether one threshold on the outputs separates the forgotten training images from unseen ones, and "
-            "whether it does so better than on networks that never saw either\n"
+            "- whether one threshold on the outputs separates the training images to be forgotten from unseen ones, "
+            "and whether it does so better than on networks that never saw either\n"
             "- whether the outputs could be a retrained network's; retrained networks themselves are the yardstick\n"
             f"- the playground's gauge, the SSD paper's entropy attack, calls {found.called_member['corrected']:.0%} "
-            f"of the forget set members; in the form of the official code, {found.called_member['official']:.0%}. The "
-            "official code puts unseen images of the forgotten classes among its examples of what was never seen, so "
-            "how unsure the model is of them moves the attacker's threshold. The corrected form takes "
-            "these examples from the retained classes alone.")
+            "of the forget set members" + (
+                "." if request.kind == IMAGE else
+                f"; in the form of the official code, {found.called_member['official']:.0%}. The official code puts "
+                f"unseen {like(request)} among its examples of what was never seen, so how unsure the model is of them "
+                "moves the attacker's threshold. The corrected form takes these examples from the rest alone."))
     with right.container(border=True):
         st.markdown("**What it does not prove**")
         st.markdown(

@@ -18,6 +18,11 @@ def depth_finding(found: Depth) -> str:
     if (lost := found.lost) is None:
         return (f"The outcome recognises {shares[-1]:.0%} of the images to be forgotten, the original "
                 f"{found.before.value:.0%}: there is no fall to look for.")
+    if found.garbled:
+        return (f"Of a stage nothing can be said: behind **{lost}** the original recognises "
+                f"{found.forget[lost].value:.0%} of the images to be forgotten and {found.retain[lost].value:.0%} of "
+                f"the others, of which it knew {found.kept.value:.0%}. It does not understand what this network hands "
+                "on, whatever the image.")
     place = names.index(lost)
     kept = f"the original still recognises {shares[place - 1]:.0%}" if place else \
         f"the original itself recognises {found.before.value:.0%}"
@@ -42,10 +47,11 @@ def depth(scene: Scene, settled: Settled, ink: str) -> None:
         first = next(iter(found.forget.values()))
         st.caption("How to read this: up to a stage the images run through this network, from there on through the "
                    "original. Solid bars: the images to be forgotten that are then named rightly "
-                   f"({first.images:,} training images, 95 % interval of the first bar {first.interval[0]:.0%} to "
-                   f"{first.interval[1]:.0%}); hatched: all other unseen images. Solid bars that stay long until the "
-                   "last one: the way to the answer is untouched, and only the answer changed. Where the hatched bars "
-                   "fall too, the original no longer understands this network at all, and the solid ones say little.")
+                   f"({first.images:,} training image{'s' * (first.images > 1)}, 95 % interval of the first bar "
+                   f"{first.interval[0]:.0%} to {first.interval[1]:.0%}); hatched: all other unseen images. "
+                   "Solid bars that stay long until the last one: the way to the answer is untouched, and only the "
+                   "answer changed. Where the hatched bars fall too, the original no longer understands this network "
+                   "at all, and the solid ones say little.")
         st.plotly_chart(group_bars({"images to be forgotten": {n: one.value for n, one in found.forget.items()},
                                     "other images": {n: one.value for n, one in found.retain.items()}}, ink),
                         key="patched", config=NO_BAR, alt=said.replace("**", ""))

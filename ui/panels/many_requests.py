@@ -60,7 +60,8 @@ def _table(kind: str, found: list[Standing]) -> None:
         return
     first = [one for one in found if one.best == 1]
     shared = "share rank 1" if len(first) > 1 else "stands alone at rank 1"
-    st.markdown(f"**Forget {called(kind)}**: of {len(found)} methods on {found[0].requests} requests, "
+    st.markdown(f"**Forget {called(kind)}**: of {len(found)} methods on {found[0].requests} "
+                f"request{'s' * (found[0].requests > 1)}, "
                 f"{', '.join(method(one.method).title for one in first[:5])}"
                 f"{f' and {len(first) - 5} more' if len(first) > 5 else ''} {shared}. "
                 f"{best_verdicts(found)}")

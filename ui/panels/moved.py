@@ -24,9 +24,13 @@ def moved_finding(found: Moved, forgotten: np.ndarray) -> str:
     of, rest = found.embedding[forgotten], found.embedding[~forgotten]
     most = found.most(np.ones(len(forgotten), bool), len(of))
     among = int(forgotten[most].sum())
-    return (f"In the embedding, the {len(of):,} shown images to be forgotten moved by **{np.median(of):.2f}** of the "
-            f"usual distance between two images, the {len(rest):,} others by **{np.median(rest):.2f}** (medians). Of "
-            f"the {len(of):,} that moved most, {among:,} were to be forgotten.")
+    apart = (f"the usual distance between two images, the {len(rest):,} others by **{np.median(rest):.2f}**")
+    if len(of) == 1:
+        return (f"In the embedding, the image to be forgotten moved by **{of[0]:.2f}** of {apart} (median). "
+                + ("None moved more." if among else f"Of the others, {int((rest > of[0]).sum()):,} moved more."))
+    return (f"In the embedding, the {len(of):,} shown images to be forgotten moved by **{np.median(of):.2f}** of "
+            f"{apart} (medians). Of the {len(of):,} that moved most, {among:,} {'was' if among == 1 else 'were'} to be "
+            "forgotten.")
 
 
 def moved_most(scene: Scene, settled: Settled) -> None:
@@ -41,8 +45,8 @@ def moved_most(scene: Scene, settled: Settled) -> None:
         st.caption("How to read this: under each picture, how far the image moved in the embedding (the head's input), "
                    "where 1 is as far as two images usually lie apart in the original; then what the original takes it "
                    "for and what this network does. Images that moved alike stand by how far their answer moved."
-                   + (" A network retrained from a fresh start has an embedding of its own, in which every image lies "
-                      "elsewhere: here the distances say nothing." if settled.choice.method == "retrain" else ""))
+                   + (" A network that starts from fresh weights has an embedding of its own, in which every image "
+                      "lies elsewhere: here the distances say nothing." if settled.choice.afresh else ""))
         for title, rows in (("To be forgotten", forgotten), ("To be kept", ~forgotten)):
             st.markdown(f"**{title}**")
             pictures.wall(own, captions(found, own, scene.seen.evaluation.pictures, rows), 88)

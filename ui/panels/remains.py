@@ -32,8 +32,10 @@ def remains(scene: Scene, settled: Settled, audit: Audit | None) -> None:
     """The whole section for an outcome; the checks come with the audit."""
     st.markdown("### What is left inside?")
     if not scene.request.classes:
-        st.info("The checks that stand here are made for whole classes. For a group or for single images, the marks at "
-                "the top say what could be looked at.", icon=":material/info:")
+        st.info("A fresh head, relearning and layers are looked at for whole classes only. For a group or for single "
+                "images, the marks at the top say what could be looked at.", icon=":material/info:")
+        if audit is not None and any(check.judged for check in audit.checks):
+            matrix(audit.checks, audit.beside)
         return
     summary, judged, probed, relearned, rest = (st.container() for _ in range(5))
     try:
@@ -58,7 +60,7 @@ def remains(scene: Scene, settled: Settled, audit: Audit | None) -> None:
                     "what a network that never saw the classes would still know is not shown here.")
     if audit is not None and any(check.judged for check in audit.checks):
         with judged:
-            matrix(audit.checks)
+            matrix(audit.checks, audit.beside)
     with probed:
         probe(found, ink())
     with rest:
@@ -74,8 +76,8 @@ def probe_alone(found: Remains) -> str:
     return f"A fresh head finds the classes less well than in the original (AUC {mine.value:.3f}, {before.value:.3f})."
 
 
-def matrix(checks: Sequence[Check]) -> None:
-    """Which network passes which check, and what passing is worth."""
+def matrix(checks: Sequence[Check], beside: Sequence[Check]) -> None:
+    """Which network passes which check, and what passing is worth; `beside` are no part of the verdict."""
     st.markdown("#### Do the checks work?")
     working = [check for check in checks if check.worth == "works"]
     words = f"{len(working)} of {len(checks)} checks tell the untouched original from retrained networks here."
@@ -90,21 +92,23 @@ def matrix(checks: Sequence[Check]) -> None:
     st.caption("How to read this: a row is a check, a column a network of which the truth is known, and the outcome at "
                "hand. A check works if the original fails and retrained networks pass, each held out and judged by "
                "the others. Grey rows prove nothing here. A network passes if its number could be one more retrained "
-               f"network's ({LEVEL:.0%} prediction interval).")
+               f"network's ({LEVEL:.0%} prediction interval)."
+               + (" The last rows, in italics, are no part of the verdict." if beside else ""))
     rows = [f"| Check | Retrained, held out | {' | '.join(columns)} | What passing is worth here |",
             "|:--|:--|" + ":--|" * (len(columns) + 1)]
     worth = {"works": "It sees the original.",
              "uninformative": "Uninformative: it cannot see even the untouched original.",
              "strict": "Too strict: retrained networks fail, too."}
-    for check in checks:
-        tried = len(check.held_out)
+    for check in (*checks, *beside):
+        tried, mark = len(check.held_out), "**" if check in checks else "*"
         held = "too few to hold one out" if not tried else _badge(
-            check, check.passing >= tried - 1, f"{check.passing} of {tried} pass")
+            check, check.passing >= tried - check.luck, f"{check.passing} of {tried} pass")
         cells = [_cell(check, check.judged.get(name)) for name in columns.values()]
-        rows.append(" | ".join(["", f"**{check.title}**", held, *cells, worth[check.worth], ""]).strip())
+        rows.append(" | ".join(["", f"{mark}{check.title}{mark}", held, *cells, worth[check.worth], ""]).strip())
     st.markdown("\n".join(rows))
     with st.expander("What each check reads"):
-        st.markdown("\n".join(f"- **{check.title}**: {check.about}{SIDES[check.remembers]}" for check in checks))
+        st.markdown("\n".join(f"- **{check.title}**: {check.about}{SIDES[check.remembers]}"
+                              for check in (*checks, *beside)))
 
 
 SIDES = {"high": "; higher than retrained is remembered, lower is more than retraining takes.",

@@ -65,8 +65,9 @@ def sharded(visitor: State, ink: str) -> None:
 def finding(cost: Price, asked: int) -> str:
     """What the request costs, in a sentence."""
     shards = len(cost.hit)
-    return (f"{asked:,} image{'s' * (asked != 1)} to be forgotten: {cost.shards} of {shards} shards go back, and "
-            f"{cost.share:.0%} of the training is done again. What comes out never saw them.")
+    return (f"{asked:,} image{'s' * (asked != 1)} to be forgotten: {cost.shards} of {shards} shards "
+            f"{'goes' if cost.shards == 1 else 'go'} back, and {cost.share:.0%} of the training is done again. What "
+            "comes out never saw them.")
 
 
 def _forget(visitor: State) -> None:

@@ -74,6 +74,7 @@ class Check:
         remembers: the side of the retrained networks' values on which something is left; None if neither says so.
         held_out: each retrained network among the others; empty where they are too few.
         judged: the other networks among all retrained ones, by name; without those for which it was not made.
+        luck: how many held-out networks may fail by luck, if the check is a prediction interval.
     """
 
     title: str
@@ -83,6 +84,7 @@ class Check:
     remembers: Literal["high", "low"] | None
     held_out: tuple[Placement, ...]
     judged: Mapping[str, Placement]
+    luck: int = 1
 
     @property
     def passing(self) -> int:
@@ -93,12 +95,12 @@ class Check:
     def worth(self) -> Worth:
         """What passing is worth here.
 
-        ``uninformative``: even the original passes. ``strict``: two retrained networks or more fail, which luck
-        alone hardly explains, so that failing proves little.
+        ``uninformative``: even the original passes. ``strict``: more retrained networks fail than luck alone explains,
+        so that failing proves little.
         """
         if ORIGINAL not in self.judged or passes(self.judged[ORIGINAL]):
             return "uninformative"
-        return "strict" if len(self.held_out) - self.passing > 1 else "works"
+        return "strict" if len(self.held_out) - self.passing > self.luck else "works"
 
     def status(self, name: str = UNLEARNED) -> Status:
         """What the check says of a network.
@@ -109,7 +111,7 @@ class Check:
             return "not made yet"
         if self.worth == "works":
             return "passes" if passes(self.judged[name]) else "fails"
-        sound = bool(self.held_out) and len(self.held_out) - self.passing <= 1
+        sound = bool(self.held_out) and len(self.held_out) - self.passing <= self.luck
         return "fails" if sound and not passes(self.judged[name]) else "cannot tell here"
 
     def sign(self, name: str = UNLEARNED) -> Sign:

@@ -32,6 +32,7 @@ class Relative:
         shares: (R,) for each retrained network, d(original) / (d(original) + d(retrained)), where d is the mean
             distance of outputs: 0 is the original itself, ½ as far from both, 1 that retrained network itself.
         null: (R,) the needle of each retrained network among the others: where forgetting would put it.
+        least: (R,) the least share of each retrained network among the others.
         p: of the needle or a higher one if a network were as near to either (all sign changes over seeds are tried).
         least_p: the smallest p that so few retrained networks can give.
         per_image: (N,) the same share of each image's distances, mean over seeds; ½ where both are zero.
@@ -39,6 +40,7 @@ class Relative:
 
     shares: Float64
     null: Float64
+    least: Float64
     p: float
     least_p: float
     per_image: Float64
@@ -49,8 +51,18 @@ class Relative:
         return float(self.shares.mean())
 
     @property
+    def passing(self) -> int:
+        """How many retrained networks, each held out, are nearer to all of the others than to the original."""
+        return int((self.least > 0.5).sum())
+
+    @property
+    def tells(self) -> bool:
+        """Whether the question has an answer here: retrained networks differ by as much where few images are asked."""
+        return self.passing == len(self.least)
+
+    @property
     def side(self) -> Side:
-        """Which it is nearer to, if the comparison with each retrained network says the same."""
+        """Which it is nearer to, if the comparison with each retrained network says the same; see `tells`."""
         if (self.shares > 0.5).all():
             return "retrained"
         return "original" if (self.shares < 0.5).all() else "between"
@@ -61,6 +73,11 @@ class Relative:
         n = len(self.shares)
         where = f"{self.needle:.2f}, where 0 is the original and retrained networks lie at " \
                 f"{self.null.min():.2f} to {self.null.max():.2f}"
+        if not self.tells:
+            return (f"Cannot be told here: of {n} retrained networks, each held out, "
+                    f"{f'only {self.passing}' if self.passing else 'none'} "
+                    f"{'is' if self.passing < 2 else 'are'} nearer to all of the others than to the original. "
+                    f"This network lies at {where}.")
         if self.side == "between":
             return (f"Between the original and the retrained networks: nearer to {int((self.shares > 0.5).sum())} of "
                     f"{n} retrained ones than to the original ({where}).")
@@ -98,10 +115,11 @@ def relative(unlearned: npt.NDArray[np.floating], original: npt.NDArray[np.float
         return _share(np.full_like(apart, np.linalg.norm(network - first, axis=1).mean()), apart)
 
     found = shares(mine, seeds)
-    null = np.array([shares(seed, np.delete(seeds, i, 0)).mean() for i, seed in enumerate(seeds)])
+    held_out = [shares(seed, np.delete(seeds, i, 0)) for i, seed in enumerate(seeds)]
+    null, least = (np.array([read(each) for each in held_out]) for read in (np.mean, np.min))
     apart: Float64 = np.linalg.norm(seeds - mine, axis=2)
     per_image = _share(np.broadcast_to(np.linalg.norm(mine - first, axis=1), apart.shape), apart).mean(0)
-    return Relative(found, null, *_permuted(found - 0.5), per_image)
+    return Relative(found, null, least, *_permuted(found - 0.5), per_image)
 
 
 def _share(original: Float64, retrained: Float64) -> Float64:

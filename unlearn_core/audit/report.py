@@ -15,7 +15,7 @@ from unlearn_core.audit.lira import Shadows
 from unlearn_core.audit.membership import AttackForm, StatisticName, forget_set_attack, statistics, true_margins
 from unlearn_core.audit.privacy_score import PrivacyScore, comparator_statistics, privacy_score
 from unlearn_core.audit.relative import Relative, relative
-from unlearn_core.audit.roc import NullBand, Roc, RocIntervals, bootstrap, null_band, roc
+from unlearn_core.audit.roc import NullBand, Roc, RocIntervals, bootstrap, null_band, roc, said
 from unlearn_core.audit.unseen import compared
 from unlearn_core.nets.evaluate import softmax
 
@@ -83,9 +83,9 @@ class Attacked:
         before: the statistic of the original.
         retrained: the statistic of each retrained seed; empty if there are too few.
         unlearned: its ROC.
-        interval: bootstrap intervals of that.
+        interval: intervals over images of that.
         original: ROC of the original.
-        original_interval: bootstrap intervals of that.
+        original_interval: intervals over images of that.
         null: the same attack on the retrained seeds; None if there are too few.
         placement: the unlearned model's AUC among the seeds'; None without them.
         original_placement: the original's AUC among the seeds'; None without them.
@@ -167,14 +167,13 @@ class Report:
     def headline(self) -> str:
         """What this view shows, in one sentence that follows from the numbers; the conclusion is the verdict's."""
         attack = self.attacks[self.strongest]
-        low, high = attack.interval.auc
         by = TITLES[self.strongest] if attack.calibration else f"a threshold on {TITLES[self.strongest]}"
-        said = (f"The membership attack with the highest AUC ({by}) has {attack.unlearned.auc:.2f} "
-                f"(95 % interval {low:.2f} to {high:.2f})")
+        words = (f"The membership attack with the highest AUC ({by}) has {attack.unlearned.auc:.2f} "
+                 f"(95 % interval: {said(attack.interval.auc)})")
         if self.told is None or attack.null is None:
-            return f"{said}, where guessing has 0.50."
+            return f"{words}, where guessing has 0.50."
         distance, score = self.told.distance.placement, self.told.score.placement
-        return (f"{said}, on retrained networks {attack.null.auc.min():.2f} to {attack.null.auc.max():.2f}; its "
+        return (f"{words}, on retrained networks {attack.null.auc.min():.2f} to {attack.null.auc.max():.2f}; its "
                 f"outputs lie {distance.value:.2f} from retrained networks', which lie {distance.null.min():.2f} to "
                 f"{distance.null.max():.2f} from each other; worst-case privacy score {score.value:.2f}, retrained "
                 f"{score.null.min():.2f} to {score.null.max():.2f}.")

@@ -8,6 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from scipy.optimize import brentq
+from scipy.stats import norm
+
+from unlearn_core.audit.accuracy import Count, difference, wilson
 
 Float64 = npt.NDArray[np.float64]
 
@@ -15,6 +19,10 @@ LOW_RATES = (0.01, 0.001)
 """The false-positive rates at which an attack is judged (Carlini et al., arXiv 2112.03570)."""
 GRID: Float64 = np.concatenate([[0.0], np.geomspace(1e-3, 1, 61)])
 """The false-positive rates of confidence and null bands, for log and linear axes."""
+
+FEW, TOO_FEW = 20, 5
+"""Images of a group below which resampling them says too little (ten members: 75 to 91 % where 95 % are asked), and
+below which no interval is given."""
 
 _CELLS = 2_000_000  # resamples times distinct values held at once
 
@@ -113,20 +121,21 @@ def roc(members: Float64, others: Float64, rates: Sequence[float] = LOW_RATES) -
 
 @dataclass(frozen=True, eq=False)
 class RocIntervals:
-    """Bootstrap percentile intervals over images, each (low, high).
+    """Intervals over images, each (low, high): bootstrap percentiles, of few images score intervals.
 
     They say how the numbers would vary with other images of the same kind, not with another training seed: that is
-    the null band. At a perfect separation every resample is perfect too, and the intervals have no width.
+    the null band. Where all resamples say the same, as at a perfect separation, the score interval stands in.
 
     Attributes:
-        auc: of the area under the curve.
+        auc: of the area under the curve; NaN, as all others, below `TOO_FEW` images of a group.
         balanced_accuracy: at the threshold that is best for the images at hand.
         low: of the true-positive rate at each low false-positive rate; NaN where that is not resolved. With few
             never-seen images it hangs on one or two of them, and covers less often than its level says.
         grid: (points,) false-positive rates.
-        band: (2, points) pointwise lower and upper end of the true-positive rate at no more than these rates.
-        level: the share of resamples within each interval.
-        resamples: their number.
+        band: (2, points) pointwise lower and upper end of the true-positive rate at no more than these rates; NaN with
+            fewer than `FEW` never-seen images, on which the thresholds hang.
+        level: of the intervals.
+        resamples: their number; 0 where none were made.
     """
 
     auc: tuple[float, float]
@@ -142,7 +151,8 @@ def bootstrap(members: Float64, others: Float64, generator: np.random.Generator,
               level: float = 0.95, rates: Sequence[float] = LOW_RATES, grid: Float64 = GRID) -> RocIntervals:
     """Stratified bootstrap of the ROC: members and never-seen images are each drawn with replacement.
 
-    No resample is sorted: each is a row of counts over the distinct values, and its curve their running sums.
+    No resample is sorted: each is a row of counts over the distinct values, and its curve their running sums. Where
+    either group has fewer than `FEW` images, see `_scored`.
 
     Args:
         members: (P,) statistic of the members.
@@ -162,6 +172,9 @@ def bootstrap(members: Float64, others: Float64, generator: np.random.Generator,
     if resamples < 1 or not 0 < level < 1:
         raise ValueError("resamples, level: at least one resample and a level in (0, 1) expected, "
                          f"got {resamples} and {level}")
+    scored = _scored(roc(members, others, rates), grid, level)
+    if min(len(members), len(others)) < FEW:
+        return scored
     everywhere = np.concatenate([np.asarray(rates, dtype=np.float64), grid])
     wanted = _alarms(everywhere, len(others))
     areas, balanced, found, best = [], [], [], _best(members, others)
@@ -174,15 +187,58 @@ def bootstrap(members: Float64, others: Float64, generator: np.random.Generator,
         found.append(tp.ravel()[last].reshape(len(fp), -1) / len(members))
     tails = [(1 - level) / 2, (1 + level) / 2]
 
-    def interval(values: Float64) -> tuple[float, float]:
+    def interval(values: Float64, instead: tuple[float, float]) -> tuple[float, float]:
         low, high = np.quantile(values, tails)
-        return float(low), float(high)
+        return (float(low), float(high)) if low < high else instead
 
-    ends = np.quantile(np.concatenate(found), tails, axis=0)
-    low = tuple((float(ends[0, i]), float(ends[1, i])) if _resolved(rate, len(others)) else (math.nan, math.nan)
+    rises = np.concatenate(found)
+    low = tuple(interval(rises[:, i], scored.low[i]) if _resolved(rate, len(others)) else (math.nan, math.nan)
                 for i, rate in enumerate(rates))
-    return RocIntervals(interval(np.concatenate(areas)), interval(np.concatenate(balanced)), low, grid,
-                        ends[:, len(rates):], level, resamples)
+    return RocIntervals(interval(np.concatenate(areas), scored.auc),
+                        interval(np.concatenate(balanced), scored.balanced_accuracy), low, grid,
+                        np.quantile(rises[:, len(rates):], tails, axis=0), level, resamples)
+
+
+def said(interval: tuple[float, float], form: str = ".2f") -> str:
+    """An interval in words; none where the images were too few for one."""
+    low, high = interval
+    return "none, too few images" if math.isnan(low) else f"{low:{form}} to {high:{form}}"
+
+
+def _scored(curve: Roc, grid: Float64, level: float) -> RocIntervals:
+    """Score intervals, thresholds held fixed: Wilson's of a share, and of two Newcombe's."""
+    members, others, z = curve.members, curve.others, float(norm.ppf((1 + level) / 2))
+    missing = math.nan, math.nan
+    if min(members, others) < TOO_FEW:
+        return RocIntervals(missing, missing, (missing,) * len(curve.low), grid, np.full((2, len(grid)), math.nan),
+                            level, 0)
+
+    def share(value: float) -> tuple[float, float]:
+        return wilson(round(value * members), members, z)
+
+    best = int(((curve.tpr + 1 - curve.fpr) / 2).argmax())
+    apart = difference(Count(round(curve.tpr[best] * members), members), Count(round(curve.fpr[best] * others), others),
+                       z)
+    band = np.array([share(value) if others >= FEW else missing for value in curve.at(grid)]).T
+    return RocIntervals(
+        _auc_interval(curve.auc, members, others, z), ((1 + apart.low) / 2, (1 + apart.high) / 2),
+        tuple(share(at.value) if at.resolved else missing for at in curve.low), grid, band, level, 0)
+
+
+def _auc_interval(auc: float, members: int, others: int, z: float) -> tuple[float, float]:
+    """The score interval of an area under the curve.
+
+    Source: Newcombe, Statistics in Medicine 25 (2006), 559, method 5.
+    """
+    size = (members + others) / 2 - 1
+
+    def beyond(true: float) -> float:
+        """How much farther the area lies from a true one than `z` of its standard errors."""
+        spread = true * (1 - true) * (1 + size * (1 - true) / (2 - true) + size * true / (1 + true)) / members / others
+        return abs(true - auc) - z * math.sqrt(spread)
+
+    inside = min(max(auc, 1e-9), 1 - 1e-9)  # at the ends themselves there is no spread
+    return (float(brentq(beyond, 0, inside)) if auc > 0 else 0.0, float(brentq(beyond, inside, 1)) if auc < 1 else 1.0)
 
 
 def _best(members: Float64, others: Float64) -> int:

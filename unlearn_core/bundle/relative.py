@@ -1,7 +1,8 @@
 """Two questions beside the verdict, measured: nearer to retraining than to the original, and KLoM, for every method.
 
 `python -m unlearn_core.bundle.relative` asks them of networks of which the truth is known and of each method as each
-bundled request opens. It writes `assets/relative/` and from it `docs/relative.md`; finished outcomes are kept.
+request opens: every one with bundled retrained networks. It writes `assets/relative/` and from it `docs/relative.md`;
+finished outcomes are kept.
 """
 
 from __future__ import annotations
@@ -24,16 +25,19 @@ from unlearn_core.audit.distinguish import LEAST_SEEDS
 from unlearn_core.audit.klom import klom
 from unlearn_core.audit.membership import true_margins
 from unlearn_core.audit.relative import relative
+from unlearn_core.audit.verdict import Level
 from unlearn_core.bundle.confusion import KEPT, run
 from unlearn_core.bundle.manifest import list_assets
+from unlearn_core.bundle.results import requests
 from unlearn_core.methods import METHODS, method
 from unlearn_core.nets.evaluate import softmax
-from unlearn_core.nets.request import Request
+from unlearn_core.nets.request import CLASS, Request, parsed
 from unlearn_core.nets.train import fit, train
 from unlearn_core.serving.choice import choice
 from unlearn_core.serving.engine import Engine
-from unlearn_core.serving.yardstick import everything, yardstick
-from unlearn_core.study import verdicts
+from unlearn_core.serving.judgement import judged
+from unlearn_core.serving.yardstick import everything, inside, yardstick
+from unlearn_core.study.standings import called
 from unlearn_core.subjects import openings
 from unlearn_core.subjects.subject import bundled, subject
 
@@ -46,6 +50,7 @@ REPORTED: dict[str, tuple[str, ...]] = {
     "SSD": ("ssd",), "nearest to pruning": ("head_zeroing", "masked_small_gradients"), "fine-tuning": ("fine_tune",),
     "random labels": ("random_labels",)}
 """Methods of which something was reported, and those here that come nearest to them."""
+STILL_THERE = (Level.NOT_FORGOTTEN, Level.PARTLY, Level.HIDDEN)
 AGAIN_SEEDS = (901, 902)
 ON_EPOCHS = 2
 
@@ -58,7 +63,7 @@ class Row:
 
     Attributes:
         network: name of a bundled network.
-        forget: the class.
+        forget: the request, as its `str`.
         what: one of `TRUTHS`, or the name of a method.
         key: of the choice; a seed, or nothing, where it is none.
         side: nearer to ``retrained``, to ``original``, or ``between``.
@@ -68,10 +73,11 @@ class Row:
         p: of the needle.
         klom: mean over the forgotten training images, in nats; None with too few retrained networks.
         klom_null: the same of held-out retrained networks, mean.
+        level: of the verdict on a method's outcome; empty for the others.
     """
 
     network: str
-    forget: int
+    forget: str
     what: str
     key: str
     side: str
@@ -81,6 +87,7 @@ class Row:
     p: float
     klom: float | None
     klom_null: float | None
+    level: str = ""
 
 
 @cache
@@ -111,82 +118,102 @@ def learned(network: str) -> dict[str, dict[str, Tensor]]:
     return made
 
 
-def judge_request(network: str, label: int) -> list[Row]:
-    """Every row of one network and class."""
-    engine, request = _engine(), Request((label,))
+def judge_request(network: str, request: Request) -> list[Row]:
+    """Every row of one network and request."""
+    engine = _engine()
     measure = yardstick(engine, network, request)
     seen = measure.member & measure.forgotten
     true = measure.labels[seen]
     before = measure.models["original"].logits[seen]
     seeds = np.stack([model.logits[seen] for model in measure.retrained])
 
-    def row(what: str, key: str, logits: Float32, others: Float32 = seeds) -> Row:
+    def row(what: str, key: str, logits: Float32, others: Float32 = seeds, level: str = "") -> Row:
         near = relative(softmax(logits), softmax(before), softmax(others))
         apart = None
         if len(others) >= LEAST_SEEDS:
             apart = klom(true_margins(logits[None], true), true_margins(others, true))
-        return Row(network, label, what, key, near.side, round(near.needle, 4), round(float(near.null.min()), 4),
+        return Row(network, str(request), what, key, near.side, round(near.needle, 4), round(float(near.null.min()), 4),
                    round(float(near.null.max()), 4), near.p, None if apart is None else round(apart.mean, 4),
-                   None if apart is None else round(float(apart.null.mean()), 4))
-
-    def answers(weights: Mapping[str, Tensor]) -> Float32:
-        return everything(engine, network, request, weights).logits[seen]
+                   None if apart is None else round(float(apart.null.mean()), 4), level)
 
     rows = [row(ORIGINAL, "", before)]
     rows += [row(HELD_OUT, str(i), seeds[i], np.delete(seeds, i, 0)) for i in range(len(seeds))]
-    rows += [row(name.rsplit(" ", 1)[0], name.rsplit(" ", 1)[1], answers(weights))
-             for name, weights in learned(network).items()]
+    for name, weights in learned(network).items():
+        what, seed = name.rsplit(" ", 1)
+        rows.append(row(what, seed, everything(engine, network, request, weights).logits[seen]))
     for name, found in METHODS.items():
         if name == "retrain":
             continue  # the held-out networks stand for it
         chosen = choice(network, request, name, openings.start(network, request, name))
         if not run(chosen):
             kept = {name: value for name, value in load_file(KEPT / f"{chosen.key}.safetensors").items() if name}
-            rows.append(row(found.name, chosen.key, answers(kept)))
+            outputs = everything(engine, network, request, kept)
+            audit = judged(measure, chosen, inside(engine, network, request, outputs))
+            rows.append(row(found.name, chosen.key, outputs.logits[seen], level=str(audit.verdict.level)))
     return rows
+
+
+def untold(rows: Sequence[Row]) -> set[tuple[str, str]]:
+    """Network and request of those rows for which the question has no answer: a held-out retrained network fails."""
+    return {(row.network, row.forget) for row in rows if row.what == HELD_OUT and row.side != "retrained"}
 
 
 def document(rows: Sequence[Row]) -> str:
     """The rows in words, as `docs/relative.md`."""
-    levels = {row.key: row.level for network in {row.network for row in rows} for row in verdicts.load(network)}
     lines = [
         "# Nearer to retraining, or to the original?", "",
         "Made by `python -m unlearn_core.bundle.relative`; the rows in full are in `assets/relative/`. Each number is "
-        "over the training images of one class that was to be forgotten, and each network stands for one request: a "
-        "bundled network and a class. Methods ran with seed 0, with what the request opens on.", "",
+        "over the training images that were to be forgotten, and each network stands for one request. Methods ran with "
+        "seed 0, with what the request opens on.", "",
         "**The needle** (`unlearn_core/audit/relative.py`, after arXiv 2601.19755): the mean distance of a network's "
         "outputs to the original's, as a share of that distance and the one to a retrained network. 0 is the original "
         "itself, ½ as far from both. *Nearer to retraining* means nearer to every single retrained network than to the "
-        "original. **KLoM** (`unlearn_core/audit/klom.py`, after arXiv 2602.16400): how differently it answers from "
-        "retrained networks, image by image, in nats, at most 100; what chance gives stands in the last column.", ""]
-    for network in dict.fromkeys(row.network for row in rows):
-        mine = [row for row in rows if row.network == network]
-        held = [row for row in mine if row.what == HELD_OUT]
-        seeds = len({row.key for row in held})
-        lines += [f"## {subject(network).title}", "",
-                  f"{len({row.forget for row in mine})} requests, {seeds} retrained networks each, held out one by one "
-                  f"({seeds - 1} others).", "",
-                  "| Network | nearer to retraining | between | nearer to the original | needle, median (least to most)"
-                  " | KLoM, median | held-out retrained: KLoM |", "|:--|--:|--:|--:|--:|--:|--:|"]
-        for what in dict.fromkeys(row.what for row in mine):
-            same = [row for row in mine if row.what == what]
-            counts = [sum(row.side == side for row in same) for side in ("retrained", "between", "original")]
-            needles = [row.needle for row in same]
-            apart = [(row.klom, row.klom_null) for row in same if row.klom is not None and row.klom_null is not None]
-            lines.append(
-                f"| {method(what).title if what in METHODS else what} | " + " | ".join(str(c or '·') for c in counts)
-                + f" | {np.median(needles):.2f} ({min(needles):.2f} to {max(needles):.2f}) | "
-                + ("{:.1f} | {:.1f} |".format(*np.median(apart, 0)) if apart else "· | · |"))
-        wrong = [row for row in mine if row.what in TRUTHS and row.side != TRUTHS[row.what]]
-        known = sum(row.what in TRUTHS for row in mine)
-        tried = [row for row in mine if row.what in METHODS]
-        passing = [row for row in tried if row.side == "retrained"]
-        bad = [row for row in passing if levels.get(row.key) in ("Not forgotten", "Partly forgotten", "Hidden")]
-        lines += ["", f"Of {known} networks of which the truth is known {len(wrong)} are on the wrong side or between. "
-                  f"Of {len(tried)} outcomes {len(passing)} are nearer to retraining; the verdict calls {len(bad)} of "
-                  "these *Not forgotten*, *Partly forgotten* or *Hidden*: this question is the weaker one, and no part "
-                  "of the verdict.", ""]
+        "original. Where a retrained network, held out, fails that itself, the question has no answer for the request, "
+        "and outcomes stand under *cannot be told*. **KLoM** (`unlearn_core/audit/klom.py`, after arXiv 2602.16400): "
+        "how differently it answers from retrained networks, image by image, in nats, at most 100; what chance gives "
+        "stands in the last column.", ""]
+    for network, kind in dict.fromkeys(map(_part, rows)):
+        lines += section(network, kind, [row for row in rows if _part(row) == (network, kind)])
     return "\n".join([*lines, *claim(rows)])
+
+
+def section(network: str, kind: str, rows: Sequence[Row]) -> list[str]:
+    """One table: a network and a kind of request."""
+    blind, requests = untold(rows), {(row.network, row.forget) for row in rows}
+    seeds = len({row.key for row in rows if row.what == HELD_OUT})
+    told = len(requests) - len(blind)
+    lines = [f"## {subject(network).title}: forget {called(kind)}", "",
+             f"{len(requests)} request{'s' * (len(requests) > 1)}, {seeds} retrained networks each, held out one by "
+             f"one ({seeds - 1} others). In {told} of {len(requests)} the question has an answer.", "",
+             "| Network | nearer to retraining | between | nearer to the original | cannot be told | needle, median "
+             "(least to most) | KLoM, median | held-out retrained: KLoM |", "|:--|--:|--:|--:|--:|--:|--:|--:|"]
+    for what in dict.fromkeys(row.what for row in rows):
+        same = [row for row in rows if row.what == what]
+        heard = [row for row in same if what in TRUTHS or (network, row.forget) not in blind]
+        counts = [sum(row.side == side for row in heard) for side in ("retrained", "between", "original")]
+        needles = [row.needle for row in same]
+        apart = [(row.klom, row.klom_null) for row in same if row.klom is not None and row.klom_null is not None]
+        lines.append(
+            f"| {method(what).title if what in METHODS else what} | "
+            + " | ".join(str(count or '·') for count in (*counts, len(same) - len(heard)))
+            + f" | {np.median(needles):.2f} ({min(needles):.2f} to {max(needles):.2f}) | "
+            + ("{:.1f} | {:.1f} |".format(*np.median(apart, 0)) if apart else "· | · |"))
+
+    def wrong(some: Sequence[Row]) -> str:
+        known = [row for row in some if row.what in TRUTHS]
+        return f"{sum(row.side != TRUTHS[row.what] for row in known)} of {len(known)}"
+
+    heard = [row for row in rows if (network, row.forget) not in blind]
+    lines += ["", f"Of the networks of which the truth is known {wrong(rows)} are on the wrong side or between"
+              + (f"; where the question has an answer, {wrong(heard)}" if blind and heard else "") + "."]
+    tried = [row for row in heard if row.what in METHODS]
+    passing = [row for row in tried if row.side == "retrained"]
+    bad = [row for row in passing if row.level in STILL_THERE]
+    if tried:
+        lines[-1] += (f" Of {len(tried)} outcomes for which it has one, {len(passing)} are nearer to retraining; the "
+                      f"verdict calls {len(bad)} of these *Not forgotten*, *Partly forgotten* or *Hidden*: this "
+                      "question is the weaker one, and no part of the verdict.")
+    return [*lines, ""]
 
 
 def claim(rows: Sequence[Row]) -> list[str]:
@@ -194,16 +221,19 @@ def claim(rows: Sequence[Row]) -> list[str]:
     lines = ["## What was reported, and what is found here", "",
              "A report on the paper says that SSD, pruning and fine-tuning fail its test, in simplified versions, and "
              "only random labels pass; the authors call it a signal and no ranking. Outcomes here that are nearer to "
-             "retraining than to the original, on the images to be forgotten:", ""]
-    for network in dict.fromkeys(row.network for row in rows):
-        mine = [row for row in rows if row.network == network]
-        lines.append(f"- {subject(network).title}: " + ", ".join(
+             "retraining than to the original, on the images to be forgotten, of those requests for which the question "
+             "has an answer:", ""]
+    blind = untold(rows)
+    rows = [row for row in rows if (row.network, row.forget) not in blind]
+    for network, kind in dict.fromkeys(map(_part, rows)):
+        mine = [row for row in rows if _part(row) == (network, kind)]
+        lines.append(f"- {subject(network).title}, {called(kind)}: " + ", ".join(
             f"{title} {_passing(mine, names)}" for title, names in REPORTED.items()))
     others = [row for row in rows if row.what in sum(REPORTED.values(), ()) and row.what != "random_labels"]
     passed = sum(row.side == "retrained" for row in others)
     return [*lines, "",
             f"In all, those that were reported to fail, and those nearest to pruning, pass in {passed} of "
-            f"{len(others)} outcomes. "
+            f"{len(others)} outcomes, random labels in {_passing(rows, ('random_labels',))}. "
             + ("The claim is not found here. " if passed > len(others) / 2 else "That fits the claim. ") +
             "It is not the same test: theirs is a kernel test of one network each, with other data and settings; here "
             "distances to several retrained networks are compared, and each method runs with what the request opens "
@@ -211,9 +241,18 @@ def claim(rows: Sequence[Row]) -> list[str]:
             "on does not say how far it got: where all pass, the needle ranks nothing.", ""]
 
 
+def _part(row: Row) -> tuple[str, str]:
+    return row.network, parsed(row.forget).kind
+
+
 def _passing(rows: Sequence[Row], names: Sequence[str]) -> str:
     mine = [row for row in rows if row.what in names]
     return f"{sum(row.side == 'retrained' for row in mine)} of {len(mine)}"
+
+
+def _place(row: Row) -> tuple[bool, str, tuple[int, ...]]:
+    asked = parsed(row.forget)
+    return asked.kind != CLASS, asked.kind, asked.chosen
 
 
 def write(rows: Mapping[str, Sequence[Row]]) -> None:
@@ -222,9 +261,9 @@ def write(rows: Mapping[str, Sequence[Row]]) -> None:
     folder.mkdir(exist_ok=True)
     for network, found in rows.items():
         (folder / f"{network}.json").write_text(
-            json.dumps([asdict(row) for row in sorted(found, key=lambda row: row.forget)], indent=0) + "\n", "utf-8")
+            json.dumps([asdict(row) for row in sorted(found, key=_place)], indent=0) + "\n", "utf-8")
     list_assets()
-    DOCUMENT.write_text(document([row for found in rows.values() for row in found]), "utf-8")
+    DOCUMENT.write_text(document([row for found in rows.values() for row in sorted(found, key=_place)]), "utf-8")
 
 
 def load(network: str) -> list[Row]:
@@ -238,17 +277,18 @@ def load(network: str) -> list[Row]:
 def main() -> None:
     """Ask both questions of everything and write the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--networks", nargs="*", default=list(bundled("fashion-mnist")), metavar="NETWORK")
-    parser.add_argument("--classes", nargs="*", type=int, default=list(range(10)), metavar="CLASS")
+    parser.add_argument("--networks", nargs="*", default=list(bundled()), choices=list(bundled()), metavar="NETWORK")
+    parser.add_argument("--kinds", nargs="*", metavar="KIND", help="of requests, as in class or person; all by default")
     parser.add_argument("--from-rows", action="store_true", help="write the document from the rows at hand")
     chosen = parser.parse_args()
     KEPT.mkdir(parents=True, exist_ok=True)
-    rows = {network: load(network) for network in bundled("fashion-mnist")}
+    rows = {network: load(network) for network in bundled()}
     if chosen.from_rows:
         return write(rows)
     for network in chosen.networks:
-        for label in tqdm(chosen.classes, desc=network):
-            rows[network] = [*(row for row in rows[network] if row.forget != label), *judge_request(network, label)]
+        for one in tqdm([one for one in requests(network) if not chosen.kinds or one.kind in chosen.kinds],
+                        desc=network):
+            rows[network] = [*(row for row in rows[network] if row.forget != str(one)), *judge_request(network, one)]
             write(rows)
     return None
 

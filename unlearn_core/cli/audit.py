@@ -9,6 +9,7 @@ import numpy as np
 from unlearn_core.audit.evidence import ORIGINAL
 from unlearn_core.audit.promise import RATE, promise_of
 from unlearn_core.audit.report import TITLES, report
+from unlearn_core.audit.roc import said
 from unlearn_core.cli.output import bar, concluded, described, print_heading, print_json, print_table
 from unlearn_core.cli.typed import Declare, add_choice, choice_of
 from unlearn_core.study.run import run
@@ -42,7 +43,8 @@ def audit(arguments: argparse.Namespace) -> int:
             "promise": promise and {"epsilon": promise.epsilon, "delta": promise.delta,
                                     "tpr": {str(RATE): promise.found}, "auc": promise.auc, "empty": promise.empty},
             "strongest": made.strongest, "seeds": made.seeds, "called_member": made.called_member,
-            "attacks": {name: {"auc": attack.unlearned.auc, "auc_interval": attack.interval.auc,
+            "attacks": {name: {"auc": attack.unlearned.auc,
+                               "auc_interval": None if np.isnan(attack.interval.auc[0]) else attack.interval.auc,
                                "balanced_accuracy": attack.unlearned.balanced_accuracy,
                                "tpr": {str(low.rate): low.value for low in attack.unlearned.low},
                                "original_auc": attack.original.auc,
@@ -55,7 +57,7 @@ def audit(arguments: argparse.Namespace) -> int:
                                                    for mark in found.audit.verdict.marks)])
     print_table([["Threshold on", "AUC", "95 % interval", "Original", f"Retrained (seeds: {made.seeds})",
                    "TPR at 1 % FPR"],
-                  *([TITLES[name], f"{attack.unlearned.auc:.3f}", "{:.3f} to {:.3f}".format(*attack.interval.auc),
+                  *([TITLES[name], f"{attack.unlearned.auc:.3f}", said(attack.interval.auc, ".3f"),
                      f"{attack.original.auc:.3f}",
                      f"{attack.null.auc.min():.3f} to {attack.null.auc.max():.3f}" if attack.null else "none",
                      f"{attack.unlearned.low[0].value:.1%}" if attack.unlearned.low[0].resolved else "not resolved"]

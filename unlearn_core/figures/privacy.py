@@ -77,7 +77,7 @@ class Curve:
     Attributes:
         grid: (points,) false-positive rates.
         unlearned: (points,) of the unlearned model.
-        band: (2, points) its confidence band.
+        band: (2, points) its confidence band; NaN, and not drawn, where the images are too few.
         original: (points,) of the original.
         retrained: (2, points) lowest and highest of the retrained seeds; None if there are none.
         promised: (2, points) lowest and highest that the method's promise allows; None if it makes none.
@@ -118,7 +118,8 @@ def roc_curves(curve: Curve, ink: str = RETRAINED) -> go.Figure:
         band(curve.promised, "promised", PROMISED, 0.5, ".")
     if curve.retrained is not None:
         band(curve.retrained, "retrained", ink, 0.7, "/")
-    band(curve.band, "95 % band", UNLEARNED, 0.6, "")
+    if not np.isnan(curve.band).all():
+        band(curve.band, "95 % band", UNLEARNED, 0.6, "")
     for name, values, colour, width, dash in (("original", curve.original, ORIGINAL, 3, "dash"),
                                               ("unlearned", curve.unlearned, UNLEARNED, 3, "solid")):
         figure.add_scatter(x=x, y=floor(values), mode="lines", name=name,

@@ -234,6 +234,7 @@ METHOD = Method(
     ),
     work=run,
     obstacle=obstacle,
+    afresh=lambda settings: settings["centre"] == "fresh",
     presets={
         "official": Preset(
             {"epsilon": 10.0, "start": 1.0, "noisy_steps": 50, "noisy_lr": 0.001, "clip": 100.0, "pull": 0.5,

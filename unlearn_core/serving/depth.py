@@ -25,11 +25,13 @@ class Depth:
         forget: stage -> share of the images to be forgotten that are named rightly.
         retain: stage -> the same of all other unseen images.
         before: forget accuracy of the original itself.
+        kept: its accuracy on the others.
     """
 
     forget: Mapping[str, Reading]
     retain: Mapping[str, Reading]
     before: Reading
+    kept: Reading
 
     @property
     def lost(self) -> str | None:
@@ -43,6 +45,16 @@ class Depth:
         low = [reading.value < (self.before.value + end) / 2 for reading in self.forget.values()]
         return list(self.forget)[max((i + 1 for i, is_low in enumerate(low) if not is_low), default=0)]
 
+    @property
+    def garbled(self) -> bool:
+        """Whether the others fall there by half as much or more, and it is not the outcome itself that does not know
+        them: the original then does not understand what this network hands on, whatever the image.
+        """
+        lost = self.lost
+        if lost is None or lost == list(self.forget)[-1]:
+            return False
+        return self.kept.value - self.retain[lost].value >= (self.before.value - self.forget[lost].value) / 2
+
 
 def depth(engine: Engine, scene: Scene, settled: Settled) -> Depth:
     """Patch the original at every stage: a forward pass each, on the images that the first two gauges are read on."""
@@ -53,7 +65,7 @@ def depth(engine: Engine, scene: Scene, settled: Settled) -> Depth:
     right = {name: logits.argmax(1) == labels for name, logits in answers.items()}
     return Depth({name: reading(hits[forgotten]) for name, hits in right.items()},
                  {name: reading(hits[~forgotten]) for name, hits in right.items()},
-                 reading((seen.before.predicted[wanted] == labels)[forgotten]))
+                 *(reading((seen.before.predicted[wanted] == labels)[rows]) for rows in (forgotten, ~forgotten)))
 
 
 def submit(engine: Engine, scene: Scene, settled: Settled) -> Ticket[Depth]:

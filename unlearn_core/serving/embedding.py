@@ -178,7 +178,7 @@ def embed(engine: Engine, scene: Scene, settled: Settled, layer: str, kind: Lite
     retained = ~seen.forgotten
     aligned: dict[Role, float] = {}
     for number, (role, features, predicted) in enumerate(shown):
-        if role == "retrained" or (role, settled.choice.method) == ("unlearned", "retrain"):  # trained afresh
+        if role == "retrained" or (role == "unlearned" and settled.choice.afresh):
             found = align(features, before[layer], retained)
             shown[number], aligned[role] = (role, found.features, predicted), found.explained
     linear = fit_linear(before[layer]) if kind == "pca" else None

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from unlearn_core.audit.accuracy import per_class
+from unlearn_core.audit.beside import beside
 from unlearn_core.audit.distinguish import LEAST_SEEDS, Spread
 from unlearn_core.audit.evidence import (
     ATTACK_SUCCESS,
@@ -78,12 +79,14 @@ class Audit:
     Attributes:
         readings: its gauges.
         checks: all, with what they say of the outcome.
+        beside: the questions that are no part of the verdict, likewise.
         verdict: the conclusion.
         losses: of each retained class and group, the worst first.
     """
 
     readings: Readings
     checks: tuple[Check, ...]
+    beside: tuple[Check, ...]
     verdict: Verdict
     losses: tuple[Loss, ...]
 
@@ -166,6 +169,8 @@ def judged(measure: Yardstick, chosen: Choice, mine: Model) -> Audit:
     checks = joined(measure.checks, gather({UNLEARNED: mine}, measure.retrained, labels, member, forgotten,
                                            hold_out=False, spreads=measure.spreads,
                                            planted=chosen.forget.kind == POISONED))
+    more = joined(measure.beside, beside({UNLEARNED: mine}, measure.retrained, labels, member, forgotten,
+                                         measure.models[ORIGINAL], hold_out=False))
     unseen = accuracy_images(chosen.forget, member, forgotten)
     accuracy = per_class(mine.logits[unseen].argmax(1), labels[unseen], len(measure.classes))
     verdict, lost = _conclude(chosen, checks, measure.models[ORIGINAL].logits, mine.logits,
@@ -173,7 +178,7 @@ def judged(measure: Yardstick, chosen: Choice, mine: Model) -> Audit:
                               measure.spreads)
     return Audit(
         Readings(len(labels), gauges, measure.original, measure.band, accuracy, measure.accuracy_before,
-                 measure.accuracy_retrained), tuple(checks), verdict, lost)
+                 measure.accuracy_retrained), tuple(checks), tuple(more), verdict, lost)
 
 
 def submit_outputs(engine: Engine, scene: Scene, settled: Settled) -> Ticket[Float32]:

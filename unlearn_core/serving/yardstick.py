@@ -11,6 +11,7 @@ import numpy.typing as npt
 from torch import Tensor, nn
 
 from unlearn_core.audit.accuracy import per_class
+from unlearn_core.audit.beside import beside
 from unlearn_core.audit.distinguish import Spread, pooled
 from unlearn_core.audit.evidence import (
     ANSWERS,
@@ -69,6 +70,7 @@ class Yardstick:
         kept: masks of the unseen images of each class, and each group of another kind, that stays; by name.
         spreads: see `spreads`.
         checks: on these networks; none is made without two retrained ones.
+        beside: the questions that are no part of the verdict, on the same.
     """
 
     classes: tuple[str, ...]
@@ -84,6 +86,7 @@ class Yardstick:
     kept: Mapping[str, Bools]
     spreads: Mapping[str, Spread]
     checks: tuple[Check, ...]
+    beside: tuple[Check, ...]
 
 
 def everything(engine: Engine, network: str, request: Request, weights: Mapping[str, Tensor],
@@ -211,7 +214,8 @@ def _yardstick(engine: Engine, network: str, request: Request, progress: Progres
         np.stack(list(map(accuracy, retrained))) if retrained else None,
         kept_groups(request, evaluation, rest, train, test),
         known, tuple(gather(models, retrained, labels, member, forgotten, spreads=known,
-                            planted=request.kind == POISONED)))
+                            planted=request.kind == POISONED)),
+        tuple(beside(models, retrained, labels, member, forgotten, models[ORIGINAL])))
 
 
 def _shut(model: nn.Module, train: ImageSet, request: Request, logits: Float32) -> Float32:

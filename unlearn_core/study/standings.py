@@ -103,9 +103,17 @@ def called(kind: str) -> str:
 
 
 def best_verdicts(found: Sequence[Standing]) -> str:
-    """How many of the ranked runs reached the best verdict, in a sentence."""
+    """How many of the ranked runs reached the best verdict, and what the others at rank 1 are, in sentences."""
     reached = sum(one.levels.get(Level.NOT_TOLD, 0) for one in found)
-    return f"{reached:,} of the {sum(one.runs for one in found):,} ranked runs could not be told from retraining."
+    said = f"{reached:,} of the {sum(one.runs for one in found):,} ranked runs could not be told from retraining."
+    first = [one for one in found if one.best == 1]
+    short = Counter({level: sum(one.levels.get(level, 0) for one in first)
+                     for level in Level if level != Level.NOT_TOLD})
+    if not +short:
+        return said
+    return (f"{said} To be first is not praise: of the {sum(one.runs for one in first):,} runs at rank 1, "
+            + ", ".join(f"{number:,} {'is' if number == 1 else 'are'} *{level}*"
+                        for level, number in (+short).most_common()) + ".")
 
 
 def standings(rows: pd.DataFrame, wanted: Retrained, rng: np.random.Generator) -> list[Standing]:
