@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from ui.panels.depth import depth_finding
-from unlearn_core.audit.gauges import reading
+from unlearn_core.audit.gauges import Reading, reading
 from unlearn_core.audit.patching import patched
 from unlearn_core.nets.evaluate import outputs
 from unlearn_core.nets.models import build
@@ -88,6 +88,22 @@ def falls(*shares: float, before: float = 0.9) -> Depth:
     ((0.2, 0.9, 0.0), "s2"), ((0.9, 0.6, 0.3), "s2")])
 def test_it_is_lost_where_it_stays_lost(shares: tuple[float, ...], lost: str | None) -> None:
     assert falls(*shares).lost == lost
+
+
+def test_where_every_image_is_lost_nothing_is_said_of_a_stage() -> None:
+    """A network of other features: the original understands none of it, and no stage forgot anything."""
+    def course(*shares: float) -> dict[str, Reading]:
+        return {f"s{i}": reading(np.arange(100) < 100 * share) for i, share in enumerate(shares)}
+
+    before = kept = reading(np.arange(100) < 90)
+    strange = Depth(course(0.1, 0.1, 0.0), course(0.2, 0.1, 0.9), before, kept)
+    assert strange.garbled and depth_finding(strange) == (
+        "Of a stage nothing can be said: behind **s0** the original recognises 10% of the images to be forgotten and "
+        "20% of the others, of which it knew 90%. It does not understand what this network hands on, whatever the "
+        "image.")
+    assert not Depth(course(0.9, 0.1, 0.0), course(0.9, 0.8, 0.9), before, kept).garbled
+    # A head that ruins everything is the outcome's own doing, and its place is known.
+    assert not Depth(course(0.9, 0.9, 0.0), course(0.9, 0.9, 0.1), before, kept).garbled
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=6), st.floats(0, 1))

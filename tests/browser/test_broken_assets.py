@@ -30,6 +30,12 @@ KINDS = {  # of a file: an address that needs it, and the pages that say so; whe
     "shadows/small-resnet.npz": ("", {"privacy"}),
     "tuning/ssd.json": ("", {"methods"}),
     "subjects/small-vit/subject.toml": ("", EVERY),
+    # Read where a panel is opened: see tests/ui/test_broken_files.py.
+    "results/results.parquet": ("", frozenset()),
+    "results/retrained.json": ("", frozenset()),
+    "sharded/small-resnet.safetensors": ("", frozenset()),
+    # Read by no page.
+    "relative/small-resnet.json": ("", frozenset()),
     "logo.svg": ("", frozenset()),
     "css/app.css": ("", frozenset()),
     "js/live/main.js": ("", frozenset()),

@@ -23,6 +23,7 @@ from unlearn_core.assets import arrays
 from unlearn_core.maps import refit
 from unlearn_core.maps.projection import FeatureMap, align, fit_linear, nearest, trustworthiness
 from unlearn_core.maps.refit import fit_together
+from unlearn_core.methods import METHODS
 from unlearn_core.nets.evaluate import outputs
 from unlearn_core.nets.request import Request
 from unlearn_core.packing import pack
@@ -220,6 +221,20 @@ def test_a_network_trained_afresh_is_aligned_wherever_it_is_shown(engine: Engine
     found = embed(engine, scene, afresh, "block3", "umap", silent)
     assert found.aligned["unlearned"] == pytest.approx(found.aligned["retrained"])
     np.testing.assert_allclose(found.panels[2].xy, found.panels[1].xy, atol=1e-4)
+
+
+def test_who_is_made_afresh_keeps_nothing_of_the_embedding_and_who_is_not_does(engine: Engine) -> None:
+    """Measured, at the defaults: features before and after, image by image, are unrelated or they are not."""
+    assert {name for name, found in METHODS.items() if found.afresh} == {"retrain", "noisy_fine_tuning"}
+    for name, knobs, related in (("noisy_fine_tuning", {}, False), ("noisy_fine_tuning", {"centre": "zero"}, False),
+                                    ("masked_small_gradients", {}, True), ("convolution_transpose", {}, True)):
+        wanted = choice("people-resnet", (1,), name, knobs)
+        scene = engine.prepare(wanted, silent)
+        settled = engine.compute(scene, wanted, silent)
+        after = engine.answers(wanted.network, wanted.forget, engine.weights(scene, settled)).features
+        kept = ~scene.seen.forgotten
+        alike = np.corrcoef(after[kept].ravel(), scene.seen.before.features[kept].ravel())[0, 1]
+        assert (alike > 0.25) == related == (not METHODS[name].afresh), (name, knobs, alike)
 
 
 def test_an_unknown_layer_is_refused(engine: Engine, answered: tuple[Scene, Settled]) -> None:

@@ -15,6 +15,7 @@ from types import ModuleType
 
 import numpy as np
 import pytest
+import torch
 from distributed import LocalCluster
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -44,7 +45,7 @@ def engine() -> Engine:
     return Engine()
 
 
-def bowl(engine: object, chosen: Choice, progress: Progress) -> tuple[float, float]:
+def bowl(engine: object, chosen: Choice, progress: Progress, reference: object = None) -> tuple[float, float]:
     """Stands in for a judgement: best at alpha 3, lambda 1."""
     knobs = dict(chosen.settings)
     return 10 * abs(math.log(float(knobs["alpha"]) / 3)), abs(math.log(float(knobs["lambda"])))
@@ -96,6 +97,37 @@ def test_a_search_that_means_nothing_is_refused_in_a_sentence(
 def test_without_retrained_networks_there_is_no_search() -> None:
     with pytest.raises(ValueError, match="a request with bundled retrained networks expected"):
         search(choice("small-resnet", (0, 1), "ssd", {}), PAPER)
+
+
+def test_without_validation_images_there_is_no_search(engine: Engine, tmp_path: Path,
+                                                      monkeypatch: pytest.MonkeyPatch) -> None:
+    shipped = assets.manifest()
+    others = {name: file for name, file in shipped.files.items() if not name.endswith("-validation.npz")}
+    monkeypatch.setattr(assets, "manifest", lambda: replace(shipped, files=others))
+    with pytest.raises(ValueError, match=r"images have a part for validation expected.*got Small ResNet"):
+        search(SSD, PAPER)
+
+
+def test_networks_that_were_retrained_here_serve_as_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two classes, of which nothing is bundled; the workers of a cluster have no such networks, and need none."""
+    pair, own = choice("people-resnet", (0, 3), "ssd", {}), Engine()
+    wanted = search(pair, PAPER, trials=5, retrained=True)
+    with pytest.raises(ValueError, match="no longer at hand"):
+        judge(own, wanted.at({"alpha": 3.0, "lambda": 1.0}), silent)
+    networks = [dict(subject("people-resnet").retrained(Request((label,)))[0].state_dict()) for label in (0, 3)]
+    own.keep_retrained("people-resnet", pair.forget, networks)
+    found = judge(own, choice("people-resnet", (0, 3), "ssd", {"alpha": 100.0}), silent)
+    read = [tune.accuracies("people-resnet", pair.forget, weights, own.base("people-resnet").model)
+            for weights in (None, *networks)]
+    assert found == pytest.approx(100 * np.abs(np.array(read[0]) - np.mean(read[1:], 0)))
+    images, _ = tune.judged_images("people-resnet", pair.forget)
+    counts = torch.bincount(images.labels, minlength=6)
+    assert counts[0] > 0 and counts[3] > 0 and counts.sum() == counts[[0, 3]].sum()
+    monkeypatch.setitem(sys.modules, "__main__", ModuleType("__main__"))
+    with LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address="127.0.0.1:0", silence_logs=50) as cluster:
+        run(own, wanted, silent, tmp_path, scheduler=cluster.scheduler_address)
+    last = results(wanted, tmp_path).trials[-1]
+    assert (last.forget_gap, last.retain_gap) == pytest.approx(judge(own, wanted.at(last.values), silent))
 
 
 def test_a_person_can_be_searched_for(engine: Engine) -> None:

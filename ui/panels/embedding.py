@@ -8,6 +8,7 @@ from typing import cast
 import numpy as np
 import pandas as pd
 import streamlit as st
+from scipy.special import stdtrit
 from streamlit.delta_generator import DeltaGenerator
 
 from ui import pictures
@@ -25,6 +26,8 @@ from unlearn_core.serving.scenes import Scene, Settled
 from unlearn_core.subjects.subject import Subject, subject
 
 ROLES = {"original": "Original", "retrained": "Retrained", "unlearned": "Unlearned"}
+FEWEST = 5
+"""Images below which a mean has no interval: of one there is no spread to see."""
 WALL = 24  # images shown at most
 HANDLING = "; drag around marks to select them, click one to open it"
 
@@ -79,7 +82,9 @@ def numbers(shown: Embedding) -> pd.DataFrame:
         means = [float(value.mean()) for value in values]
         if panel.role == "retrained":
             return f"{min(means):.1%} to {max(means):.1%} ({len(means)} networks)"
-        return f"{means[0]:.1%} ± {1.96 * values[0].std() / np.sqrt(len(values[0])):.1%}"
+        if (n := len(values[0])) < FEWEST:
+            return f"{means[0]:.1%} ({n} image{'s' * (n > 1)})"
+        return f"{means[0]:.1%} ± {stdtrit(n - 1, 0.975) * values[0].std(ddof=1) / np.sqrt(n):.1%}"
 
     return pd.DataFrame({"": [f"{what}, {whose}" for what in ("neighbours of an image's class", "new neighbours")
                               for whose in ("forget set", "retained")]

@@ -31,7 +31,7 @@ def many_requests(own: Subject) -> None:
         return
     with folded:
         try:
-            rows = standings.load()
+            rows, wanted = standings.load(), standings.retrained()
         except AssetError as problem:
             st.error(str(problem), icon=":material/error:")
             return
@@ -41,7 +41,7 @@ def many_requests(own: Subject) -> None:
                     "it goes on where it was.", icon=":material/info:")
             return
         for (_, kind), part in known.items():
-            _table(kind, standings.standings(part, standings.retrained(), np.random.default_rng(0)))
+            _table(kind, standings.standings(part, wanted, np.random.default_rng(0)))
         st.caption("How to read this: on one request, a run beats another by the better verdict or, with the same one, "
                    "by the smaller gap to the retrained networks. *Wins* is the share of other methods' runs beaten. "
                    "Methods that cannot be told apart share a rank, by a permutation test over requests, for all pairs "

@@ -9,6 +9,7 @@ from ui import pictures
 from ui.server.runtime import engine
 from ui.waiting import folded
 from unlearn_core.audit.moved import Moved
+from unlearn_core.methods import method
 from unlearn_core.serving.moved import submit
 from unlearn_core.serving.scenes import Scene, Settled
 from unlearn_core.subjects.subject import Subject, subject
@@ -45,8 +46,8 @@ def moved_most(scene: Scene, settled: Settled) -> None:
         st.caption("How to read this: under each picture, how far the image moved in the embedding (the head's input), "
                    "where 1 is as far as two images usually lie apart in the original; then what the original takes it "
                    "for and what this network does. Images that moved alike stand by how far their answer moved."
-                   + (" A network that starts from fresh weights has an embedding of its own, in which every image "
-                      "lies elsewhere: here the distances say nothing." if settled.choice.afresh else ""))
+                   + (" A network made afresh has an embedding of its own, in which every image lies elsewhere: here "
+                      "the distances say nothing." if method(settled.choice.method).afresh else ""))
         for title, rows in (("To be forgotten", forgotten), ("To be kept", ~forgotten)):
             st.markdown(f"**{title}**")
             pictures.wall(own, captions(found, own, scene.seen.evaluation.pictures, rows), 88)

@@ -9,9 +9,9 @@ import streamlit as st
 
 from ui import pictures
 from ui.theme import NO_BAR
-from unlearn_core.audit.beside import KLOM, NEARER
+from unlearn_core.audit.beside import KLOM, NEARER, tried
 from unlearn_core.audit.distinguish import further
-from unlearn_core.audit.evidence import HEAD_ZEROING, ORIGINAL, Check, passes
+from unlearn_core.audit.evidence import Check
 from unlearn_core.audit.report import Report
 from unlearn_core.figures.privacy import Strip, strips
 from unlearn_core.nets.request import POISONED
@@ -21,7 +21,7 @@ from unlearn_core.subjects.subject import Subject
 MOST = 12
 
 
-def nearer(report: Report, drawn: Report, own: Subject, scene: Scene, tried: Sequence[Check], ink: str) -> None:
+def nearer(report: Report, drawn: Report, own: Subject, scene: Scene, beside: Sequence[Check], ink: str) -> None:
     """The question of the relative three-sample audit, and KLoM by image.
 
     Args:
@@ -29,7 +29,7 @@ def nearer(report: Report, drawn: Report, own: Subject, scene: Scene, tried: Seq
         drawn: on those of the evaluation set, which have pictures.
         own: the network and its images.
         scene: of the request.
-        tried: both questions, asked of networks of known truth; none before the audit is there.
+        beside: both questions, asked of networks of known truth; none before the audit is there.
         ink: colour of text.
     """
     st.markdown("#### Nearer to retraining, or to the original?")
@@ -38,11 +38,12 @@ def nearer(report: Report, drawn: Report, own: Subject, scene: Scene, tried: Seq
                 icon=":material/info:")
         return
     needle, apart = report.told.relative, report.told.klom
+    known = {check.title: f" {tried(check)}" for check in beside if check.judged}
     st.markdown(needle.sentence)
     st.caption("How to read this: two retrained networks differ as well, so a fair question is which side the outputs "
                "are nearer to. 0 is the original, ½ as far from both; ticks are retrained networks, each among the "
                "others. It is the weaker question: networks that only hide what they know pass it too."
-               + _known(tried, NEARER))
+               + known.get(NEARER, ""))
     row = Strip(needle.needle, 0.0, needle.null, further(needle.null, of_pairs=True), (0.0, 1.0))
     st.plotly_chart(strips({"From the original (0) towards retraining": row}, ink), key="nearer", config=NO_BAR,
                     alt=needle.sentence)
@@ -51,22 +52,11 @@ def nearer(report: Report, drawn: Report, own: Subject, scene: Scene, tried: Seq
     st.caption("How to read this: the divergence (KLoM) between how sure this network and retrained ones are of the "
                f"{'class it was trained as' if scene.request.kind == POISONED else 'true class'}, in nats, the largest "
                "first, with its 95 % interval; ↑ surer than they are, ↓ less sure. Largest of the "
-               f"{len(drawn.told.klom.value)} pictures at hand; more than 100 is shown as 100."
-               + _known(tried, KLOM))
+               f"{(count := len(drawn.told.klom.value))} picture{'s' * (count > 1)} at hand; more than 100 is shown as "
+               "100."
+               + known.get(KLOM, ""))
     mine, shown = drawn.told.klom, scene.seen.evaluation
     numbers = shown.pictures[shown.member & scene.seen.forgotten]
     pictures.wall(own, {int(numbers[i]): f"{'↑' if mine.shift[i] > 0 else '↓'} {mine.value[i]:.0f} "
                                          f"({mine.low[i]:.0f} to {mine.high[i]:.0f})"
                         for i in np.argsort(-mine.value, kind="stable")[:MOST]}, 88)
-
-
-def _known(tried: Sequence[Check], title: str) -> str:
-    """How a question fares on networks of which the truth is known, in a sentence."""
-    check = next((one for one in tried if one.title == title and one.judged), None)
-    if check is None:
-        return ""
-    others = [f"{name} {'passes' if passes(check.judged[known]) else 'fails'}" for name, known in (
-        ("the original", ORIGINAL), ("head zeroing", HEAD_ZEROING)) if known in check.judged]
-    held = f"{check.passing} of {len(check.held_out)} held-out retrained networks pass" if check.held_out else \
-        "retrained networks are too few to hold one out"
-    return f" Tried on networks of known truth: {held}, {', '.join(others)}."

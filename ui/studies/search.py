@@ -59,7 +59,8 @@ def _asked(chosen: Choice, names: list[str]) -> searches.Search | None:
                     for word, end in (("from", knob.low), ("to", knob.high))]
             ranges.append((name, *ends))
     try:
-        return searches.search(chosen, ranges, goal, int(trials))
+        return searches.search(chosen, ranges, goal, int(trials),
+                               retrained=bool(engine().retrained(chosen.network, chosen.forget)))
     except ValueError as problem:
         st.warning(f"{str(problem)[0].upper()}{str(problem)[1:]}.", icon=":material/info:")
         return None

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from unlearn_core.audit.distinguish import LEAST_SEEDS, Placement, further
-from unlearn_core.audit.evidence import Check, Model, Models
+from unlearn_core.audit.evidence import HEAD_ZEROING, ORIGINAL, Check, Model, Models, passes
 from unlearn_core.audit.klom import klom
 from unlearn_core.audit.membership import true_margins
 from unlearn_core.audit.relative import LEAST_SEEDS as LEAST_NEAR
@@ -63,3 +63,12 @@ def beside(networks: Models, retrained: Sequence[Model], labels: npt.NDArray[np.
               "½ it is nearer to each of them", "privacy", False, None, *asked(nearer, LEAST_NEAR), luck=0),
         Check(KLOM, "mean divergence of the margins from retrained networks', image by image", "privacy", False, None,
               *asked(unlike, LEAST_SEEDS))]
+
+
+def tried(check: Check) -> str:
+    """How a question fares on the networks of which the truth is known, in a sentence."""
+    held = f"{check.passing} of {len(check.held_out)} held-out retrained networks pass" if check.held_out else \
+        "retrained networks are too few to hold one out"
+    others = [f"{words} {'passes' if passes(check.judged[name]) else 'fails'}" for name, words in (
+        (ORIGINAL, "the original"), (HEAD_ZEROING, "head zeroing")) if name in check.judged]
+    return f"Tried on networks of known truth: {', '.join([held, *others])}."

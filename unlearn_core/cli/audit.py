@@ -6,7 +6,8 @@ import argparse
 
 import numpy as np
 
-from unlearn_core.audit.evidence import ORIGINAL
+from unlearn_core.audit.beside import tried
+from unlearn_core.audit.evidence import ORIGINAL, passes
 from unlearn_core.audit.promise import RATE, promise_of
 from unlearn_core.audit.report import TITLES, report
 from unlearn_core.audit.roc import said
@@ -36,8 +37,12 @@ def audit(arguments: argparse.Namespace) -> int:
                                     ("privacy_score", made.told.score.placement))}
         near = made.told and {
             "needle": made.told.relative.needle, "retrained": made.told.relative.null.tolist(),
-            "side": made.told.relative.side, "p": made.told.relative.p, "least_p": made.told.relative.least_p,
-            "klom": made.told.klom.mean, "klom_retrained": made.told.klom.null.tolist()}
+            "side": made.told.relative.side if made.told.relative.tells else "cannot tell",
+            "p": made.told.relative.p, "least_p": made.told.relative.least_p,
+            "klom": made.told.klom.mean, "klom_retrained": made.told.klom.null.tolist(),
+            "tried": {check.title: {"held_out": len(check.held_out), "passing": check.passing, "worth": check.worth,
+                                    "original_passes": passes(check.judged[ORIGINAL])}
+                      for check in found.audit.beside if check.judged}}
         print_json(described(chosen) | {
             **concluded(found), "headline": made.headline, "told_by": told, "relative": near,
             "promise": promise and {"epsilon": promise.epsilon, "delta": promise.delta,
@@ -66,6 +71,7 @@ def audit(arguments: argparse.Namespace) -> int:
     if promise is not None:
         print(f"Promised: {promise}. {promise.beside(strongest)}")
     if made.told is not None:
-        print(made.told.relative.sentence)
-        print(made.told.klom.sentence)
+        for sentence, check in zip((made.told.relative.sentence, made.told.klom.sentence), found.audit.beside,
+                                   strict=True):
+            print(sentence, tried(check) if check.judged else "")
     return 0

@@ -179,10 +179,6 @@ def _always(task: Task, settings: Settings) -> str:
     return ""
 
 
-def _never(settings: Settings) -> bool:
-    return False
-
-
 @dataclass(frozen=True)
 class Method:
     """An unlearning method.
@@ -200,8 +196,8 @@ class Method:
         obstacle: why it cannot serve a request, as a sentence; empty if it can.
         importance: the loss of the importances whose ratio it thresholds with alpha; None for other methods.
         seeded: whether its result depends on the task's seed.
-        afresh: whether, so set, it starts from fresh weights: such a network has an embedding of its own, in which
-            every image lies elsewhere.
+        afresh: whether next to nothing of the original's weights is left in what it makes: such a network has an
+            embedding of its own, in which every image lies elsewhere.
     """
 
     name: str
@@ -216,7 +212,7 @@ class Method:
     obstacle: Callable[[Task, Settings], str] = _always
     importance: Loss | None = None
     seeded: bool = True
-    afresh: Callable[[Settings], bool] = _never
+    afresh: bool = False
 
     def settings(self, given: Settings | None = None) -> dict[str, Value]:
         """All knobs: those given, checked, and the defaults of the rest.

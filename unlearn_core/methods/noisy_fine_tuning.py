@@ -234,7 +234,7 @@ METHOD = Method(
     ),
     work=run,
     obstacle=obstacle,
-    afresh=lambda settings: settings["centre"] == "fresh",
+    afresh=True,  # about either centre: what the ball keeps is shorter than the noise
     presets={
         "official": Preset(
             {"epsilon": 10.0, "start": 1.0, "noisy_steps": 50, "noisy_lr": 0.001, "clip": 100.0, "pull": 0.5,

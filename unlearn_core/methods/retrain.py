@@ -58,7 +58,7 @@ METHOD = Method(
     ),
     work=run,
     obstacle=obstacle,
-    afresh=lambda settings: True,
+    afresh=True,
     presets={
         "official": Preset({"epochs": 0.0}, "Trains exactly as long as the original; takes about a minute."),
         "too weak": Preset({"epochs": 1.0}, "One epoch forgets perfectly, but the rest is not yet learnt."),

@@ -43,11 +43,6 @@ class Choice:
         return self.forget.words(self.subject)
 
     @property
-    def afresh(self) -> bool:
-        """Whether the outcome starts from fresh weights, see `Method.afresh`."""
-        return method(self.method).afresh(dict(self.settings))
-
-    @property
     def scene(self) -> Choice:
         """The choice without what a slider of the live view changes: alpha and lambda, or every knob."""
         importances = method(self.method).importance is not None

@@ -14,6 +14,7 @@ from torch import nn
 from unlearn_core.audit.similarity import Features, layer_features
 from unlearn_core.maps.projection import NEIGHBOURS, Float32, align, fill, fit_linear, nearest, trustworthiness
 from unlearn_core.maps.refit import fit_together
+from unlearn_core.methods import method
 from unlearn_core.nets.evaluate import softmax
 from unlearn_core.packing import class_numbers, pack
 from unlearn_core.progress import Progress, stage
@@ -178,7 +179,7 @@ def embed(engine: Engine, scene: Scene, settled: Settled, layer: str, kind: Lite
     retained = ~seen.forgotten
     aligned: dict[Role, float] = {}
     for number, (role, features, predicted) in enumerate(shown):
-        if role == "retrained" or (role == "unlearned" and settled.choice.afresh):
+        if role == "retrained" or (role == "unlearned" and method(settled.choice.method).afresh):
             found = align(features, before[layer], retained)
             shown[number], aligned[role] = (role, found.features, predicted), found.explained
     linear = fit_linear(before[layer]) if kind == "pca" else None

@@ -28,7 +28,8 @@ CAPTIONS: Mapping[str, str] = {
     "gauges": "The three gauges, each a share of so many images with its 95 % interval, beside the original and the "
               "lowest and highest retrained network.",
     "checks": "Every check: its number for the original and this network, the lowest and highest retrained network, "
-              "and whether this network passes. One that the original passes too is heard only where this one fails.",
+              "whether this network passes, and how many retrained networks do of those that were held out. One that "
+              "the original passes too is heard only where this one fails. The last two are no part of the verdict.",
     "classes": "Share of the unseen images of each class that are named rightly.",
     "losses": "What each retained class, and each retained group of another kind, lost on unseen images, as a share of "
               "them, beyond what retraining costs as well, with its 95 % interval; those of groups hold for all of "
@@ -42,9 +43,10 @@ CAPTIONS: Mapping[str, str] = {
               "intervals.",
     "images": "The images on the map: what the original and this network take each for, how surely, and where each "
               "stands, from 0 to 1. moved_embedding is how far it moved at the head's input, where 1 is as far as two "
-              "images usually lie apart, and moved_answer how far its probabilities did, at most 1.41. Of training "
-              "images to be forgotten also how differently retrained networks answer (KLoM, in nats, with its 95 % "
-              "interval) and by how many logits this network is surer than they of the true class.",
+              "images usually lie apart; of a network made afresh (retrain, noisy fine-tuning) it says nothing. "
+              "moved_answer is how far its probabilities did, at most 1.41. Of training images to be forgotten also "
+              "how differently retrained networks answer (KLoM, in nats, with its 95 % interval) and by how many "
+              "logits this network is surer than they of the true class.",
 }
 """What each table holds, by its name."""
 
@@ -115,14 +117,15 @@ def _gauges(audit: Audit) -> pd.DataFrame:
 
 def _checks(audit: Audit) -> pd.DataFrame:
     rows = []
-    for check in audit.checks:
+    for check in (*audit.checks, *audit.beside):
         mine, before = check.judged.get(UNLEARNED), check.judged.get(ORIGINAL)
         null = [] if (known := mine or before) is None else known.null.tolist()
-        rows.append({"check": check.title, "inside": check.inside, "status": str(check.status()),
+        rows.append({"check": check.title, "in_verdict": check in audit.checks, "inside": check.inside,
+                     "status": str(check.status()),
                      "this_network": mine.value if mine else None, "original": before.value if before else None,
-                     "retrained_low": min(null, default=None), "retrained_high": max(null, default=None)})
-    return pd.DataFrame(rows, columns=["check", "inside", "status", "this_network", "original", "retrained_low",
-                                       "retrained_high"])
+                     "retrained_low": min(null, default=None), "retrained_high": max(null, default=None),
+                     "held_out": len(check.held_out), "held_out_passing": check.passing})
+    return pd.DataFrame(rows)
 
 
 def _classes(settled: Settled, audit: Audit) -> pd.DataFrame:

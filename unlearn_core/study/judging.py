@@ -8,9 +8,12 @@ from concurrent.futures import CancelledError
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
+from statistics import mean
+from typing import cast
 
 from unlearn_core.methods import method
 from unlearn_core.methods.base import Diverged
+from unlearn_core.nets.request import Request
 from unlearn_core.progress import Cancelled, Progress, silent, stage
 from unlearn_core.serving.choice import Choice
 from unlearn_core.serving.engine import Engine
@@ -26,28 +29,52 @@ Judged = Callable[[Sequence[Choice], Progress], list[Gaps | Exception]]
 """Judges some settings; in place of an answer, why there is none."""
 
 
-def judge(engine: Engine, chosen: Choice, progress: Progress) -> Gaps:
+def wanted(engine: Engine, network: str, request: Request) -> Gaps:
+    """Mean accuracies of the retrained networks, bundled or made here (see `tune.accuracies`).
+
+    Raises:
+        ValueError: if there are none.
+    """
+    key = ("judged", network, request)
+    known = engine.pool.known(key)
+    if known is None:
+        model, weights = engine.base(network).model, engine.retrained(network, request)
+        if not weights:
+            raise ValueError("The networks that were retrained for this request are no longer at hand: retrain them "
+                             "again on the playground.")
+        found = [tune.accuracies(network, request, dict(one), model) for one in weights]
+        known = engine.pool.keep(key, (mean(forget for forget, _ in found), mean(retain for _, retain in found)))
+    return cast(Gaps, known)
+
+
+def judge(engine: Engine, chosen: Choice, progress: Progress, reference: Gaps | None = None) -> Gaps:
     """|forget gap| and |retain gap| in points, by the rule that chose the defaults (`tune`): no test image is read.
 
     A run that diverges counts as if everything were wrong.
 
+    Args:
+        engine: holds the network and the images.
+        chosen: what is judged.
+        progress: told all the time; may cancel.
+        reference: as of `wanted`, where this engine need not have the retrained networks.
+
     Raises:
-        ValueError: whatever else the method raises.
+        ValueError: as `wanted`, and whatever else the method raises.
     """
     scene = scene_of(engine, chosen, stage(progress, 0.0, 0.5, "importances"))
-    wanted = tune.reference(chosen.network, chosen.forget)
+    aim = wanted(engine, chosen.network, chosen.forget) if reference is None else reference
     try:
         result = method(chosen.method).run(replace(scene.task, seed=chosen.seed), dict(chosen.settings),
                                            stage(progress, 0.5, 0.9))
     except Diverged:
         return 100.0, 100.0
     got = tune.accuracies(chosen.network, chosen.forget, result.weights, scene.task.model)
-    return 100 * abs(got[0] - wanted[0]), 100 * abs(got[1] - wanted[1])
+    return 100 * abs(got[0] - aim[0]), 100 * abs(got[1] - aim[1])
 
 
-def judge_there(chosen: Choice) -> Gaps:
-    """What a worker of a cluster does with a setting."""
-    return judge(process_engine(), chosen, silent)
+def judge_there(chosen: Choice, reference: Gaps) -> Gaps:
+    """What a worker of a cluster does with a setting; the retrained networks stay where they are."""
+    return judge(process_engine(), chosen, silent, reference)
 
 
 @contextmanager
@@ -67,7 +94,8 @@ def judges(engine: Engine, scheduler: str) -> Iterator[tuple[int, Judged]]:
 
     with connect(scheduler) as client:
         def there(choices: Sequence[Choice], progress: Progress) -> list[Gaps | Exception]:
-            futures, manned = client.map(judge_there, choices, pure=False), time.monotonic()
+            references = [wanted(engine, one.network, one.forget) for one in choices]
+            futures, manned = client.map(judge_there, choices, references, pure=False), time.monotonic()
             try:
                 while waiting := [future for future in futures if not future.done()]:
                     progress(1 - len(waiting) / len(futures), f"{len(waiting)} on the cluster")

@@ -92,12 +92,12 @@ class Trial:
 
 
 def search(chosen: Choice, ranges: Sequence[tuple[str, float, float]], goal: Goal = "one",
-           trials: int = PAPER_TRIALS, seed: int = 0) -> Search:
-    """A checked search.
+           trials: int = PAPER_TRIALS, seed: int = 0, retrained: bool = False) -> Search:
+    """A checked search; `retrained` says whether networks were retrained here for a request of which none are bundled.
 
     Raises:
         ValueError: if there is no knob, a range is empty, inverted or beyond the knob's own, the budget is out of
-            bounds, or no retrained networks are bundled to judge against.
+            bounds, or no retrained networks are at hand to judge against, or no validation images to judge on.
     """
     knobs = numeric(chosen.method)
     if not ranges:
@@ -113,9 +113,13 @@ def search(chosen: Choice, ranges: Sequence[tuple[str, float, float]], goal: Goa
         raise ValueError(f"goal: one of {', '.join(GOALS)} expected, got {goal!r}")
     if trials not in TRIALS:
         raise ValueError(f"trials: a whole number in {TRIALS.start}..{TRIALS.stop - 1} expected, got {trials}")
-    if f"networks/{chosen.network}-without-{chosen.forget.slug}.safetensors" not in assets.manifest().files:
-        raise ValueError("forget: a request with bundled retrained networks expected, because a search is judged "
-                         f"against them, on validation images, got {chosen.words}")
+    shipped = assets.manifest().files
+    if f"networks/{chosen.network}-without-{chosen.forget.slug}.safetensors" not in shipped and not retrained:
+        raise ValueError("forget: a request with bundled retrained networks expected, or for which some were retrained "
+                         f"on the playground, because a search is judged against them, got {chosen.words}")
+    if f"data/{chosen.subject.images.train.name}-validation.npz" not in shipped:
+        raise ValueError("network: one whose bundled images have a part for validation expected, on which a search is "
+                         f"judged, got {chosen.subject.title}")
     made = Search(chosen, tuple(ranges), goal, trials, seed)
     return Search(made.at({name: low for name, low, _ in ranges}), made.ranges, goal, trials, seed)
 

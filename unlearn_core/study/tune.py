@@ -96,7 +96,8 @@ def judged_images(network: str, forget: Request) -> tuple[ImageSet, ImageSet]:
     train = subject(network).images.train
     own, held_out = forget.split(train)[0], bundled_images(train.name, "validation").in_terms_of(train)
     if forget.classes:
-        return train.subset(own[100:400]), held_out
+        labels = train.labels[own]
+        return train.subset(torch.cat([own[labels == label][100:400] for label in forget.classes])), held_out
     rest = ~forget.mask(held_out, torch.full((len(held_out),), -1))
     return train.subset(own), held_out.subset(torch.nonzero(rest).flatten())
 
