@@ -9,7 +9,7 @@ import streamlit as st
 from ui.glossary import tip
 from ui.opening import PATIENCE, rest_follows
 from ui.panels import attack
-from ui.panels.attacks import attacks_table, boxes, forgetful_shadows, judge, like
+from ui.panels.attacks import attacks_table, boxes, forgetful_shadows, judge, like, own_class
 from ui.panels.bystanders import bystanders
 from ui.panels.nearer import nearer
 from ui.panels.retraining import retraining
@@ -86,9 +86,9 @@ with picture:
         st.info(attack.missing(name, wanted.network), icon=":material/info:")
     else:
         st.caption("How to read this: ● is a training image to be forgotten, ◆ one of the "
-                   f"{like(scene.request)} that were never seen; upwards is the {attack.ABOUT[name]}. Filled dots lie "
-                   "above the threshold and are called members. If both wings look alike, this attacker learns "
-                   "nothing.")
+                   f"{like(scene.request)} that were never seen; upwards is the "
+                   f"{attack.ABOUT[name].replace('true class', own_class(scene.request))}. Filled dots lie above the "
+                   "threshold and are called members. If both wings look alike, this attacker learns nothing.")
         if visitor.plain:
             attack.plain_attack(judged, name, wanted.key, ink(), visitor)
         else:

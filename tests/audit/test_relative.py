@@ -9,10 +9,11 @@ from hypothesis import strategies as some
 from hypothesis.extra.numpy import arrays
 
 from unlearn_core.audit.beside import beside
-from unlearn_core.audit.evidence import ORIGINAL, UNLEARNED, Model
+from unlearn_core.audit.evidence import ORIGINAL, UNLEARNED, Model, passes
 from unlearn_core.audit.klom import CAP, klom, squeezed
 from unlearn_core.audit.relative import relative
 from unlearn_core.bundle.relative import HELD_OUT, Row, claim, section
+from unlearn_core.nets.evaluate import softmax
 
 rng = np.random.default_rng(0)
 
@@ -161,6 +162,16 @@ def test_both_questions_are_tried_on_networks_of_known_truth() -> None:
     assert len(nearer.held_out) == 3 and apart.held_out == () and apart.worth == "works"
     assert all(not check.judged for check in beside({ORIGINAL: original}, seeds[:2], labels, seen, seen, original))
     assert all(not check.judged for check in beside({ORIGINAL: original}, [seeds[0]] * 3, labels, seen, seen, original))
+    # Whoever lies among retrained networks that fail has not passed: what was found of each is the same as of all.
+    few = [Model(model.logits[:8]) for model in (original, *seeds)]
+    found = relative(*(softmax(model.logits) for model in (few[1], few[0])),
+                     softmax(np.stack([model.logits for model in few[2:]])))
+    nearer, _ = beside({ORIGINAL: few[0]}, few[1:], labels[:8], seen[:8], seen[:8], few[0])
+    assert passes(nearer.held_out[0]) == (found.side == "retrained")
+    loose = [Model(rng.normal(0, 3, (40, 3)) + np.array([3.0, 0, 0])) for _ in range(6)]
+    nearer, _ = beside({ORIGINAL: loose[0]}, loose[1:], labels[:40], seen[:40], seen[:40], loose[0])
+    answers = softmax(np.stack([model.logits for model in loose]))
+    assert nearer.passing == relative(answers[1], answers[0], answers[1:]).passing < 5
     # Where the retrained networks fail themselves, nobody is judged by the needle.
     unlike = Model(rng.normal(0, 1, (images, 3)) + np.array([0.0, 0, 9]))
     nearer, _ = beside({ORIGINAL: original, UNLEARNED: hidden}, [*seeds[:2], unlike], labels, seen, seen, original)

@@ -139,6 +139,11 @@ def like(request: Request) -> str:
             POISONED: "images with the mark"}.get(request.kind, f"images of the same {request.kind}{'s' * several}")
 
 
+def own_class(request: Request) -> str:
+    """What an image's label is to whoever asks: of a poison it is not the truth."""
+    return "class it was trained as" if request.kind == POISONED else "true class"
+
+
 def boxes(found: Report, request: Request) -> None:
     """What this shows, and what it does not prove."""
     left, right = st.columns(2)

@@ -122,7 +122,7 @@ def wall(own: Subject, shown: Embedding, rows: Sequence[int], what: str) -> None
                 f"{kept:,} right, the original {int((before[rows] == shown.truth[rows]).sum()):,}")
     picked = [rows[i] for i in np.unique(np.linspace(0, len(rows) - 1, min(WALL, len(rows))).round().astype(int))]
     amount = f"{len(picked)} of {len(rows):,}, evenly taken" if len(picked) < len(rows) else "All of them"
-    st.caption(f"How to read this: {amount.lower()}; below each its true class, then what the original → the unlearned "
+    st.caption(f"How to read this: {amount.lower()}; below each its class, then what the original → the unlearned "
                "network call it.")
     name = own.classes
     pictures.wall(own, {int(shown.pictures[row]): f"{name[shown.truth[row]]}: {name[before[row]]} → {name[after[row]]}"

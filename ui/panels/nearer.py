@@ -8,13 +8,13 @@ import numpy as np
 import streamlit as st
 
 from ui import pictures
+from ui.panels.attacks import own_class
 from ui.theme import NO_BAR
 from unlearn_core.audit.beside import KLOM, NEARER, tried
 from unlearn_core.audit.distinguish import further
 from unlearn_core.audit.evidence import Check
 from unlearn_core.audit.report import Report
 from unlearn_core.figures.privacy import Strip, strips
-from unlearn_core.nets.request import POISONED
 from unlearn_core.serving.scenes import Scene
 from unlearn_core.subjects.subject import Subject
 
@@ -50,10 +50,9 @@ def nearer(report: Report, drawn: Report, own: Subject, scene: Scene, beside: Se
     st.markdown("**Which images are answered most unlike a retrained network?**")
     st.markdown(apart.sentence)
     st.caption("How to read this: the divergence (KLoM) between how sure this network and retrained ones are of the "
-               f"{'class it was trained as' if scene.request.kind == POISONED else 'true class'}, in nats, the largest "
-               "first, with its 95 % interval; ↑ surer than they are, ↓ less sure. Largest of the "
-               f"{(count := len(drawn.told.klom.value))} picture{'s' * (count > 1)} at hand; more than 100 is shown as "
-               "100."
+               f"{own_class(scene.request)}, in nats, the largest first, with its 95 % interval; ↑ surer "
+               f"than they are, ↓ less sure. Largest of the {(count := len(drawn.told.klom.value))} "
+               f"picture{'s' * (count > 1)} at hand; more than 100 is shown as 100."
                + known.get(KLOM, ""))
     mine, shown = drawn.told.klom, scene.seen.evaluation
     numbers = shown.pictures[shown.member & scene.seen.forgotten]

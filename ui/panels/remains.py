@@ -79,6 +79,7 @@ def probe_alone(found: Remains) -> str:
 def matrix(checks: Sequence[Check], beside: Sequence[Check]) -> None:
     """Which network passes which check, and what passing is worth; `beside` are no part of the verdict."""
     st.markdown("#### Do the checks work?")
+    checks, beside = ([check for check in some if check.judged] for some in (checks, beside))
     working = [check for check in checks if check.worth == "works"]
     words = f"{len(working)} of {len(checks)} checks tell the untouched original from retrained networks here."
     columns = {"Original": ORIGINAL, "Head zeroing": HEAD_ZEROING, "This outcome": UNLEARNED}

@@ -43,7 +43,7 @@ def beside(networks: Models, retrained: Sequence[Model], labels: npt.NDArray[np.
 
     def nearer(mine: Model, others: Sequence[Model]) -> Placement:
         found = relative(softmax(mine.logits[seen]), first, softmax(np.stack([o.logits[seen] for o in others])))
-        return Placement(float(found.shares.min()), found.least, (0.5, math.inf))
+        return Placement(float(found.shares.min()), found.least, (0.5, math.inf), by_rule=True)
 
     def unlike(mine: Model, others: Sequence[Model]) -> Placement:
         found = klom(true_margins(mine.logits[None, seen], true),

@@ -36,11 +36,13 @@ class Placement:
         null: (seeds,) the same quantity of each retrained seed against the others.
         expected: (low, high) in which a further seed would lie with the probability `LEVEL`, see `further`; an infinite
             end is one on which nothing is wrong.
+        by_rule: whether `expected` is a rule that holds for retrained networks too, and no interval made of theirs.
     """
 
     value: float
     null: Float64
     expected: tuple[float, float]
+    by_rule: bool = False
 
     @property
     def place(self) -> Place:
@@ -50,6 +52,8 @@ class Placement:
         alone: to be outside is not enough to be told apart.
         """
         low, high = self.expected
+        if self.by_rule:
+            return "within" if low <= self.value <= high else "apart"
         if (math.isinf(low) or self.null.min() <= self.value) and (math.isinf(high) or self.value <= self.null.max()):
             return "within"
         return "edge" if low <= self.value <= high else "apart"
