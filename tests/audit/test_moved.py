@@ -42,6 +42,14 @@ def test_images_that_did_not_move_stand_by_their_answers() -> None:
     assert moved(flat, flat).embedding.tolist() == [0, 0]
 
 
+def test_of_a_network_made_afresh_only_answers_are_compared() -> None:
+    before = outputs([[0], [1], [2]], [[9, 0], [9, 0], [9, 0]])
+    found = moved(before, outputs([[5], [1], [2]], [[9, 0], [9, 0], [0, 9]]))
+    assert found.most(np.ones(3, bool), 3)[0] == 0 and found.most(np.ones(3, bool), 3, afresh=True)[0] == 2
+    said = moved_finding(found, np.array([False, False, True]), afresh=True)
+    assert "embedding of its own" in said and "moved by **1.41**, those on others by **0.00**" in said
+
+
 def test_outputs_of_other_images_are_refused() -> None:
     with pytest.raises(ValueError, match="outputs of the same images expected"):
         moved(outputs([[0]], [[0, 0]]), outputs([[0], [1]], [[0, 0], [0, 0]]))

@@ -121,8 +121,11 @@ def in_full(report: Report, name: AttackName, ink: str, own: Subject, promise: P
                             f"{attack.original.auc:.2f} for the original")
     with right:
         st.caption("How to read this: the higher the line at the left, the more members are found with few false "
-                   "alarms. Orange, the unlearned model with its 95 % band over images; dashed grey, the original; "
-                   "hatched, the range of the retrained networks; dotted, guessing."
+                   "alarms. Orange, the unlearned model"
+                   + ("" if np.isnan(curve.band).all() else " with its 95 % band over images")
+                   + "; dashed grey, the original; "
+                   + ("" if attack.null is None else "hatched, the range of the retrained networks; ")
+                   + "dotted, guessing."
                    + ("" if promise is None else " Blue dots, where the promise lets every attack lie: between the "
                       "orange line and their upper edge is what this attacker did not find and another might."))
         st.markdown(f"**AUC:** {attack.unlearned.auc:.2f} (95 % interval: {said(attack.interval.auc)}), guessing has "

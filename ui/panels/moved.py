@@ -17,8 +17,13 @@ from unlearn_core.subjects.subject import Subject, subject
 MOST = 12
 
 
-def moved_finding(found: Moved, forgotten: np.ndarray) -> str:
-    """How far both kinds of images moved, in a sentence."""
+def moved_finding(found: Moved, forgotten: np.ndarray, afresh: bool = False) -> str:
+    """How far both kinds of images moved, in a sentence; of a network made `afresh` only their answers tell."""
+    if afresh:
+        of, rest = (float(np.median(found.answer[rows])) for rows in (forgotten, ~forgotten))
+        return ("Made afresh, this network has an embedding of its own, in which every image lies elsewhere, so only "
+                f"the answers can be compared. Those on images to be forgotten moved by **{of:.2f}**, those on others "
+                f"by **{rest:.2f}** (medians; 0 is the same answer, 1.41 the farthest).")
     if not found.embedding.any():
         return ("No image moved in the embedding: only how it is read has changed." if found.answer.any() else
                 "No image moved at all.")
@@ -42,22 +47,25 @@ def moved_most(scene: Scene, settled: Settled) -> None:
         return
     with box:
         own, forgotten = subject(settled.choice.network), scene.seen.forgotten
-        st.markdown(moved_finding(found, forgotten))
-        st.caption("How to read this: under each picture, how far the image moved in the embedding (the head's input), "
-                   "where 1 is as far as two images usually lie apart in the original; then what the original takes it "
-                   "for and what this network does. Images that moved alike stand by how far their answer moved."
-                   + (" A network made afresh has an embedding of its own, in which every image lies elsewhere: here "
-                      "the distances say nothing." if method(settled.choice.method).afresh else ""))
+        afresh = method(settled.choice.method).afresh
+        st.markdown(moved_finding(found, forgotten, afresh))
+        st.caption("How to read this: under each picture, how far "
+                   + ("its answer moved, the Euclidean distance of the probabilities" if afresh else
+                      "the image moved in the embedding (the head's input), where 1 is as far as two images usually "
+                      "lie apart in the original")
+                   + "; then what the original takes it for and what this network does."
+                   + ("" if afresh else " Images that moved alike stand by how far their answer moved."))
         for title, rows in (("To be forgotten", forgotten), ("To be kept", ~forgotten)):
             st.markdown(f"**{title}**")
-            pictures.wall(own, captions(found, own, scene.seen.evaluation.pictures, rows), 88)
+            pictures.wall(own, captions(found, own, scene.seen.evaluation.pictures, rows, afresh), 88)
 
 
-def captions(found: Moved, own: Subject, numbers: np.ndarray, rows: np.ndarray) -> dict[int, str]:
+def captions(found: Moved, own: Subject, numbers: np.ndarray, rows: np.ndarray,
+             afresh: bool = False) -> dict[int, str]:
     """What stands under the images that moved most among some, by their numbers."""
-    made = {}
-    for i in found.most(rows, MOST):
+    made, far = {}, found.answer if afresh else found.embedding
+    for i in found.most(rows, MOST, afresh):
         before, after = own.classes[found.before[i]], own.classes[found.after[i]]
-        made[int(numbers[i])] = f"{found.embedding[i]:.2f} · " + (
+        made[int(numbers[i])] = f"{far[i]:.2f} · " + (
             f"still {before}" if before == after else f"{before} → {after}")
     return made

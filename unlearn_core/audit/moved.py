@@ -29,10 +29,14 @@ class Moved:
     before: npt.NDArray[np.int64]
     after: npt.NDArray[np.int64]
 
-    def most(self, of: npt.NDArray[np.bool_], number: int) -> list[int]:
-        """Positions of the images that moved most among some, by their embedding and then by their answer."""
+    def most(self, of: npt.NDArray[np.bool_], number: int, afresh: bool = False) -> list[int]:
+        """Positions of the images that moved most among some, by their embedding and then by their answer.
+
+        Of a network made afresh, whose embedding is its own, by their answer alone.
+        """
         chosen = np.flatnonzero(of)
-        return [int(i) for i in chosen[np.lexsort((-self.answer[chosen], -self.embedding[chosen]))][:number]]
+        keys = (-self.answer[chosen],) if afresh else (-self.answer[chosen], -self.embedding[chosen])
+        return [int(i) for i in chosen[np.lexsort(keys)][:number]]
 
 
 def moved(before: Outputs, after: Outputs) -> Moved:

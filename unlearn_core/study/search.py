@@ -116,7 +116,8 @@ def search(chosen: Choice, ranges: Sequence[tuple[str, float, float]], goal: Goa
     shipped = assets.manifest().files
     if f"networks/{chosen.network}-without-{chosen.forget.slug}.safetensors" not in shipped and not retrained:
         raise ValueError("forget: a request with bundled retrained networks expected, or for which some were retrained "
-                         f"on the playground, because a search is judged against them, got {chosen.words}")
+                         "here (the verdict offers it), because a search is judged against them, "
+                         f"got {chosen.words}")
     if f"data/{chosen.subject.images.train.name}-validation.npz" not in shipped:
         raise ValueError("network: one whose bundled images have a part for validation expected, on which a search is "
                          f"judged, got {chosen.subject.title}")
