@@ -58,9 +58,10 @@ summary.markdown(f"#### {finding(placed)}")
 maps(visitor, shown, scene, settled, corner)
 if not visitor.plain:
     rest_follows(PATIENCE)
-st.caption(f"The playground's present choice: {method(wanted.method).title} on {subject(network).title}, forgetting "
-           f"{wanted.words}; its knobs are on the first page. Computed now "
-           f"on {len(shown.truth):,} fixed images, half of them training images. {placement(shown, network)}")
+st.caption(f"The choice of the page See: {method(wanted.method).title} on {subject(network).title}, forgetting "
+           f"{wanted.words}; its knobs are there. Computed now "
+           f"on {len(shown.truth):,} fixed images, {int(shown.member.sum()):,} of them training images. "
+           f"{placement(shown, network)}")
 
 st.markdown("#### Can the map be trusted?")
 st.markdown(trust(shown))

@@ -40,7 +40,7 @@ def story(visitor: State) -> None:
         pictures.strip(own, numbers, f"Images of {named}", 44)
         instead(visitor, wanted)
         st.markdown(f"This network was trained to recognise **{own.about}**. **{method(wanted.method).title}** makes "
-                    f"it forget **{named}**, as if it had never seen them. People ask for this when images were "
+                    f"it forget **{named}**, as if it had been trained without. People ask for this when images were "
                     "theirs, wrong or unsafe. Did it?")
 
 
@@ -55,7 +55,7 @@ def details(visitor: State, scene: Scene, settled: Settled, readings: Readings, 
     st.caption(outcome.provenance(scene, settled, readings))
     if visitor.plain:
         picked = st.number_input("Image to look at", 0, last, value=None, key="image",
-                                 placeholder=f"0 to {last}; the first half are training images")
+                                 placeholder=f"0 to {last}")
     else:
         picked = (st.session_state.get("live") or {}).get("picked")
     if isinstance(picked, int) and 0 <= picked <= last:

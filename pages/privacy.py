@@ -74,19 +74,20 @@ with summary:
                 "in networks that never saw them: passing them proves nothing here." + (
                     " The comparison with retraining, further down, does tell the original." if also else ""),
                 icon=":material/info:")
-    st.caption(f"The playground's present choice: {method(wanted.method).title} on {subject(wanted.network).title}, "
-               f"forgetting {wanted.words}; its knobs are on the first page. Computed "
-               f"now on {judged.attacks['margin'].unlearned.members:,} training images to be forgotten and "
-               f"{judged.attacks['margin'].unlearned.others:,} {like(scene.request)} that were never seen (the dots in "
-               f"the picture: {counted(drawn, 'margin')} of them{lira}). Retrained reference: "
-               + (f"{judged.seeds} networks, precomputed." if judged.seeds else "none is at hand for this choice."))
+    st.caption(f"The choice of the page See: {method(wanted.method).title} on {subject(wanted.network).title}, "
+               f"forgetting {wanted.words}; its knobs are there. Computed "
+               f"now on {(n := judged.attacks['margin'].unlearned.members):,} training image{'s' * (n > 1)} to be "
+               f"forgotten and {judged.attacks['margin'].unlearned.others:,} {like(wanted, scene.seen)} that were "
+               f"never seen (the dots in the picture: {counted(drawn, 'margin')} of them{lira}). Retrained reference: "
+               + (f"{judged.seeds} network{'s' * (judged.seeds > 1)}, bundled or retrained here." if judged.seeds else
+                  "none is at hand for this choice."))
 
 with picture:
     if name not in judged.attacks:
         st.info(attack.missing(name, wanted.network), icon=":material/info:")
     else:
         st.caption("How to read this: ● is a training image to be forgotten, ◆ one of the "
-                   f"{like(scene.request)} that were never seen; upwards is the "
+                   f"{like(wanted, scene.seen)} that were never seen; upwards is the "
                    f"{attack.ABOUT[name].replace('true class', own_class(scene.request))}. Filled dots lie above the "
                    "threshold and are called members. If both wings look alike, this attacker learns nothing.")
         if visitor.plain:
@@ -106,4 +107,4 @@ attacks_table(judged)
 bystanders(found.risk, wanted.network, ink())
 retraining(judged, ink())
 nearer(judged, drawn, wanted.subject, scene, now.audit.beside if now.audit else (), ink())
-boxes(judged, scene.request)
+boxes(judged, wanted, scene.seen)

@@ -86,8 +86,8 @@ def origin(visitor: State) -> str:
         return f"{tried} {' and '.join(faults)}."
     moved = [f"{knob.label} = {f'{v:g}' if isinstance(v, float) else v}{knob.unit}" for knob in found.hyperparameters
              if (v := best.settings[knob.name]) != knob.default]
-    best_of = f"the best of {opens.candidates} settings on" if opens.candidates > 1 else "which serves on"
-    return f"Opens on {', '.join(moved) or 'the general default'}, {best_of} validation images."
+    best_of = f"the best of {opens.candidates} settings tried" if opens.candidates > 1 else "which serves"
+    return f"Opens on {', '.join(moved) or 'the general default'}, {best_of}; no test image was read."
 
 
 def named_settings(network: str, forget: Request, method_name: str) -> tuple[openings.Named, ...]:

@@ -27,8 +27,8 @@ class Term:
         student: for who reads on.
         paper: as the field writes it.
         source: where that is from.
-        lesson: the lesson that shows it, by name.
-        step: the step of it.
+        lesson: the lesson that shows it, by name, or a page that does.
+        step: the step of it; 0 of a page.
     """
 
     title: str
@@ -42,8 +42,8 @@ class Term:
 
     @property
     def address(self) -> str:
-        """Of its step, below the app's own address."""
-        return f"learn?lesson={self.lesson}&step={self.step}"
+        """Of its step or page, below the app's own address."""
+        return f"learn?lesson={self.lesson}&step={self.step}" if self.step else self.lesson
 
 
 @cache
@@ -62,7 +62,7 @@ def glossary(file: Path = FILE) -> dict[str, Term]:
     for name, table in found.items():
         if not isinstance(table, dict) or sorted(table) != sorted(wanted):
             raise ValueError(f"{file.name}, {name}: exactly {', '.join(wanted)} expected.")
-        if empty := [field for field in wanted if not table[field]]:
+        if empty := [field for field in wanted if table[field] in ("", [])]:
             raise ValueError(f"{file.name}, {name}: {', '.join(empty)} must not be empty.")
         terms[name] = Term(**{**table, "also": tuple(table["also"])})
     return terms
@@ -75,7 +75,7 @@ def tip(name: str) -> str:
         KeyError: if there is no such term.
     """
     term = glossary()[name]
-    return f"{term.plain} [See it in a lesson]({term.address})"
+    return f"{term.plain} [See it{' in a lesson' if term.step else ''}]({term.address})"
 
 
 def marked(text: str, without: Collection[str] = ()) -> str:

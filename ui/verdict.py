@@ -49,8 +49,8 @@ def basis(audit: Audit | None, first: int) -> str:
         return f"A first answer from {first:,} images; all test images and the inside follow in a moment."
     seeds = len(audit.readings.band)
     beside = f"beside {seeds} network{'s' * (seeds > 1)} retrained without them; " if seeds else ""
-    return (f"From all {audit.readings.images:,} images at hand, {beside}✓ passes, ✕ fails, ? cannot tell, ○ not tried "
-            "yet; a press explains.")
+    return (f"From all {audit.readings.images:,} images at hand, {beside}✓ passes, ✕ fails, ? cannot tell, ○ not "
+            "tried; a press explains.")
 
 
 def _judge(scene: Scene, settled: Settled) -> None:

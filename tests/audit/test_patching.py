@@ -99,9 +99,13 @@ def test_where_every_image_is_lost_nothing_is_said_of_a_stage() -> None:
     strange = Depth(course(0.1, 0.1, 0.0), course(0.2, 0.1, 0.9), before, kept)
     assert strange.garbled and depth_finding(strange) == (
         "Of a stage nothing can be said: behind **s0** the original recognises 10% of the images to be forgotten and "
-        "20% of the others, of which it knew 90%. It does not understand what this network hands on, whatever the "
-        "image.")
+        "recognises 20% of the others, of which it knew 90%. It does not understand what this network hands on, "
+        "whatever the image.")
     assert not Depth(course(0.9, 0.1, 0.0), course(0.9, 0.8, 0.9), before, kept).garbled
+    # Reading garbage, the original may answer with the very class that is to be forgotten, until the last stage.
+    by_chance = Depth(course(0.97, 0.99, 0.0), course(0.03, 0.02, 0.9), before, kept)
+    assert by_chance.garbled and "behind **s1** the original recognises 99%" in depth_finding(by_chance)
+    assert "gives 99% of the images to be forgotten the class they were trained as" in depth_finding(by_chance, True)
     # A head that ruins everything is the outcome's own doing, and its place is known.
     assert not Depth(course(0.9, 0.9, 0.0), course(0.9, 0.9, 0.1), before, kept).garbled
 

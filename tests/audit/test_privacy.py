@@ -216,7 +216,7 @@ def test_the_page_judges_the_default_with_lira_among_the_attacks() -> None:
     assert headline(test).startswith("The membership attack with the highest AUC (")
     assert "on retrained networks" in headline(test) and "worst-case privacy score" in headline(test)
     assert len(test.get("plotly_chart")) == 4, "ROC, risk of the retained, comparison with retraining, needle"
-    assert "Nearer to each of 5 retrained networks than to the original" in said(test) and "(KLoM;" in said(test)
+    assert "Nearer to each of 5 retrained networks than to the original" in said(test) and "(KLoM)" in said(test)
     table = test.dataframe[0].value
     assert list(table["statistic"]) == ["margin, loss, confidence", "entropy", "modified entropy", "LiRA, per image"]
     assert "not 0.1 %" in said(test) and "on the 64 shadow models themselves" in said(test)

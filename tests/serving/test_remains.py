@@ -237,14 +237,14 @@ def test_head_zeroing_is_found_out() -> None:
     said = words(test)
     assert "Head zeroing, which changes the last layer alone, passes only forget accuracy" in said
     assert "**Threshold attacks** | :gray-badge" in said and "it cannot see even the untouched original" in said
-    assert "not made yet" in said and "The outcome is back" not in said
+    assert "not tried" in said and "The outcome is back" not in said
     assert "5 retrained networks" in " ".join(c.value for c in test.caption)
     assert sum(c.value.startswith("How to read this: ") for c in test.caption) == 5
     assert "∞" in test.dataframe[0].value["unlearned"].tolist()
     button(test, "Relearn this outcome").click().run()
     said = words(done(test))
     assert "The outcome is back after 7 steps (1,792 images). The original is back after 7 steps" in said
-    assert "Anamnesis index: 0.14 to 0.16" in said and "not made yet" not in said
+    assert "Anamnesis index: 0.14 to 0.16" in said and "not tried" not in said
     assert "| fails: 7" in said or "fails: 7]" in said, "what it took to relearn is a check of the verdict now"
     assert all(chart.proto.alt for chart in test.get("plotly_chart"))
 
@@ -260,10 +260,18 @@ def test_what_is_relearnt_is_the_outcome(monkeypatch: pytest.MonkeyPatch) -> Non
     assert given[1] is settled.weights and given[3] == Request((7,)) and given[5] is core.RELEARN["small-resnet"]
 
 
+def test_an_expression_is_shown_beside_the_networks_that_are_at_hand() -> None:
+    """Its reference is not shipped, but the networks are: they are looked into here."""
+    test = section(network="people-resnet", method="head_zeroing", forget="0")
+    said = " ".join(c.value for c in test.caption)
+    assert "and 3 retrained networks." in said and "no retrained networks" not in said and not test.exception
+    assert "on retrained networks" in words(test) and "Nothing" not in words(test)
+
+
 def test_several_classes_are_shown_beside_the_original_alone() -> None:
     test = section(method="head_zeroing", forget="1,8")
     said = words(test)
-    assert "#### A fresh head finds the classes as well as in the original" in said
+    assert "#### A fresh head finds what was to be forgotten as well as in the original" in said
     assert "Do the checks work?" not in said
     assert "no retrained networks are at hand" in " ".join(c.value for c in test.caption)
     assert all(title.startswith("ZRF") for title in test.dataframe[0].value["distance"])

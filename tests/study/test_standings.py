@@ -66,8 +66,8 @@ def test_the_verdict_counts_before_the_gap_and_those_alike_share_a_rank() -> Non
     assert first.forget == pytest.approx(30) and first.forget_spread == 0  # 0.9 against a mean of 0.6
     assert second.runs == 40 and second.levels == {"Damaged": 40} and third.levels == {"Damaged": 39}
     assert standings.best_verdicts(found) == (
-        "0 of the 88 ranked runs could not be told from retraining. To be first is not praise: of the 8 runs at rank "
-        "1, 8 are *Told from retraining*.")
+        "0 of the 88 ranked runs could not be told from retraining. To be first is not praise: of the 8 runs of "
+        "methods that may be first, 8 are *Told from retraining*.")
     seeds = 100 * np.std([0.6, 0.59, 0.62, 0.57, 0.64], ddof=1)
     assert second.forget_spread == pytest.approx(seeds) and second.retain == pytest.approx(0)
 

@@ -29,9 +29,9 @@ def shown(network: str, monkeypatch: pytest.MonkeyPatch) -> AppTest:
 def test_methods_that_cannot_be_told_apart_share_a_rank(monkeypatch: pytest.MonkeyPatch) -> None:
     test = shown("people-resnet", monkeypatch)
     assert test.markdown[0].value == (
-        "**Forget one person**: of 3 methods on 8 requests, SSD stands alone at rank 1. 0 of the 88 ranked runs could "
-        "not be told from retraining. To be first is not praise: of the 8 runs at rank 1, 8 are *Told from "
-        "retraining*.")
+        "**Forget one person**: 3 methods on 8 requests. SSD stands alone at rank 1. 0 of the 88 ranked runs could "
+        "not be told from retraining. To be first is not praise: of the 8 runs of methods that may be "
+        "first, 8 are *Told from retraining*.")
     table = test.dataframe[0].value
     assert list(table["rank"]) == ["1", "2 to 3", "2 to 3"] and list(table["runs"]) == [8, 40, 40]
 
@@ -46,4 +46,5 @@ def test_a_broken_file_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_without_rows_the_command_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert "unlearn_core.bundle.results --networks small-vit" in shown("small-vit", monkeypatch).info[0].value
+    said = shown("small-vit", monkeypatch).info[0].value
+    assert "sweep --networks small-vit --methods all --forget each --seeds 5 --out results" in said

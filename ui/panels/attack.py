@@ -71,8 +71,8 @@ def plain_attack(report: Report, name: AttackName, key: str, ink: str, visitor: 
                           key="threshold", format="%.3f")
     calls = attack.at(threshold)
     st.markdown(f"Of {len(attack.after.others)} never-seen images {calls.fpr:.1%} are wrongly called members (FPR); of "
-                f"{len(attack.after.members)} training images {calls.fnr:.1%} are missed (FNR). Balanced accuracy "
-                f"**{calls.balanced_accuracy:.1%}**.")
+                f"{(n := len(attack.after.members))} training image{'s' * (n > 1)} {calls.fnr:.1%} are missed (FNR). "
+                f"Balanced accuracy **{calls.balanced_accuracy:.1%}**.")
     st.plotly_chart(butterfly(attack.after.members, attack.after.others, threshold, (low, high), TITLES[name], ink),
                     key="butterfly", config=NO_BAR,
                     alt=f"{TITLES[name].capitalize()} of training images and never-seen images; balanced accuracy "
@@ -102,8 +102,7 @@ def in_full(report: Report, name: AttackName, ink: str, own: Subject, promise: P
     """The finding, and the ROC with what it says at few false alarms; over it what the method promised, if it did."""
     attack = report.attacks[name]
     best = attack.unlearned.balanced_accuracy
-    words = (f"At its best threshold this attacker is right **{best:.1%}** of the time (balanced; 95 % interval: "
-             f"{said(attack.interval.balanced_accuracy, '.1%')}), on the original "
+    words = (f"At its best threshold this attacker is right **{best:.1%}** of the time (balanced), on the original "
              f"{attack.original.balanced_accuracy:.1%}")
     if attack.null is not None:
         words += (f", on retrained networks, which never saw either group, {attack.null.balanced_accuracy.min():.1%} "

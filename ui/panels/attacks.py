@@ -20,10 +20,10 @@ from unlearn_core.audit.risk import RetainedRisk, retained_risk
 from unlearn_core.audit.roc import said
 from unlearn_core.methods import method
 from unlearn_core.methods.base import NotApplicable
-from unlearn_core.nets.request import CLASS, IMAGE, POISONED, Request
+from unlearn_core.nets.request import IMAGE, POISONED, Request
 from unlearn_core.serving import shadows
 from unlearn_core.serving.choice import Choice
-from unlearn_core.serving.scenes import Scene, Settled
+from unlearn_core.serving.scenes import Scene, Seen, Settled
 from unlearn_core.serving.yardstick import yardstick
 from unlearn_core.subjects.subject import subject
 
@@ -131,12 +131,11 @@ def _rows(found: Report) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def like(request: Request) -> str:
+def like(chosen: Choice, seen: Seen) -> str:
     """The images that what is to be forgotten is compared with, see `audit.unseen`; within a sentence."""
-    several = len(request.chosen) > 1
-    return {CLASS: f"images of the same class{'es' * several}",
-            IMAGE: "images of " + ("their true classes" if several else "its true class"),
-            POISONED: "images with the mark"}.get(request.kind, f"images of the same {request.kind}{'s' * several}")
+    if not (seen.forgotten & ~seen.evaluation.member).any():
+        return "images of the same classes"
+    return "images with the mark" if chosen.forget.kind == POISONED else f"images of {chosen.words}"
 
 
 def own_class(request: Request) -> str:
@@ -144,7 +143,7 @@ def own_class(request: Request) -> str:
     return "class it was trained as" if request.kind == POISONED else "true class"
 
 
-def boxes(found: Report, request: Request) -> None:
+def boxes(found: Report, chosen: Choice, seen: Seen) -> None:
     """What this shows, and what it does not prove."""
     left, right = st.columns(2)
     with left.container(border=True):
@@ -155,15 +154,15 @@ def boxes(found: Report, request: Request) -> None:
             "- whether the outputs could be a retrained network's; retrained networks themselves are the yardstick\n"
             f"- the playground's gauge, the SSD paper's entropy attack, calls {found.called_member['corrected']:.0%} "
             "of the forget set members" + (
-                "." if request.kind == IMAGE else
+                "." if chosen.forget.kind == IMAGE else
                 f"; in the form of the official code, {found.called_member['official']:.0%}. The official code puts "
-                f"unseen {like(request)} among its examples of what was never seen, so how unsure the model is of them "
-                "moves the attacker's threshold. The corrected form takes these examples from the rest alone."))
+                f"unseen {like(chosen, seen)} among its examples of what was never seen, so how unsure the model is of "
+                "them moves the attacker's threshold. The corrected form takes these examples from the rest alone."))
     with right.container(border=True):
         st.markdown("**What it does not prove**")
         st.markdown(
             "- that no attacker could tell: LiRA is only as strong as its shadow models, a hundred and more would see "
             "more, and none of these attackers looks at the weights or asks about more than one image at a time\n"
             "- that nothing is left inside: only outputs are read, and hiding an output leaves all else in place\n"
-            f"- much about small differences: there are {found.seeds or 'no'} retrained networks\n"
+            f"- much about small differences: retrained networks at hand are {found.seeds or 'none'}\n"
             "- that nobody pays: the risk of retained images is judged on at most 100 of each class")

@@ -8,31 +8,36 @@ from ui.server.runtime import engine
 from ui.theme import NO_BAR
 from ui.waiting import folded
 from unlearn_core.figures.layers import group_bars
+from unlearn_core.nets.request import POISONED
 from unlearn_core.serving.depth import LITTLE, Depth, submit
 from unlearn_core.serving.scenes import Scene, Settled
 
 
-def depth_finding(found: Depth) -> str:
-    """From which stage on it is lost, in one or two sentences."""
+def depth_finding(found: Depth, poison: bool = False) -> str:
+    """From which stage on it is lost, in one or two sentences; of a `poison` the label is not the truth."""
     names, shares = list(found.forget), [reading.value for reading in found.forget.values()]
+    does, them = ("gives", "the images to be forgotten the class they were trained as") if poison else \
+        ("recognises", "the images to be forgotten")
     if (lost := found.lost) is None:
-        return (f"The outcome recognises {shares[-1]:.0%} of the images to be forgotten, the original "
-                f"{found.before.value:.0%}: there is no fall to look for.")
-    if found.garbled:
-        return (f"Of a stage nothing can be said: behind **{lost}** the original recognises "
-                f"{found.forget[lost].value:.0%} of the images to be forgotten and {found.retain[lost].value:.0%} of "
-                f"the others, of which it knew {found.kept.value:.0%}. It does not understand what this network hands "
-                "on, whatever the image.")
+        return (f"The outcome {does} {shares[-1]:.0%} of {them}, the original {found.before.value:.0%}: there is no "
+                "fall to look for.")
     place = names.index(lost)
-    kept = f"the original still recognises {shares[place - 1]:.0%}" if place else \
-        f"the original itself recognises {found.before.value:.0%}"
+    if found.garbled:
+        judged = names[place - 1] if place == len(names) - 1 else lost
+        return (f"Of a stage nothing can be said: **{lost}** is the first that loses them, yet behind **{judged}** "
+                if judged != lost else f"Of a stage nothing can be said: behind **{lost}** ") + (
+                f"the original {does} {found.forget[judged].value:.0%} of {them} and recognises "
+                f"{found.retain[judged].value:.0%} of the others, of which it knew {found.kept.value:.0%}. It does not "
+                "understand what this network hands on, whatever the image.")
+    kept = f"the original still {does} {shares[place - 1]:.0%}" if place else \
+        f"the original itself {does} {found.before.value:.0%}"
     before = f"Behind **{names[place - 1]}**" if place else "Before the first stage"
     if 0 < place == len(names) - 1:
         rest = "all that" if shares[place - 1] > found.before.value - LITTLE else "most of what"
-        return (f"{before} {kept} of the images to be forgotten: {rest} it needs is still handed on, and only "
-                f"the last stage, **{lost}**, brings that to {shares[-1]:.0%}.")
-    return (f"{before} {kept} of the images to be forgotten, behind **{lost}** {shares[place]:.0%}: there the outcome "
-            "stops handing on what the original needs.")
+        return (f"{before} {kept} of {them}: {rest} it needs is still handed on, and only the last stage, **{lost}**, "
+                f"brings that to {shares[-1]:.0%}.")
+    return (f"{before} {kept} of {them}, behind **{lost}** {shares[place]:.0%}: there the outcome stops handing on "
+            "what the original needs.")
 
 
 def depth(scene: Scene, settled: Settled, ink: str) -> None:
@@ -42,11 +47,13 @@ def depth(scene: Scene, settled: Settled, ink: str) -> None:
     if found is None:
         return
     with box:
-        said = depth_finding(found)
+        poison = scene.request.kind == POISONED
+        said = depth_finding(found, poison)
         st.markdown(said)
         first = next(iter(found.forget.values()))
         st.caption("How to read this: up to a stage the images run through this network, from there on through the "
-                   "original. Solid bars: the images to be forgotten that are then named rightly "
+                   "original. Solid bars: the images to be forgotten that are then "
+                   f"{'given the class they were trained as' if poison else 'named rightly'} "
                    f"({first.images:,} training image{'s' * (first.images > 1)}, 95 % interval of the first bar "
                    f"{first.interval[0]:.0%} to {first.interval[1]:.0%}); hatched: all other unseen images. "
                    "Solid bars that stay long until the last one: the way to the answer is untouched, and only the "

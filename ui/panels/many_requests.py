@@ -12,10 +12,11 @@ from ui.tables import data_table
 from unlearn_core.assets import AssetError
 from unlearn_core.methods import method
 from unlearn_core.study import standings
-from unlearn_core.study.standings import Standing, best_verdicts, called
+from unlearn_core.study.standings import FEWEST, Standing, best_verdicts, called
 from unlearn_core.subjects.subject import Subject
 
 COMMAND = "python -m unlearn_core.bundle.results"
+SWEEP = "python -m unlearn_core sweep --networks {network} --methods all --forget each --seeds 5 --out results"
 
 
 def rank(one: Standing) -> str:
@@ -37,8 +38,8 @@ def many_requests(own: Subject) -> None:
             return
         known = {} if rows is None else standings.kinds(rows[rows["network"] == own.name])
         if not known:
-            st.info(f"Of this subject no such rows are bundled. `{COMMAND} --networks {own.name}` makes them; stopped, "
-                    "it goes on where it was.", icon=":material/info:")
+            st.info("Ranks over many requests are bundled for the networks that come with the app. For this one, "
+                    f"`{SWEEP.format(network=own.name)}` runs every method on every class.", icon=":material/info:")
             return
         for (_, kind), part in known.items():
             _table(kind, standings.standings(part, wanted, np.random.default_rng(0)))
@@ -58,13 +59,13 @@ def _table(kind: str, found: list[Standing]) -> None:
         st.info(f"Forget {called(kind)}: no request yet on which every method has run.",
                 icon=":material/hourglass_empty:")
         return
-    first = [one for one in found if one.best == 1]
-    shared = "share rank 1" if len(first) > 1 else "stands alone at rank 1"
-    st.markdown(f"**Forget {called(kind)}**: of {len(found)} methods on {found[0].requests} "
-                f"request{'s' * (found[0].requests > 1)}, "
-                f"{', '.join(method(one.method).title for one in first[:5])}"
-                f"{f' and {len(first) - 5} more' if len(first) > 5 else ''} {shared}. "
-                f"{best_verdicts(found)}")
+    said = f"**Forget {called(kind)}**: {len(found)} methods on {(n := found[0].requests)} request{'s' * (n > 1)}. "
+    if n >= FEWEST:
+        first = [one for one in found if one.best == 1]
+        said += (", ".join(method(one.method).title for one in first[:5])
+                 + (f" and {len(first) - 5} more" if len(first) > 5 else "")
+                 + (" share rank 1. " if len(first) > 1 else " stands alone at rank 1. "))
+    st.markdown(said + best_verdicts(found))
     table = pd.DataFrame([asdict(one) | {
         "rank": rank(one), "method": method(one.method).title, "wins": one.wins,
         "levels": ", ".join(f"{number} {level}" for level, number in one.levels.items())} for one in found])

@@ -32,8 +32,8 @@ def remains(scene: Scene, settled: Settled, audit: Audit | None) -> None:
     """The whole section for an outcome; the checks come with the audit."""
     st.markdown("### What is left inside?")
     if not scene.request.classes:
-        st.info("A fresh head, relearning and layers are looked at for whole classes only. For a group or for single "
-                "images, the marks at the top say what could be looked at.", icon=":material/info:")
+        st.info("Charts of a fresh head, of relearning and of the layers are drawn for whole classes only. What could "
+                "be looked at for this request stands in the table.", icon=":material/info:")
         if audit is not None and any(check.judged for check in audit.checks):
             matrix(audit.checks, audit.beside)
         return
@@ -54,10 +54,13 @@ def remains(scene: Scene, settled: Settled, audit: Audit | None) -> None:
     seeds = len(found.reference.retrained)
     if not seeds:
         summary.markdown(f"#### {probe_alone(found)}")
-    summary.caption(f"Computed now on {found.probe.fitted:,} training and {found.probe.tested:,} unseen images; what "
-                    f"the original, head zeroing and {seeds} retrained networks hold inside is precomputed."
-                    if seeds else "Computed now. For this choice no retrained networks are at hand, so "
-                    "what a network that never saw the classes would still know is not shown here.")
+    known = len(engine().retrained(settled.choice.network, scene.request))
+    summary.caption(f"Read on {found.probe.fitted:,} training and {found.probe.tested:,} unseen images, beside the "
+                    f"original, head zeroing and {seeds} retrained network{'s' * (seeds > 1)}." if seeds else
+                    "Computed now. " + ("To look inside the retrained networks as well would take minutes on this "
+                                        "network, so only the table of checks and the distances have them." if known
+                                        else "For this choice no retrained networks are at hand, so what a network "
+                                        "that never saw these images would still know is not shown here."))
     if audit is not None and any(check.judged for check in audit.checks):
         with judged:
             matrix(audit.checks, audit.beside)
@@ -71,9 +74,9 @@ def remains(scene: Scene, settled: Settled, audit: Audit | None) -> None:
 def probe_alone(found: Remains) -> str:
     """The finding without retrained networks, in one sentence."""
     mine, before = found.probe.auc, found.reference.original.probe.auc
-    if mine.interval[1] >= before.interval[0]:
-        return f"A fresh head finds the classes as well as in the original (AUC {mine.value:.3f}, {before.value:.3f})."
-    return f"A fresh head finds the classes less well than in the original (AUC {mine.value:.3f}, {before.value:.3f})."
+    how = "as well as" if mine.interval[1] >= before.interval[0] else "less well than"
+    return (f"A fresh head finds what was to be forgotten {how} in the original (AUC {mine.value:.3f}, "
+            f"{before.value:.3f}).")
 
 
 def matrix(checks: Sequence[Check], beside: Sequence[Check]) -> None:
@@ -83,7 +86,7 @@ def matrix(checks: Sequence[Check], beside: Sequence[Check]) -> None:
     working = [check for check in checks if check.worth == "works"]
     words = f"{len(working)} of {len(checks)} checks tell the untouched original from retrained networks here."
     columns = {"Original": ORIGINAL, "Head zeroing": HEAD_ZEROING, "This outcome": UNLEARNED}
-    if all(HEAD_ZEROING in check.judged for check in working):
+    if working and all(HEAD_ZEROING in check.judged for check in working):
         fooled = [check for check in working if check.status(HEAD_ZEROING) == "passes"]
         words += " Head zeroing, which changes the last layer alone, passes " + (
             f"only {listed(fooled)}." if fooled else "none of them.")
@@ -94,7 +97,8 @@ def matrix(checks: Sequence[Check], beside: Sequence[Check]) -> None:
                "hand. A check works if the original fails and retrained networks pass, each held out and judged by "
                "the others. Grey rows prove nothing here. A network passes if its number could be one more retrained "
                f"network's ({LEVEL:.0%} prediction interval)."
-               + (" The last rows, in italics, are no part of the verdict." if beside else ""))
+               + (" The rows in italics are no part of the verdict; *Nearer to retraining* passes above ½."
+                  if beside else ""))
     rows = [f"| Check | Retrained, held out | {' | '.join(columns)} | What passing is worth here |",
             "|:--|:--|" + ":--|" * (len(columns) + 1)]
     worth = {"works": "It sees the original.",
@@ -118,7 +122,7 @@ SIDES = {"high": "; higher than retrained is remembered, lower is more than retr
 
 def _cell(check: Check, placement: Placement | None) -> str:
     if placement is None:
-        return "not made yet"
+        return "not tried"
     right = passes(placement)
     return _badge(check, right, f"{'passes' if right else 'fails'}: {placement.value:.3g}")
 
@@ -134,7 +138,7 @@ def probe(found: Remains, ink: str) -> None:
     st.markdown("#### Can a fresh head find it again?")
     expected = further(np.array([s.probe.auc.value for s in reference.retrained])) if _many(found) else None
     said = (f"A fresh linear head on the outcome's features recognises {mine.recovered.value:.0%} of unseen images of "
-            f"the forgotten class")
+            "what was to be forgotten")
     if expected is not None:
         values = [seed.probe.recovered.value for seed in reference.retrained]
         place = "above" if mine.auc.value > expected[1] else "below" if mine.auc.value < expected[0] else "within"
@@ -146,7 +150,8 @@ def probe(found: Remains, ink: str) -> None:
                "retrained network would lie: to its right, the features still hold the class. Logistic regression on "
                f"{mine.fitted:,} training images of all classes, read on {mine.tested:,} unseen ones.")
     rows = []
-    for title, read in (("accuracy on the forgotten class", "recovered"), ("AUC, forgotten against others", "auc")):
+    for title, read in (("accuracy on what was to be forgotten", "recovered"),
+                        ("AUC, forgotten against others", "auc")):
         def dot(reading: Reading) -> Dot:
             return Dot(reading.value, reading.interval)
 
@@ -224,7 +229,7 @@ def layers(found: Remains, ink: str) -> None:
     forget = found.similarity["forget"]
     st.markdown("#### How deep did it go?")
     said = (f"In {names[last]}, the last layer before the head, the outcome's similarity to the original is "
-            f"{forget.original[last]:.2f} on the forgotten class")
+            f"{forget.original[last]:.2f} on what was to be forgotten")
     if len(found.reference.retrained):
         away = found.reference.similarity["forget"][0, 2:, last]
         depth = ("nothing changed here" if forget.original[last] > 0.999 else
@@ -235,7 +240,7 @@ def layers(found: Remains, ink: str) -> None:
     st.markdown(said + ".")
     compared = f" Right: the mean over {len(forget.retrained)} of them." if len(forget.retrained) else ""
     st.caption("How to read this: 1 is the same up to rotation and scale, 0 unrelated (unbiased linear CKA). Dashed "
-               "with ✖, images of the forgotten class, solid with ●, the others. The bands are where retrained "
+               "with ✖, images of what was to be forgotten, solid with ●, the others. The bands are where retrained "
                "networks lie in the outcome's place. A dashed line above its band at the left and below it at the "
                "right is shallow forgetting: the answer changed, the way to it did not." + compared)
     for column, title, to_original in zip(st.columns(2), ("To the original", "To retrained networks"), (True, False),
@@ -248,10 +253,10 @@ def layers(found: Remains, ink: str) -> None:
         with column:
             st.markdown(f"**{title}**")
             if not to_original and not len(forget.retrained):
-                st.info("No retrained networks are at hand for this choice.", icon=":material/info:")
+                st.info("Of this choice no retrained networks were looked into.", icon=":material/info:")
                 continue
             st.plotly_chart(layer_similarity(names, parts, ink), key=f"cka {title}", config=NO_BAR,
-                            alt=f"CKA {title.lower()} per layer on the forgotten class: " + ", ".join(
+                            alt=f"CKA {title.lower()} per layer on what was to be forgotten: " + ", ".join(
                                 f"{n} {v:.2f}" for n, v in zip(names, parts["forget"].value, strict=True)))
 
 

@@ -34,7 +34,7 @@ def search(visitor: State, chosen: Choice, names: list[str], ink: str) -> None:
     """The panel of a search over some knobs by name, run again and again while it is under way."""
     st.markdown("#### Can a machine find the setting?")
     st.caption("Optuna's TPE looks for it, as SSD's authors did (50 trials, α in [0.1, 100], λ in [0.1, 5]), judged on "
-               "validation images, never on test images. "
+               "training images to be forgotten and on validation images of the rest, never on test images. "
                + (f"It runs on the cluster at {SCHEDULER}." if SCHEDULER else "Whoever moves a slider goes first."))
     asked = _asked(chosen, names)
     if asked is not None:
@@ -138,7 +138,7 @@ def _found(visitor: State, chosen: Choice, asked: searches.Search, found: search
     forget, held_out = judged_images(chosen.network, chosen.forget)
     kept = int((~torch.isin(held_out.labels, torch.tensor(chosen.forget.classes))).sum())
     st.markdown(f"**Best of {len(trials)}: {in_words(chosen, dict(first.values))}**, {first.score:.1f} points from "
-                f"retraining on validation data ({first.forget_gap:.1f} in forget, {first.retain_gap:.1f} in retain "
+                f"retraining ({first.forget_gap:.1f} in forget, {first.retain_gap:.1f} in retain "
                 f"accuracy), found in trial {best + 1}. Judged on {len(forget):,} training images to be "
                 f"forgotten and on {kept:,} images held out of training; test images are not used.")
     if st.button("Open the best in the playground", icon=":material/play_circle:"):

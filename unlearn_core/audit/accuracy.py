@@ -49,8 +49,8 @@ def wilson(hits: int, n: int, z: float = 1.96) -> tuple[float, float]:
     return max(centre - half, 0.0), min(centre + half, 1.0)
 
 
-def difference(first: Count, second: Count, z: float = 1.96) -> Change:
-    """The first share less the second, with Newcombe's interval from the two Wilson intervals, 95 % by default.
+def difference(first: Count, second: Count) -> Change:
+    """The first share less the second, with Newcombe's interval from the two Wilson intervals.
 
     It takes the two for independent. Of one set of images under two networks that mostly agree it is too wide, if
     anything.
@@ -58,7 +58,7 @@ def difference(first: Count, second: Count, z: float = 1.96) -> Change:
     Source: Newcombe, Statistics in Medicine 17 (1998), 873, method 10.
     """
     value = first.share - second.share
-    (low, high), (other_low, other_high) = wilson(*first, z), wilson(*second, z)
+    (low, high), (other_low, other_high) = first.interval, second.interval
     return Change(value, value - math.hypot(first.share - low, other_high - second.share),
                   value + math.hypot(high - first.share, second.share - other_low))
 

@@ -1,7 +1,8 @@
 """Two questions that are no part of the verdict, as checks, so that they are tried on networks of known truth as well.
 
-Whether a network is nearer to retraining than to the original is the weaker question, which networks that only hide
-what they know pass too; how differently it answers image by image (KLoM) is a strict one, which hardly any passes.
+Whether a network is nearer to retraining than to the original, which those pass too that only hide what they know, and
+of persons hardly any; how differently it answers image by image (KLoM), which hardly any passes. docs/relative.md has
+both, measured.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import numpy.typing as npt
 
 from unlearn_core.audit.distinguish import LEAST_SEEDS, Placement, further
 from unlearn_core.audit.evidence import HEAD_ZEROING, ORIGINAL, Check, Model, Models, passes
-from unlearn_core.audit.klom import klom
+from unlearn_core.audit.klom import copies, klom
 from unlearn_core.audit.membership import true_margins
 from unlearn_core.audit.relative import LEAST_SEEDS as LEAST_NEAR
 from unlearn_core.audit.relative import relative
@@ -38,8 +39,7 @@ def beside(networks: Models, retrained: Sequence[Model], labels: npt.NDArray[np.
     """
     seen = member & forgotten
     true, first = labels[seen], softmax(before.logits[seen])
-    margins = [true_margins(model.logits[seen], true) for model in retrained]
-    copies = len(np.unique(margins, axis=0)) < len(margins)  # one network twice says nothing of a third
+    twice = copies(np.array([true_margins(model.logits[seen], true) for model in retrained]))
 
     def nearer(mine: Model, others: Sequence[Model]) -> Placement:
         found = relative(softmax(mine.logits[seen]), first, softmax(np.stack([o.logits[seen] for o in others])))
@@ -52,7 +52,7 @@ def beside(networks: Models, retrained: Sequence[Model], labels: npt.NDArray[np.
 
     def asked(place: Callable[[Model, Sequence[Model]], Placement],
               least: int) -> tuple[tuple[Placement, ...], dict[str, Placement]]:
-        if len(retrained) < LEAST_SEEDS or copies:
+        if len(retrained) < LEAST_SEEDS or twice:
             return (), {}
         rest = [[*retrained[:i], *retrained[i + 1:]] for i in range(len(retrained))] if hold_out else []
         held = [place(own, others) for own, others in zip(retrained, rest, strict=False) if len(others) >= least]
@@ -71,4 +71,6 @@ def tried(check: Check) -> str:
         "retrained networks are too few to hold one out"
     others = [f"{words} {'passes' if passes(check.judged[name]) else 'fails'}" for name, words in (
         (ORIGINAL, "the original"), (HEAD_ZEROING, "head zeroing")) if name in check.judged]
-    return f"Tried on networks of known truth: {', '.join([held, *others])}."
+    worth = {"works": "", "strict": " Retrained networks fail it too, so to fail it proves little.",
+             "uninformative": " It does not see even the untouched original, so here it proves nothing."}[check.worth]
+    return f"Tried on networks of known truth: {', '.join([held, *others])}.{worth}"

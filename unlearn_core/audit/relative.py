@@ -2,15 +2,15 @@
 
 The question of the relative three-sample audit (arXiv 2601.19755): two retrained networks differ from each other
 already, so that "not equal to a retrained one" is no fault. What forgetting must do is come nearer to those that never
-saw the images than to the one that did. It is a weaker question than `distinguish` asks, and has the fewest false
-alarms. Theirs is a kernel test of one network each; here distances are those of `distinguish`, and the several
-retrained networks at hand say how sure the answer is.
+saw the images than to the one that did. Theirs is a kernel test of one network each; here distances are those of
+`distinguish`, and the several retrained networks at hand say how sure the answer is. Where few images are to be
+forgotten, retrained networks may lie as far from each other as from the original; each held out in turn, they say how
+often one of them is not nearer either.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import product
 from typing import Literal
 
 import numpy as np
@@ -20,8 +20,6 @@ Float64 = npt.NDArray[np.float64]
 Side = Literal["retrained", "original", "between"]
 
 LEAST_SEEDS = 2
-MOST_SEEDS = 16
-"""All sign changes of so many seeds are tried, 65,536 of them; of more, only the first so many."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,8 +31,8 @@ class Relative:
             distance of outputs: 0 is the original itself, ½ as far from both, 1 that retrained network itself.
         null: (R,) the needle of each retrained network among the others: where forgetting would put it.
         least: (R,) the least share of each retrained network among the others.
-        p: of the needle or a higher one if a network were as near to either (all sign changes over seeds are tried).
-        least_p: the smallest p that so few retrained networks can give.
+        p: how often the original would be as far away as it is, or farther, among all R + 1 networks, if it were one
+            like the others: no smaller than 1 / (R + 1), which says no more than that it is the farthest.
         per_image: (N,) the same share of each image's distances, mean over seeds; ½ where both are zero.
     """
 
@@ -42,7 +40,6 @@ class Relative:
     null: Float64
     least: Float64
     p: float
-    least_p: float
     per_image: Float64
 
     @property
@@ -56,35 +53,27 @@ class Relative:
         return int((self.least > 0.5).sum())
 
     @property
-    def tells(self) -> bool:
-        """Whether the question has an answer here: retrained networks differ by as much where few images are asked."""
-        return self.passing == len(self.least)
-
-    @property
     def side(self) -> Side:
-        """Which it is nearer to, if the comparison with each retrained network says the same; see `tells`."""
+        """Which it is nearer to, if the comparison with each retrained network says the same."""
         if (self.shares > 0.5).all():
             return "retrained"
         return "original" if (self.shares < 0.5).all() else "between"
 
     @property
     def sentence(self) -> str:
-        """What was found, in a sentence."""
-        n = len(self.shares)
+        """What was found, and what that is worth, in a sentence or two."""
+        n, failing = len(self.shares), len(self.least) - self.passing
         where = f"{self.needle:.2f}, where 0 is the original and retrained networks lie at " \
                 f"{self.null.min():.2f} to {self.null.max():.2f}"
-        if not self.tells:
-            return (f"Cannot be told here: of {n} retrained networks, each held out, "
-                    f"{f'only {self.passing}' if self.passing else 'none'} "
-                    f"{'is' if self.passing < 2 else 'are'} nearer to all of the others than to the original. "
-                    f"This network lies at {where}.")
-        if self.side == "between":
-            return (f"Between the original and the retrained networks: nearer to {int((self.shares > 0.5).sum())} of "
-                    f"{n} retrained ones than to the original ({where}).")
-        likelihood = f"p = {self.p:.2g}" + (f", the least that {n} can give" if self.p <= self.least_p else "")
         if self.side == "retrained":
-            return f"Nearer to each of {n} retrained networks than to the original ({where}; {likelihood})."
-        return f"Nearer to the original than to any of {n} retrained networks ({where})."
+            return f"Nearer to each of {n} retrained networks than to the original ({where}; p = {self.p:.2g})." + (
+                f" Of the retrained networks, each held out, only {self.passing} of {n} "
+                f"{'is' if self.passing == 1 else 'are'} so too." if failing else "")
+        said = (f"Nearer to the original than to any of {n} retrained networks ({where})." if self.side == "original"
+                else f"Between the original and the retrained networks: nearer to {int((self.shares > 0.5).sum())} of "
+                f"{n} retrained ones than to the original ({where}).")
+        return said + (f" That proves little here: of the retrained networks, each held out, {failing} of {n} "
+                       f"{'is' if failing == 1 else 'are'} not nearer to all of the others either." if failing else "")
 
 
 def relative(unlearned: npt.NDArray[np.floating], original: npt.NDArray[np.floating],
@@ -119,18 +108,11 @@ def relative(unlearned: npt.NDArray[np.floating], original: npt.NDArray[np.float
     null, least = (np.array([read(each) for each in held_out]) for read in (np.mean, np.min))
     apart: Float64 = np.linalg.norm(seeds - mine, axis=2)
     per_image = _share(np.broadcast_to(np.linalg.norm(mine - first, axis=1), apart.shape), apart).mean(0)
-    return Relative(found, null, least, *_permuted(found - 0.5), per_image)
+    farther = (found <= 0.5).sum()  # retrained networks that are as far away as the original, or farther
+    return Relative(found, null, least, float((1 + farther) / (1 + len(seeds))), per_image)
 
 
 def _share(original: Float64, retrained: Float64) -> Float64:
     total = original + retrained
     result: Float64 = np.divide(original, total, out=np.full_like(total, 0.5), where=total > 0)
     return result
-
-
-def _permuted(values: Float64) -> tuple[float, float]:
-    """One-sided p of the mean under all changes of sign, and the smallest possible."""
-    few = values[:MOST_SEEDS]
-    signs = np.array(list(product((1.0, -1.0), repeat=len(few))))
-    # The order of additions differs: what ties up to rounding must count.
-    return float(((signs * few).mean(1) >= few.mean() - 1e-12).mean()), 1 / len(signs)

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from unlearn_core.audit.distinguish import LEAST_SEEDS, Distinguishability, Placement, distinguish, further
-from unlearn_core.audit.klom import KLoM, klom
+from unlearn_core.audit.klom import KLoM, copies, klom
 from unlearn_core.audit.lira import Shadows
 from unlearn_core.audit.membership import AttackForm, StatisticName, forget_set_attack, statistics, true_margins
 from unlearn_core.audit.privacy_score import PrivacyScore, comparator_statistics, privacy_score
@@ -120,7 +120,8 @@ class Told:
         score: worst-case privacy of the unlearned model.
         original_score: of the original.
         relative: whether the unlearned model is nearer to them or to the original.
-        klom: how differently it answers, by image of the forget set's training images.
+        klom: how differently it answers, by image of the forget set's training images; None where two retrained
+            networks answer alike.
     """
 
     distance: Distinguishability
@@ -128,7 +129,7 @@ class Told:
     score: PrivacyScore
     original_score: PrivacyScore
     relative: Relative
-    klom: KLoM
+    klom: KLoM | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -229,14 +230,15 @@ def report(unlearned: Float32, original: Float32, retrained: Float32 | None, lab
     told = None
     if seeds is not None:
         forget_set = member & forgotten
+        among = true_margins(seeds[:, forget_set], labels[forget_set])
         outputs, numbers = softmax(seeds[:, forget_set]), comparator_statistics(seeds[:, forget_set])
         told = Told(distinguish(softmax(unlearned[forget_set]), outputs),
                     distinguish(softmax(original[forget_set]), outputs),
                     privacy_score(comparator_statistics(unlearned[forget_set]), numbers),
                     privacy_score(comparator_statistics(original[forget_set]), numbers),
                     relative(softmax(unlearned[forget_set]), softmax(original[forget_set]), outputs),
-                    klom(true_margins(unlearned[None, forget_set], labels[forget_set]),
-                         true_margins(seeds[:, forget_set], labels[forget_set])))
+                    None if copies(among) else klom(true_margins(unlearned[None, forget_set], labels[forget_set]),
+                                                    among))
     probabilities = softmax(unlearned)
     forms: tuple[AttackForm, ...] = ("official", "corrected")
     called = {form: forget_set_attack(probabilities, member, forgotten, form).score for form in forms}

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from scipy.optimize import brentq
 from scipy.stats import norm
 
-from unlearn_core.audit.accuracy import Count, difference, wilson
+from unlearn_core.audit.accuracy import wilson
 
 Float64 = npt.NDArray[np.float64]
 
@@ -128,7 +128,6 @@ class RocIntervals:
 
     Attributes:
         auc: of the area under the curve; NaN, as all others, below `TOO_FEW` images of a group.
-        balanced_accuracy: at the threshold that is best for the images at hand.
         low: of the true-positive rate at each low false-positive rate; NaN where that is not resolved. With few
             never-seen images it hangs on one or two of them, and covers less often than its level says.
         grid: (points,) false-positive rates.
@@ -139,7 +138,6 @@ class RocIntervals:
     """
 
     auc: tuple[float, float]
-    balanced_accuracy: tuple[float, float]
     low: tuple[tuple[float, float], ...]
     grid: Float64
     band: Float64
@@ -177,10 +175,9 @@ def bootstrap(members: Float64, others: Float64, generator: np.random.Generator,
         return scored
     everywhere = np.concatenate([np.asarray(rates, dtype=np.float64), grid])
     wanted = _alarms(everywhere, len(others))
-    areas, balanced, found, best = [], [], [], _best(members, others)
+    areas, found = [], []
     for tp, fp in _resampled(members, others, generator, resamples):
         areas.append((np.diff(fp, axis=1) * (tp[:, 1:] + tp[:, :-1])).sum(1) / (2 * len(members) * len(others)))
-        balanced.append((tp[:, best] / len(members) - fp[:, best] / len(others)) / 2 + 0.5)
         # every row of fp rises from 0 to n, so that shifted rows are one rising sequence
         shift = np.arange(len(fp))[:, None] * (len(others) + 1)
         last = np.searchsorted((fp + shift).ravel(), (wanted + shift).ravel(), side="right") - 1
@@ -194,8 +191,7 @@ def bootstrap(members: Float64, others: Float64, generator: np.random.Generator,
     rises = np.concatenate(found)
     low = tuple(interval(rises[:, i], scored.low[i]) if _resolved(rate, len(others)) else (math.nan, math.nan)
                 for i, rate in enumerate(rates))
-    return RocIntervals(interval(np.concatenate(areas), scored.auc),
-                        interval(np.concatenate(balanced), scored.balanced_accuracy), low, grid,
+    return RocIntervals(interval(np.concatenate(areas), scored.auc), low, grid,
                         np.quantile(rises[:, len(rates):], tails, axis=0), level, resamples)
 
 
@@ -206,22 +202,19 @@ def said(interval: tuple[float, float], form: str = ".2f") -> str:
 
 
 def _scored(curve: Roc, grid: Float64, level: float) -> RocIntervals:
-    """Score intervals, thresholds held fixed: Wilson's of a share, and of two Newcombe's."""
+    """Score intervals: Newcombe's of the area, Wilson's of shares, thresholds held fixed."""
     members, others, z = curve.members, curve.others, float(norm.ppf((1 + level) / 2))
     missing = math.nan, math.nan
     if min(members, others) < TOO_FEW:
-        return RocIntervals(missing, missing, (missing,) * len(curve.low), grid, np.full((2, len(grid)), math.nan),
+        return RocIntervals(missing, (missing,) * len(curve.low), grid, np.full((2, len(grid)), math.nan),
                             level, 0)
 
     def share(value: float) -> tuple[float, float]:
         return wilson(round(value * members), members, z)
 
-    best = int(((curve.tpr + 1 - curve.fpr) / 2).argmax())
-    apart = difference(Count(round(curve.tpr[best] * members), members), Count(round(curve.fpr[best] * others), others),
-                       z)
     band = np.array([share(value) if others >= FEW else missing for value in curve.at(grid)]).T
     return RocIntervals(
-        _auc_interval(curve.auc, members, others, z), ((1 + apart.low) / 2, (1 + apart.high) / 2),
+        _auc_interval(curve.auc, members, others, z),
         tuple(share(at.value) if at.resolved else missing for at in curve.low), grid, band, level, 0)
 
 
@@ -239,13 +232,6 @@ def _auc_interval(auc: float, members: int, others: int, z: float) -> tuple[floa
 
     inside = min(max(auc, 1e-9), 1 - 1e-9)  # at the ends themselves there is no spread
     return (float(brentq(beyond, 0, inside)) if auc > 0 else 0.0, float(brentq(beyond, inside, 1)) if auc < 1 else 1.0)
-
-
-def _best(members: Float64, others: Float64) -> int:
-    """How many distinct values, from the highest, are called members at the best threshold."""
-    falling = np.unique(-np.concatenate([members, others]))
-    shares = [np.searchsorted(np.sort(-part), falling, side="right") / len(part) for part in (members, others)]
-    return int(np.argmax(np.concatenate([[0.0], shares[0] - shares[1]])))
 
 
 def _resampled(members: Float64, others: Float64, generator: np.random.Generator,

@@ -8,7 +8,9 @@ import numpy as np
 
 from unlearn_core.audit.beside import tried
 from unlearn_core.audit.evidence import ORIGINAL, passes
+from unlearn_core.audit.klom import KLoM
 from unlearn_core.audit.promise import RATE, promise_of
+from unlearn_core.audit.relative import Relative
 from unlearn_core.audit.report import TITLES, report
 from unlearn_core.audit.roc import said
 from unlearn_core.cli.output import bar, concluded, described, print_heading, print_json, print_table
@@ -37,9 +39,9 @@ def audit(arguments: argparse.Namespace) -> int:
                                     ("privacy_score", made.told.score.placement))}
         near = made.told and {
             "needle": made.told.relative.needle, "retrained": made.told.relative.null.tolist(),
-            "side": made.told.relative.side if made.told.relative.tells else "cannot tell",
-            "p": made.told.relative.p, "least_p": made.told.relative.least_p,
-            "klom": made.told.klom.mean, "klom_retrained": made.told.klom.null.tolist(),
+            "side": made.told.relative.side, "p": made.told.relative.p,
+            "klom": made.told.klom and made.told.klom.mean,
+            "klom_retrained": made.told.klom and made.told.klom.null.tolist(),
             "tried": {check.title: {"held_out": len(check.held_out), "passing": check.passing, "worth": check.worth,
                                     "original_passes": passes(check.judged[ORIGINAL])}
                       for check in found.audit.beside if check.judged}}
@@ -70,8 +72,11 @@ def audit(arguments: argparse.Namespace) -> int:
     print(made.headline)
     if promise is not None:
         print(f"Promised: {promise}. {promise.beside(strongest)}")
-    if made.told is not None:
-        for sentence, check in zip((made.told.relative.sentence, made.told.klom.sentence), found.audit.beside,
-                                   strict=True):
-            print(sentence, tried(check) if check.judged else "")
+    if made.told is None:
+        print("Nearer to retraining or to the original: this takes at least three retrained networks, and for this "
+              "choice they are not at hand.")
+    else:
+        for finding, check in zip((made.told.relative, made.told.klom), found.audit.beside, strict=True):
+            if isinstance(finding, Relative | KLoM):
+                print(finding.sentence, tried(check) if check.judged else "")
     return 0

@@ -176,7 +176,8 @@ class Strip:
         value: of the unlearned model.
         original: of the original.
         null: (seeds,) of each retrained seed against the others.
-        expected: (low, high) in which one more retrained seed would lie; an infinite end is drawn to the axis's end.
+        expected: (low, high) of the shade, as where one more retrained seed would lie; an infinite end is drawn to the
+            axis's end.
         domain: lowest and highest possible value.
     """
 

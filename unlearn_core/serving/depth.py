@@ -47,13 +47,15 @@ class Depth:
 
     @property
     def garbled(self) -> bool:
-        """Whether the others fall there by half as much or more, and it is not the outcome itself that does not know
-        them: the original then does not understand what this network hands on, whatever the image.
+        """Whether the original does not understand what this network hands on, whatever the image: at the stage that is
+        judged the others have fallen by half as much or more. Where the last stage loses the images, which is the
+        outcome's own, that is the stage before.
         """
-        lost = self.lost
-        if lost is None or lost == list(self.forget)[-1]:
+        stages = list(self.forget)
+        if self.lost is None or len(stages) == 1:
             return False
-        return self.kept.value - self.retain[lost].value >= (self.before.value - self.forget[lost].value) / 2
+        judged = self.lost if self.lost != stages[-1] else stages[-2]
+        return self.kept.value - self.retain[judged].value >= (self.before.value - self.forget[stages[-1]].value) / 2
 
 
 def depth(engine: Engine, scene: Scene, settled: Settled) -> Depth:

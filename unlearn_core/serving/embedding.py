@@ -29,8 +29,8 @@ Role = Literal["original", "retrained", "unlearned"]
 Group = Literal["all", "forget", "forgotten", "kept", "overly", "unlike"]
 
 GROUPS: Mapping[Group, tuple[str, str]] = {
-    "all": ("All images", "Every evaluation image: half were trained on, half never seen."),
-    "forget": ("Forget set", "Images whose true class is to be forgotten."),
+    "all": ("All images", "Every evaluation image, trained on or never seen."),
+    "forget": ("Forget set", "Images of what is to be forgotten."),
     "forgotten": ("Correctly forgotten",
                   "Forget-set images that the unlearned network no longer puts into their class."),
     "kept": ("Not forgotten", "Forget-set images that the unlearned network still puts into their class."),

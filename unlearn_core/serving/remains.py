@@ -283,11 +283,17 @@ def _remains(engine: Engine, scene: Scene, settled: Settled, progress: Progress)
         known = engine.pool.known((name, network, request))
         return cast(T, known) if known is not None else engine.pool.keep((name, network, request), work())
 
+    def retrained() -> list[nn.Module]:
+        """The networks retrained for the request; of large ones, which take minutes to relearn, none."""
+        own = subject(network)
+        return [own.network(weights) for weights in (engine.retrained(network, request) if base.quick else ())]
+
     reference = load(network, request) or once("reference", lambda: measure_reference(
-        base.model, [], train, evaluation, request, relearn_recipe(network), stage(progress, 0, 0.9, "reference")))
+        base.model, retrained(), train, evaluation, request, relearn_recipe(network),
+        stage(progress, 0, 0.9, "reference")))
     progress(0.9, "looking at the networks to compare with")
     around = once("background", lambda: background(
-        base.model, subject(network).retrained(request) if reference.retrained else [], train, seen.pixels, request))
+        base.model, retrained() if reference.retrained else [], train, seen.pixels, request))
     progress(0.95, "looking inside")
     weights = engine.weights(scene, settled)
     similarity = layer_similarity(layer_features(base.model, seen.pixels, weights), around.original,

@@ -12,7 +12,7 @@ import pandas as pd
 from unlearn_core.audit.distinguish import LEAST_SEEDS
 from unlearn_core.audit.evidence import ORIGINAL, UNLEARNED
 from unlearn_core.audit.gauges import KINDS
-from unlearn_core.audit.klom import klom
+from unlearn_core.audit.klom import copies, klom
 from unlearn_core.audit.membership import true_margins
 from unlearn_core.methods import method
 from unlearn_core.serving.change import change
@@ -39,14 +39,14 @@ CAPTIONS: Mapping[str, str] = {
               "layer's norm that is gone. Of matrices: how many directions there are, and how many the change and "
               "the weights before fill (stable rank).",
     "stages": "The original network with one stage's activations replaced by this network's: the shares of the "
-              "training images to be forgotten, and of all other unseen images, that are then named rightly, with 95 % "
-              "intervals.",
+              "training images to be forgotten, and of all other unseen images, that are then given their label (of a "
+              "poison, the class it was trained as), with 95 % intervals.",
     "images": "The images on the map: what the original and this network take each for, how surely, and where each "
               "stands, from 0 to 1. moved_embedding is how far it moved at the head's input, where 1 is as far as two "
               "images usually lie apart; of a network made afresh (retrain, noisy fine-tuning) it says nothing. "
               "moved_answer is how far its probabilities did, at most 1.41. Of training images to be forgotten also "
               "how differently retrained networks answer (KLoM, in nats, with its 95 % interval) and by how many "
-              "logits this network is surer than they of the true class.",
+              "logits this network is surer than they of its label.",
 }
 """What each table holds, by its name."""
 
@@ -162,6 +162,8 @@ def _images(engine: Engine, scene: Scene, settled: Settled) -> pd.DataFrame:
     if seeds is None or len(seeds) < LEAST_SEEDS or not asked.any():
         return found
     true = seen.evaluation.labels[asked]
-    apart = klom(true_margins(settled.logits[None, asked], true), true_margins(seeds[:, asked], true))
+    if copies(among := true_margins(seeds[:, asked], true)):
+        return found
+    apart = klom(true_margins(settled.logits[None, asked], true), among)
     return found.join(pd.DataFrame({"klom": apart.value, "klom_low": apart.low, "klom_high": apart.high,
                                     "surer": apart.shift}, np.flatnonzero(asked)))

@@ -37,6 +37,8 @@ Retrained = Mapping[str, Mapping[str, Mapping[str, Sequence[float]]]]
 
 ROWS, RETRAINED = "results/results.parquet", "results/retrained.json"
 SURE = 0.05
+FEWEST = 6
+"""Requests that can tell two methods apart at `SURE`."""
 EXACT = 12
 """Requests up to which all changes of sign are tried; with more, so many of them at random."""
 
@@ -106,13 +108,15 @@ def best_verdicts(found: Sequence[Standing]) -> str:
     """How many of the ranked runs reached the best verdict, and what the others at rank 1 are, in sentences."""
     reached = sum(one.levels.get(Level.NOT_TOLD, 0) for one in found)
     said = f"{reached:,} of the {sum(one.runs for one in found):,} ranked runs could not be told from retraining."
+    if not found or found[0].requests < FEWEST:
+        return f"{said} So few requests tell no method from another."
     first = [one for one in found if one.best == 1]
     short = Counter({level: sum(one.levels.get(level, 0) for one in first)
                      for level in Level if level != Level.NOT_TOLD})
     if not +short:
         return said
-    return (f"{said} To be first is not praise: of the {sum(one.runs for one in first):,} runs at rank 1, "
-            + ", ".join(f"{number:,} {'is' if number == 1 else 'are'} *{level}*"
+    return (f"{said} To be first is not praise: of the {sum(one.runs for one in first):,} runs of methods that may be "
+            "first, " + ", ".join(f"{number:,} {'is' if number == 1 else 'are'} *{level}*"
                         for level, number in (+short).most_common()) + ".")
 
 

@@ -122,8 +122,9 @@ class Effect:
     def said(self, classes: tuple[str, ...]) -> str:
         """What it did, in a sentence."""
         change = f"{round(-100 * self.worst_loss):+d}".replace("-", "−").replace("+0", "0")
-        return (f"On validation images: forget accuracy {100 * self.forget:.0f} % (retrained "
-                f"{100 * self.retrained:.0f} %), worst class {classes[self.worst_class]} {change} points.")
+        return (f"Training images to be forgotten: {100 * self.forget:.0f} % recognised (retrained "
+                f"{100 * self.retrained:.0f} %); on validation images {classes[self.worst_class]}, the worst class, "
+                f"{change} points.")
 
 
 @dataclass(frozen=True)
