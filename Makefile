@@ -19,7 +19,7 @@ endif
 ifdef ARCHITECTURES
 export LACUNA_ARCHITECTURES := $(ARCHITECTURES)
 endif
-# Idle threads of OpenMP and OpenBLAS otherwise spin and take the processor from the other sessions.
+# Idle threads of OpenMP and OpenBLAS otherwise spin and take the processor from everything else.
 export OMP_WAIT_POLICY = passive
 export OPENBLAS_NUM_THREADS = 1
 

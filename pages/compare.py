@@ -48,7 +48,7 @@ with st.container(horizontal=True, vertical_alignment="center"):
         f"{'Precomputed' if shown.precomputed else 'Computed now'} for {own.title} forgetting "
         f"{shown.forget.words(own.images.train)}: every method at its general defaults, the same for "
         f"all requests ({seeds} seeds of each that has any randomness), on {len(reference.predicted):,} fixed "
-        "images; time in processor seconds; the playground opens a class on a setting of its own. Reference: "
+        "images; time in processor seconds; the page See opens a class on a setting of its own. Reference: "
         f"{len(reference.measures)} retrained networks.")
     if st.button("Recompute now", icon=":material/refresh:", help="Runs every method again on this machine; true "
                  "retraining stays the bundled one. Takes a minute or two and can be cancelled."):

@@ -68,8 +68,8 @@ def page(visitor: State) -> None:
             layer_table(scene, settled)
         st.caption(f"Computed now: {method(settled.choice.method).title} on {subject(settled.choice.network).title}, "
                    f"forgetting {settled.choice.words}; no evaluation image is read "
-                   "here." + (" Per-sample importances are precomputed for each class, batch means are measured when "
-                              "asked for." if settled.answers is not None else ""))
+                   "here." + (" Per-sample importances of the classes of bundled networks are precomputed, others are "
+                              "measured when asked for." if settled.answers is not None else ""))
         by_group(stages, kinds, settled.answers is not None, ink())
     if now.former:
         return

@@ -63,7 +63,7 @@ def _images(visitor: State) -> None:
     chosen = visitor.forget.chosen
     pictures.strip(visitor.subject, [2 * row for row in chosen[:SHOWN]], f"{len(chosen)} images to be forgotten", 26)
     more = f"The first {SHOWN} of {len(chosen)}. " if len(chosen) > SHOWN else ""
-    st.caption(f"{more}Or click a training image on the first page, or lasso some on the page Inside.")
+    st.caption(f"{more}Or click a training image on the page See, or lasso some on the page Inside.")
 
 
 def _poisoned(visitor: State) -> None:

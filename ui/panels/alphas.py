@@ -28,7 +28,7 @@ def estimators(chosen: Choice, ink: str) -> None:
     st.markdown("#### Does it matter how importances are measured?")
     shipped = curves(chosen.network)
     if len(chosen.forget.classes) != 1 or not shipped:
-        st.info("These curves are at hand for single classes of the bundled networks.", icon=":material/info:")
+        st.info("These curves are at hand for single classes of Fashion-MNIST.", icon=":material/info:")
         return
     label = chosen.forget.classes[0]
     lines = {name: values[label] for name, values in shipped.items()}

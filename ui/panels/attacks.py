@@ -152,8 +152,8 @@ def boxes(found: Report, chosen: Choice, seen: Seen) -> None:
             "- whether one threshold on the outputs separates the training images to be forgotten from unseen ones, "
             "and whether it does so better than on networks that never saw either\n"
             "- whether the outputs could be a retrained network's; retrained networks themselves are the yardstick\n"
-            f"- the playground's gauge, the SSD paper's entropy attack, calls {found.called_member['corrected']:.0%} "
-            "of the forget set members" + (
+            f"- the gauge of the page See, the SSD paper's entropy attack, calls "
+            f"{found.called_member['corrected']:.0%} of the forget set members" + (
                 "." if chosen.forget.kind == IMAGE else
                 f"; in the form of the official code, {found.called_member['official']:.0%}. The official code puts "
                 f"unseen {like(chosen, seen)} among its examples of what was never seen, so how unsure the model is of "

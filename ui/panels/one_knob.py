@@ -46,7 +46,7 @@ def _drawn(chosen: Choice, lines: dict[str, Plane], x: str, ink: str, live: bool
     rest = {name: value for name, value in chosen.settings if name in numeric(chosen.method) and name != x}
     label = numeric(chosen.method)[x].label
     st.markdown(f"#### Along {label} alone" + (f", at {in_words(chosen, rest)}" if rest else ""))
-    st.caption("How to read this: the line is the unlearned model, the dark band the range of the retrained networks, "
+    st.caption("How to read this: the line is the unlearned model, the band the range of the retrained networks, "
                "dotted grey the original, the upright dashes where you are now. Other lines are other seeds.")
     found = {name: surface(engine(), one) for name, one in lines.items()}
     for name, one in found.items():

@@ -35,7 +35,7 @@ def gauges(readings: Readings, dampened: float | None, guesses: Mapping[str, flo
         rows[GUESSES[DAMPENED]] = Bullet(dampened, 0.0, np.array([]), guesses.get(DAMPENED))
     st.plotly_chart(bullets(rows, ink), key="gauges", config=NO_BAR,
                     alt="; ".join(f"{title} {row.value:.1%}" for title, row in rows.items()))
-    st.caption("How to read this: grey tick, the original; dark band, networks retrained without what is to be "
+    st.caption("How to read this: grey tick, the original; the band, networks retrained without what is to be "
                "forgotten; orange, the network now" + ("; ◇, your guess." if guesses else "."))
 
 
@@ -89,8 +89,8 @@ def accuracies(settled: Settled, readings: Readings, ink: str) -> None:
     classes, forget = own.classes, settled.choice.forget.classes
     counts = accuracy_counts(settled.choice.forget, own.images.test.in_terms_of(own.images.train))
     st.markdown("#### Who else was hurt?")
-    st.caption("How to read this: bars to the left lost accuracy. ✖ is to be forgotten; black marks are the "
-               "retrained models; the dashed line is the mean of the retained classes. "
+    st.caption("How to read this: bars to the left lost accuracy. ✖ is to be forgotten; marks in the colour of the "
+               "text are the retrained models; the dashed line is the mean of the retained classes. "
                f"{counts.mean():,.0f} test images of each class.")
     lost = 100 * (readings.accuracy - readings.accuracy_before)
     worst = min((i for i in range(len(classes)) if i not in forget), key=lambda i: float(lost[i]))
@@ -136,8 +136,8 @@ def provenance(scene: Scene, settled: Settled, readings: Readings) -> str:
     """Where the numbers come from, in one paragraph."""
     wanted, point = settled.choice, ""
     if settled.answers is not None:
-        point = (f"Landscape behind the pad: precomputed for SSD's default estimator and one class, else filled in "
-                 f"now. α = {settled.alpha:.3g}, λ = {settled.lam:.3g}; {int(settled.answers.selected.sum()):,} of "
+        point = (f"Landscape behind the pad: bundled, or else filled in now. "
+                 f"α = {settled.alpha:.3g}, λ = {settled.lam:.3g}; {int(settled.answers.selected.sum()):,} of "
                  f"{int(scene.sizes.sum()):,} weights selected. ")
     elif method(wanted.method).seeded:
         point = f"Seed {wanted.seed}. "
@@ -145,6 +145,7 @@ def provenance(scene: Scene, settled: Settled, readings: Readings) -> str:
     own = wanted.subject
     return (f"Computed now by {own.title}, trained on {len(own.images.train):,} images of {own.about}. Gauges and "
             f"bars: {readings.images:,} images; map, pad and card: {len(settled.logits):,} of them (up to 100 "
-            f"training and 100 test images of each class). Retrained band: {len(readings.band)} networks. {point}"
+            f"training and 100 test images of each class, and those of the request). Retrained networks: "
+            f"{len(readings.band) or 'none'}. {point}"
             f"Positions on the map are placed by nearest neighbours, not refitted. Method {settled.cost.seconds:.2g} "
             f"processor seconds{kept}; evaluation {settled.evaluate_seconds * 1000:.0f} ms; outcome {wanted.key}.")

@@ -57,7 +57,7 @@ def in_full(found: Comparison, name: str, side: int, ink: str) -> None:
 def side_by_side(found: Comparison, visitor: State, ink: str) -> None:
     """Two methods in full."""
     st.markdown("#### Two methods in full")
-    st.caption("How to read this: gauges are means over seeds, grey is the original, the dark band the retrained "
+    st.caption("How to read this: gauges are means over seeds, grey is the original, the band the retrained "
                "networks. Below, the first seed: the same images on one map, coloured by the predicted class, ✖ to be "
                "forgotten, and images of the forget set with prediction and confidence.")
     for side, column in enumerate(st.columns(2)):

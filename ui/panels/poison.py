@@ -39,7 +39,7 @@ def poison(scene: Scene, settled: Settled, readings: Readings, ink: str) -> None
         st.caption(f"How to read this: clean accuracy, on {readings.gauges['retain'].images:,} unseen images without "
                    f"the mark, should stay. Attack success, the share of {len(marked)} unseen images with the mark "
                    f"that are called {target} though they are not, should fall to where retrained networks are: they "
-                   f"call some {target} by mistake. Grey, the original; dark band, retrained; orange, the network now.")
+                   f"call some {target} by mistake. Grey, the original; the band, retrained; orange, the network now.")
     with right:
         st.markdown(f"#### Unseen pictures with the mark, none of them {target}")
         numbers = seen.evaluation.pictures

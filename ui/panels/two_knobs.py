@@ -113,7 +113,7 @@ def _drawn(visitor: State, chosen: Choice, shown: Plane, rule: bool, ink: str, l
         "Outlined: the 95 % interval of every gauge meets their band. " if retrained is not None else "share. "
     st.caption(
         f"How to read this: a cell is one setting, run and measured on {images:,} fixed images; the brighter, the "
-        f"larger the {share}Click a cell to open it in the playground. "
+        f"larger the {share}Click a cell to open it on See. "
         f"{'Precomputed' if found.shipped else 'Computed on this machine'}, seed {chosen.seed}.")
     filling(found, "plane")
     panels = {title: values[..., n] for n, title in enumerate(TITLES)}
@@ -128,5 +128,5 @@ def _drawn(visitor: State, chosen: Choice, shown: Plane, rule: bool, ink: str, l
         open_in_playground(visitor, chosen, {shown.x: shown.xs[i], shown.y: shown.ys[j]})
     if retrained is not None and not np.isnan(panels[GAP]).all():
         i, j = np.unravel_index(np.nanargmin(panels[GAP]), panels[GAP].shape)
-        if st.button("Open the nearest in the playground", icon=":material/play_circle:"):
+        if st.button("Open the nearest on See", icon=":material/play_circle:"):
             open_in_playground(visitor, chosen, {shown.x: shown.xs[i], shown.y: shown.ys[j]})

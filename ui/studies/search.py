@@ -141,7 +141,7 @@ def _found(visitor: State, chosen: Choice, asked: searches.Search, found: search
                 f"retraining ({first.forget_gap:.1f} in forget, {first.retain_gap:.1f} in retain "
                 f"accuracy), found in trial {best + 1}. Judged on {len(forget):,} training images to be "
                 f"forgotten and on {kept:,} images held out of training; test images are not used.")
-    if st.button("Open the best in the playground", icon=":material/play_circle:"):
+    if st.button("Open the best on See", icon=":material/play_circle:"):
         open_in_playground(visitor, chosen, first.values)
     st.markdown("##### Why did it choose this?")
     left, right = st.columns([0.55, 0.45])

@@ -1,4 +1,4 @@
-"""Everything the Privacy page says of one unlearned model, from outputs alone."""
+"""Everything the page *Attacker* says of one unlearned model, from outputs alone."""
 
 from __future__ import annotations
 

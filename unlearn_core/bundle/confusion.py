@@ -145,8 +145,8 @@ def document(tables: Mapping[str, Sequence[Row]]) -> str:
     return "\n".join([
         "# The verdict, audited",
         "",
-        "Made by `make audit`; the rows in full are in `assets/verdicts/`. Each number counts requests: a bundled "
-        "network and one class to be forgotten. "
+        "Made by `make audit`; the rows in full are in `assets/verdicts/`. Each number counts requests, a bundled "
+        "network and one class to be forgotten; of retrained networks it counts networks. "
         + "; ".join(f"{subject(name).title}: {number} retrained seeds a class" for name, number in seeds.items())
         + ". Methods ran with seed 0. Relearn time, which is made on request, is left out.",
         "",

@@ -257,8 +257,8 @@ turn, light and background vary; hands, scarves, cups and dark glasses are in th
 with another, and people's faces at rest already look more or less glad. So few and so varied pictures, shown as they
 are, without flips or shifts, are learnt by heart in part.
 
-Made by `python -m unlearn_core.bundle.make_assets people`; one training takes {seconds} s of one core, with others at
-work on it. For each person and each class, {seeds} networks were retrained from a fresh initialisation by the same
+Made by `python -m unlearn_core.bundle.make_assets people`; one training takes {seconds} s of one core of a busy
+machine. For each person and each class, {seeds} networks were retrained from a fresh initialisation by the same
 recipe, without the training images of that person or class; {seeds_of_ten} without ten images at random, because with
 {seeds} no check could tell the original from them. Their weights are shipped in half precision.
 

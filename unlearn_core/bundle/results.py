@@ -123,7 +123,8 @@ def section(network: str, kind: str, rows: pd.DataFrame, wanted: standings.Retra
     asked = sorted((parsed(text) for text in set(rows["forget"])), key=lambda one: one.chosen)
     answered, planned = int((rows["status"] != "failed").sum()), len(Plan([(network, one) for one in asked], EVERY))
     lines = [f"## {own.title}: forget {standings.called(kind)}", "",
-             f"{answered:,} of {planned:,} runs on {len(asked)} of {_counts(requests(network))[kind]} requests: "
+             f"{answered:,} of {planned:,} runs on {len(asked)} of {(count := _counts(requests(network))[kind])} "
+             f"request{'s' * (count > 1)}: "
              f"{', '.join(one.words(own) for one in asked)}."]
     if made and made[0].requests < len(asked):
         lines[-1] += f" Ranked on the {made[0].requests} on which every method has run."

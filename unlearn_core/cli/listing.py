@@ -29,8 +29,13 @@ def list_all(arguments: argparse.Namespace) -> int:
                         for name, found in METHODS.items()}})
         return 0
     print("Networks: " + ", ".join(f"{name} ({found.title})" for name, found in subjects().items()))
-    for classes in dict.fromkeys(found.classes for found in subjects().values()):
-        print("Classes: " + ", ".join(f"{i} {name}" for i, name in enumerate(classes)))
+    sets: dict[tuple[str, tuple[str, ...]], list[str]] = {}
+    for network, own in subjects().items():
+        sets.setdefault(("class", own.classes), []).append(network)
+        for kind, groups in own.groups.items():
+            sets.setdefault((kind, groups.names), []).append(network)
+    for (kind, names), networks in sets.items():
+        print(f"Each {kind} of {', '.join(networks)}: " + ", ".join(f"{i} {name}" for i, name in enumerate(names)))
     for name, found in METHODS.items():
         print(f"\n{name}: {found.title}, {found.family}. {found.about}")
         print_table([["", knob.name, f"{short(knob.default)}{knob.unit}", _allowed(knob), knob.source]

@@ -25,7 +25,8 @@ def declare(command: Declare) -> None:
     parser = command("queue", forget_in_turn, f"forget up to {MOST} requests one after another")
     parser.add_argument("--network")
     parser.add_argument("--forget", action="append", required=True, metavar="0,3",
-                        help=f"one request; give it again for each further one, in their order. {FORGET}")
+                        help="one request; give it again for each further one, in their order: "
+                        + FORGET.replace(" (default: 0)", ""))
     parser.add_argument("--methods", nargs="+", required=True, metavar="METHOD", help="names, or: all")
     parser.add_argument("--set", nargs="+", action="extend", default=[], metavar="name=value",
                         help="knobs, of one method alone")

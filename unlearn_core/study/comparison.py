@@ -1,4 +1,4 @@
-"""Every method on one request at its defaults, several seeds each: what the Compare page shows."""
+"""Every method on one request at its defaults, several seeds each: what the page *Which method* shows."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ def wanted(engine: Engine, network: str, request: Request) -> Gaps:
         model, weights = engine.base(network).model, engine.retrained(network, request)
         if not weights:
             raise ValueError("The networks that were retrained for this request are no longer at hand: retrain them "
-                             "again on the playground.")
+                             "again (the verdict offers it).")
         found = [tune.accuracies(network, request, dict(one), model) for one in weights]
         known = engine.pool.keep(key, (mean(forget for forget, _ in found), mean(retain for _, retain in found)))
     return cast(Gaps, known)
