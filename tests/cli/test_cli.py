@@ -109,10 +109,18 @@ def test_audit_says_whether_it_can_be_told(capsys: pytest.CaptureFixture[str]) -
     found = answer(capsys, "audit", "head_zeroing", "--forget", "3")
     assert found["level"] == "Hidden" and found["told_by"]["distance"]["place"] == "apart"  # type: ignore[index]
     assert 0 <= found["attacks"]["margin"]["auc"] <= 1  # type: ignore[index]
+    near = found["relative"]
+    assert near["side"] == "retrained" and near["p"] == 1 / 6 and near["klom"] > 50  # type: ignore[index]
+    assert near["tried"]["Nearer to retraining"] == {  # type: ignore[index]
+        "held_out": 5, "passing": 5, "worth": "works", "original_passes": False}
     several = answer(capsys, "audit", "head_zeroing", "--forget", "3,4")  # no retrained networks are bundled
-    assert several["level"] == "Unknown" and several["seeds"] == 0
+    assert several["level"] == "Unknown" and several["seeds"] == 0 and several["relative"] is None
+    assert main(["audit", "head_zeroing", "--forget", "3,4"]) == 0
+    assert "this takes at least three retrained networks" in capsys.readouterr().out
     assert main(["audit", "head_zeroing", "--forget", "3"]) == 0
     said = capsys.readouterr().out
+    assert "Nearer to each of 5 retrained networks than to the original" in said
+    assert "5 of 5 held-out retrained networks pass, the original fails, head zeroing passes." in said
     assert "TPR at 1 % FPR" in said and "Promised" not in said and found["promise"] is None
 
 

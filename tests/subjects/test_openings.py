@@ -76,7 +76,8 @@ def test_a_loss_counts_against_the_lower_of_the_original_and_retraining() -> Non
     assert found.retain_gap == pytest.approx((0.55 + 0.5) / 2 - (0.85 + 0.7) / 2)
     assert found.forget_gap == pytest.approx(0.08)
     assert found.said(("a", "b", "c")) == \
-        "On validation images: forget accuracy 10 % (retrained 2 %), worst class c −20 points."
+        "Training images to be forgotten: 10 % recognised (retrained 2 %); on validation images c, the worst class, " \
+        "−20 points."
 
 
 # -- the images -----------------------------------------------------------------------------------------------
