@@ -9,6 +9,7 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -19,7 +20,9 @@ import torch
 from distributed import LocalCluster
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
+from tests.browser.test_own_subject import folder
 from tests.conftest import opened_app
 from unlearn_core import assets
 from unlearn_core.nets.request import Request
@@ -34,7 +37,9 @@ from unlearn_core.study import search as searches
 from unlearn_core.study.judging import judge
 from unlearn_core.study.results import SweepError
 from unlearn_core.study.search import Goal, Search, best_so_far, discard, results, run, running, search, submit
-from unlearn_core.subjects.subject import subject
+from unlearn_core.subjects import own
+from unlearn_core.subjects.own import in_use
+from unlearn_core.subjects.subject import FOLDER, subject, subjects
 
 SSD = choice("small-resnet", (0,), "ssd", {})
 PAPER = (("alpha", 0.1, 100.0), ("lambda", 0.1, 5.0))
@@ -99,25 +104,55 @@ def test_without_retrained_networks_there_is_no_search() -> None:
         search(choice("small-resnet", (0, 1), "ssd", {}), PAPER)
 
 
-def test_without_validation_images_there_is_no_search(engine: Engine, tmp_path: Path,
-                                                      monkeypatch: pytest.MonkeyPatch) -> None:
-    shipped = assets.manifest()
-    others = {name: file for name, file in shipped.files.items() if not name.endswith("-validation.npz")}
-    monkeypatch.setattr(assets, "manifest", lambda: replace(shipped, files=others))
-    with pytest.raises(ValueError, match=r"images have a part for validation expected.*got Small ResNet"):
-        search(SSD, PAPER)
+@pytest.fixture
+def bars(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder with a subject that is not prepared yet."""
+    monkeypatch.setenv(FOLDER, str(folder(tmp_path, 1)))
+    subjects.cache_clear()
+    yield tmp_path / "bars"
+    monkeypatch.undo()
+    subjects.cache_clear()
+
+
+def test_a_subject_of_ones_own_is_searched_on_its_validation_pictures(bars: Path, tmp_path: Path,
+                                                                      monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without them not at all; with them here and on a cluster, whose workers find it by its fingerprint."""
+    own.prepare(bars, texts=("left",), seeds=2)
+    subjects.cache_clear()
+    with pytest.raises(ValueError, match="network: one with validation images expected, on which a search is judged"):
+        search(choice("bars", (0,), "ssd", {}), PAPER, retrained=True)
+    paint = np.random.default_rng(7)
+    for name in ("left", "right"):
+        for i in range(20):
+            file = bars / "data" / "validation" / name / f"{i}.png"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(paint.integers(0, 255, (24, 24, 3), np.uint8)).save(file)
+    own.prepare(bars, texts=("left",), seeds=2)
+    subjects.cache_clear()
+    in_use.cache_clear()
+    left, right = choice("bars", (0,), "ssd", {}), subject("bars").images
+    assert right.validation is not None and len(right.validation) == 40 and len(right.test) == 60
+    assert [len(images) for images in tune.judged_images("bars", left.forget)] == [60, 40]
+    here, wanted = Engine(), search(left, PAPER, trials=5, retrained=True)
+    assert here.retrained("bars", left.forget)
+    assert run(here, wanted, silent, tmp_path / "found") == 5
+    monkeypatch.setitem(sys.modules, "__main__", ModuleType("__main__"))
+    with LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address="127.0.0.1:0", silence_logs=50) as cluster:
+        run(here, replace(wanted, trials=7), silent, tmp_path / "found", scheduler=cluster.scheduler_address)
+    last = results(replace(wanted, trials=7), tmp_path / "found").trials[-1]
+    assert (last.forget_gap, last.retain_gap) == pytest.approx(judge(here, wanted.at(last.values), silent))
 
 
 def test_networks_that_were_retrained_here_serve_as_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two classes, of which nothing is bundled; the workers of a cluster have no such networks, and need none."""
-    pair, own = choice("people-resnet", (0, 3), "ssd", {}), Engine()
+    pair, here = choice("people-resnet", (0, 3), "ssd", {}), Engine()
     wanted = search(pair, PAPER, trials=5, retrained=True)
     with pytest.raises(ValueError, match="no longer at hand"):
-        judge(own, wanted.at({"alpha": 3.0, "lambda": 1.0}), silent)
+        judge(here, wanted.at({"alpha": 3.0, "lambda": 1.0}), silent)
     networks = [dict(subject("people-resnet").retrained(Request((label,)))[0].state_dict()) for label in (0, 3)]
-    own.keep_retrained("people-resnet", pair.forget, networks)
-    found = judge(own, choice("people-resnet", (0, 3), "ssd", {"alpha": 100.0}), silent)
-    read = [tune.accuracies("people-resnet", pair.forget, weights, own.base("people-resnet").model)
+    here.keep_retrained("people-resnet", pair.forget, networks)
+    found = judge(here, choice("people-resnet", (0, 3), "ssd", {"alpha": 100.0}), silent)
+    read = [tune.accuracies("people-resnet", pair.forget, weights, here.base("people-resnet").model)
             for weights in (None, *networks)]
     assert found == pytest.approx(100 * np.abs(np.array(read[0]) - np.mean(read[1:], 0)))
     images, _ = tune.judged_images("people-resnet", pair.forget)
@@ -125,9 +160,9 @@ def test_networks_that_were_retrained_here_serve_as_well(tmp_path: Path, monkeyp
     assert counts[0] > 0 and counts[3] > 0 and counts.sum() == counts[[0, 3]].sum()
     monkeypatch.setitem(sys.modules, "__main__", ModuleType("__main__"))
     with LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address="127.0.0.1:0", silence_logs=50) as cluster:
-        run(own, wanted, silent, tmp_path, scheduler=cluster.scheduler_address)
+        run(here, wanted, silent, tmp_path, scheduler=cluster.scheduler_address)
     last = results(wanted, tmp_path).trials[-1]
-    assert (last.forget_gap, last.retain_gap) == pytest.approx(judge(own, wanted.at(last.values), silent))
+    assert (last.forget_gap, last.retain_gap) == pytest.approx(judge(here, wanted.at(last.values), silent))
 
 
 def test_a_person_can_be_searched_for(engine: Engine) -> None:

@@ -83,6 +83,29 @@ def test_a_folder_becomes_a_subject(greek: Path) -> None:
         assert (train.images[train.labels == label][1].numpy() == np.asarray(first).transpose(2, 0, 1)).all()
 
 
+def test_validation_pictures_are_a_part_of_their_own(greek: Path, tmp_path: Path) -> None:
+    """They are no test images, change the fingerprint, and leave the network as it is; without them none is made."""
+    folder = tmp_path / "copy"
+    shutil.copytree(greek, folder)
+    before = only(folder)
+    assert before.images.validation is None
+    tests = next(name for name in ("test", "val") if (folder / "data" / name).exists())
+    if tests == "val":
+        (folder / "data/val").rename(folder / "data/test")
+    shutil.copytree(folder / "data/test", folder / "data/val")
+    assert own.prepared(tmp_path, set()) == {}
+    notes: list[str] = []
+    own.prepare(folder, lambda share, note: notes.append(note))
+    found = only(folder)
+    assert found.images.validation is not None and found.fingerprint != before.fingerprint
+    assert torch.equal(found.images.validation.images, found.images.test.images)
+    assert len(found.images.test) == len(before.images.test)
+    shutil.rmtree(folder / "data/val")
+    own.prepare(folder)
+    assert only(folder).images.validation is None
+    assert not list((folder / "derived").glob("*validation*"))
+
+
 def test_names_differ_from_those_taken(greek: Path) -> None:
     assert list(own.prepared(greek.parent, {"greek", "greek-2"})) == ["greek-3"]
 
@@ -318,6 +341,14 @@ FAULTS: dict[str, tuple[Break, str]] = {
     "one class": (lambda folder: shutil.rmtree(folder / "data/train/b"), "2 to 1,000 folders"),
     "no test": (lambda folder: shutil.rmtree(folder / "data/test"), "beside train expected"),
     "no test of a class": (lambda folder: shutil.rmtree(folder / "data/test/b"), "class b has no folder in data/test"),
+    "two tests": (lambda folder: [shutil.copytree(folder / "data/test", folder / "data" / name)
+                                  for name in ("val", "validation")],
+                  "test beside train expected, and one of val and validation"),
+    "no validation of a class": (lambda folder: shutil.copytree(folder / "data/test/a", folder / "data/validation/a"),
+                                 "class b has no folder in data/validation"),
+    "an empty validation": (lambda folder: [(folder / f"data/validation/{name}").mkdir(parents=True)
+                                            for name in ("a", "b")],
+                            "class a: at least 1 validation picture expected, got none"),
     "a class of one": (lambda folder: [(folder / f"data/train/a/{i}.png").unlink() for i in (1, 2)],
                        "class a: at least 2 training and 1 test pictures expected, got 1 and 1"),
     "another folder": (lambda folder: (folder / "data/extra").mkdir(), "data/extra: nothing but"),

@@ -78,11 +78,13 @@ def judge_there(chosen: Choice, reference: Gaps) -> Gaps:
 
 
 @contextmanager
-def judges(engine: Engine, scheduler: str) -> Iterator[tuple[int, Judged]]:
-    """How many settings are judged at once, and what judges them: this process, or the workers of a Dask scheduler.
+def judges(engine: Engine, scheduler: str, network: str) -> Iterator[tuple[int, Judged]]:
+    """How many settings of a network are judged at once, and what judges them: this process, or the workers of a Dask
+    scheduler; a subject of one's own by those that have it (see `placement`).
 
     Raises:
-        SweepError: if no scheduler answers there, it has no workers, or they run other code than this.
+        SweepError: if no scheduler answers there, it has no workers, or they run other code than this; from the judge,
+            if they are lost, or none has the subject.
     """
     def here(choices: Sequence[Choice], progress: Progress) -> list[Gaps | Exception]:
         return [_answer(partial(judge, engine, one, progress)) for one in choices]
@@ -92,13 +94,21 @@ def judges(engine: Engine, scheduler: str) -> Iterator[tuple[int, Judged]]:
         return
     import distributed
 
+    from unlearn_core.study.placement import Placement
+
     with connect(scheduler) as client:
+        placement = Placement(client, [network])
+
         def there(choices: Sequence[Choice], progress: Progress) -> list[Gaps | Exception]:
             references = [wanted(engine, one.network, one.forget) for one in choices]
-            futures, manned = client.map(judge_there, choices, references, pure=False), time.monotonic()
+            futures, manned = [client.submit(judge_there, *each, pure=False, resources=placement.needs(network) or None)
+                               for each in zip(choices, references, strict=True)], time.monotonic()
             try:
                 while waiting := [future for future in futures if not future.done()]:
-                    progress(1 - len(waiting) / len(futures), f"{len(waiting)} on the cluster")
+                    progress(1 - len(waiting) / len(futures), " ".join(
+                        [f"{len(waiting)} on the cluster", *placement.look()]))
+                    if reason := placement.hopeless(network):
+                        raise SweepError(reason)
                     with suppress(OSError, RuntimeError, CancelledError):  # of a scheduler that is gone
                         if client.nthreads():
                             manned = time.monotonic()

@@ -61,8 +61,12 @@ class Search:
 
     @cached_property
     def key(self) -> str:
-        """Sixteen hexadecimal digits; the number of trials is not in it, so that a longer search resumes a shorter."""
-        said = (self.rest, self.ranges, self.goal, self.seed)
+        """Sixteen hexadecimal digits; the number of trials is not in it, so that a longer search resumes a shorter.
+
+        What was found of a subject of one's own says nothing once its files have changed.
+        """
+        own = self.rest.subject
+        said = (self.rest, self.ranges, self.goal, self.seed, *([own.fingerprint] if own.origin else []))
         return hashlib.sha256(repr(said).encode()).hexdigest()[:16]
 
     def at(self, values: dict[str, float]) -> Choice:
@@ -113,14 +117,14 @@ def search(chosen: Choice, ranges: Sequence[tuple[str, float, float]], goal: Goa
         raise ValueError(f"goal: one of {', '.join(GOALS)} expected, got {goal!r}")
     if trials not in TRIALS:
         raise ValueError(f"trials: a whole number in {TRIALS.start}..{TRIALS.stop - 1} expected, got {trials}")
-    shipped = assets.manifest().files
-    if f"networks/{chosen.network}-without-{chosen.forget.slug}.safetensors" not in shipped and not retrained:
+    name = f"networks/{chosen.network}-without-{chosen.forget.slug}.safetensors"
+    if name not in assets.manifest().files and not retrained:
         raise ValueError("forget: a request with bundled retrained networks expected, or for which some were retrained "
                          "here (the verdict offers it), because a search is judged against them, "
                          f"got {chosen.words}")
-    if f"data/{chosen.subject.images.train.name}-validation.npz" not in shipped:
-        raise ValueError("network: one whose bundled images have a part for validation expected, on which a search is "
-                         f"judged, got {chosen.subject.title}")
+    if chosen.subject.images.validation is None:
+        raise ValueError("network: one with validation images expected, on which a search is judged (pictures in "
+                         f"data/validation beside train and test), got {chosen.subject.title}")
     made = Search(chosen, tuple(ranges), goal, trials, seed)
     return Search(made.at({name: low for name, low, _ in ranges}), made.ranges, goal, trials, seed)
 
@@ -164,7 +168,7 @@ def run(engine: Engine, wanted: Search, progress: Progress, folder: Path = FOLDE
         SweepError: as `judges`, or if the scheduler is lost.
         OSError: if trials cannot be kept; those that were stay.
     """
-    with alone(wanted, folder), judges(engine, scheduler) as (width, judged):
+    with alone(wanted, folder), judges(engine, scheduler, wanted.rest.network) as (width, judged):
         return _run(wanted, progress, folder, give_way, width, judged)
 
 

@@ -44,7 +44,6 @@ from unlearn_core.serving.choice import choice
 from unlearn_core.serving.engine import Engine
 from unlearn_core.serving.grid import ALPHAS
 from unlearn_core.subjects import openings
-from unlearn_core.subjects.data import bundled_images
 from unlearn_core.subjects.subject import bundled, subject
 
 CLASSES = (1, 6, 8)
@@ -91,13 +90,18 @@ def judged_images(network: str, forget: Request) -> tuple[ImageSet, ImageSet]:
     """Training images of what is to be forgotten, and all validation images that are not of a group to be forgotten.
 
     Of a class 300 that are not in the evaluation set, which takes the first 100 training images of each class: the
-    101st to 400th. Of a group all that there are.
+    101st to 400th; all of a class that has no more than those 100. Of a group all that there are.
+
+    Raises:
+        ValueError: if the subject has no validation images.
     """
-    train = subject(network).images.train
-    own, held_out = forget.split(train)[0], bundled_images(train.name, "validation").in_terms_of(train)
+    images = subject(network).images
+    train, own, held_out = images.train, forget.split(images.train)[0], images.validation
+    if held_out is None:
+        raise ValueError(f"{subject(network).title} has no validation images.")
     if forget.classes:
-        labels = train.labels[own]
-        return train.subset(torch.cat([own[labels == label][100:400] for label in forget.classes])), held_out
+        each = [own[train.labels[own] == label] for label in forget.classes]
+        return train.subset(torch.cat([rows[100:400] if len(rows) > 100 else rows for rows in each])), held_out
     rest = ~forget.mask(held_out, torch.full((len(held_out),), -1))
     return train.subset(own), held_out.subset(torch.nonzero(rest).flatten())
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -32,10 +33,23 @@ class Grid:
 
 @dataclass(frozen=True, eq=False)
 class Images:
-    """What a subject was trained on, what it is tested on, and the images that gauges and maps show."""
+    """What a subject was trained on, what it is tested on, and the images that gauges and maps show.
+
+    Attributes:
+        train: the training images.
+        test: the test images.
+        read: those on which settings are judged, read when they are asked for; None where there are none.
+    """
 
     train: ImageSet
     test: ImageSet
+    read: Callable[[], ImageSet | None] = lambda: None
+
+    @cached_property
+    def validation(self) -> ImageSet | None:
+        """Images that no network was trained on and no gauge shows, as the network must see them."""
+        found = self.read()
+        return None if found is None else found.in_terms_of(self.train)
 
     @cached_property
     def evaluation(self) -> EvaluationSet:

@@ -312,7 +312,8 @@ def _bundled(name: str, said: dict[str, Any]) -> Subject:
 
     def read() -> Images:
         images, planted = _bundled_images(said["data"]), said.get("poison")
-        return images if planted is None else Images(*poisoned(images.train, images.test, Poison(**planted)))
+        return images if planted is None else Images(*poisoned(images.train, images.test, Poison(**planted)),
+                                                     images.read)
 
     recipe = Recipe(**(asdict(RECIPES[said["architecture"]]) | said.get("recipe", {})))
     return Subject(name, said["title"], said["about"], said["architecture"], tuple(said["classes"]),
@@ -322,7 +323,10 @@ def _bundled(name: str, said: dict[str, Any]) -> Subject:
 
 @cache
 def _bundled_images(data: str) -> Images:
-    return Images(bundled_images(data, "train"), bundled_images(data, "test"))
+    def validation() -> ImageSet | None:
+        return bundled_images(data, "validation") if f"data/{data}-validation.npz" in assets.manifest().files else None
+
+    return Images(bundled_images(data, "train"), bundled_images(data, "test"), validation)
 
 
 @cache

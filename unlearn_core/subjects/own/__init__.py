@@ -29,7 +29,7 @@ from unlearn_core.subjects.own.derived import (
 from unlearn_core.subjects.own.description import DESCRIPTION, described, plain, shown
 from unlearn_core.subjects.own.estimating import Estimate
 from unlearn_core.subjects.own.groups import groups
-from unlearn_core.subjects.own.pictures import PARTS, Listing, listed
+from unlearn_core.subjects.own.pictures import Listing, listed
 from unlearn_core.subjects.own.preparing import SEEDS, estimate, prepare
 from unlearn_core.subjects.own.study import DERIVED, check
 from unlearn_core.subjects.own.weights import MODEL, retrained_files
@@ -163,7 +163,9 @@ def _images(folder: Path, name: str, found: Record, listing: Listing) -> Images:
     try:
         kinds, _ = groups(folder, listing)
         classes = list(map(plain, found.classes))
-        return Images(*(image_set(folder, part, name, classes, found.mean, found.std, kinds[part]) for part in PARTS))
+        train, test, *held_out = (image_set(folder, part, name, classes, found.mean, found.std, kinds[part])
+                                  for part in listing.there)
+        return Images(train, test, lambda: held_out[0] if held_out else None)
     except (OSError, ValueError) as error:
         raise assets.AssetError(f"{plain(shown(folder.name))}: its prepared images cannot be read ({error}). "
                                 "Prepare it again.") from error

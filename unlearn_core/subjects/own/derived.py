@@ -11,7 +11,7 @@ import hashlib
 import json
 import math
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -32,7 +32,11 @@ from unlearn_core.subjects.own.weights import MODEL, retrained_files
 FORMAT = 1
 """Of what is derived; another number makes everything anew."""
 RECORD, CONTENTS, DECODED = "prepared.json", "contents.json", "images.json"
-ARRAYS = tuple(f"{kind}-{part}.npy" for kind in ("images", "labels") for part in PARTS)
+
+
+def arrays(parts: Sequence[Part]) -> set[str]:
+    """The files of decoded pictures of some parts."""
+    return {f"{kind}-{part}.npy" for kind in ("images", "labels") for part in parts}
 
 
 def key_of(*parts: object) -> str:
@@ -198,7 +202,7 @@ def record(folder: Path) -> Record | None:
 
 def fits(folder: Path, found: Record) -> bool:
     """Whether the derived files are all there, each as long as it was."""
-    return set(found.files) == {*ARRAYS, *[MODEL] * found.trained} and all(
+    return set(found.files) - arrays(["validation"]) == {*arrays(["train", "test"]), *[MODEL] * found.trained} and all(
         length(folder / DERIVED / name) == size for name, size in found.files.items())
 
 
@@ -232,7 +236,7 @@ def decoded(study: Study, key: str) -> tuple[list[float], list[float]] | None:
     """Mean and standard deviation of the decoded training images; None if these pictures are not decoded."""
     said = read_table(study.folder / DERIVED / DECODED)
     files = said.get("files")
-    if said.get("key") != key or not isinstance(files, dict) or set(files) != set(ARRAYS) or any(
+    if said.get("key") != key or not isinstance(files, dict) or set(files) != arrays(study.listing.there) or any(
             length(study.folder / DERIVED / name) != size for name, size in files.items()):
         return None
     return said["mean"], said["std"]  # type: ignore[return-value]

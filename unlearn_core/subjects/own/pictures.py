@@ -21,8 +21,9 @@ from unlearn_core.nets.train import seed_of
 from unlearn_core.progress import Progress, silent
 from unlearn_core.subjects.own.description import LARGEST_BY_DEFAULT, SIZES, limited, opened, plain, reason, shown
 
-Part = Literal["train", "test"]
-PARTS: tuple[Part, Part] = ("train", "test")
+Part = Literal["train", "test", "validation"]
+PARTS: tuple[Part, ...] = ("train", "test", "validation")
+"""Every subject has the first two; on the last, if it is there, a search judges its settings."""
 MOST_FILES = 1_000_000
 MOST_PIXELS = 50_000_000
 CLASSES = (2, 1000)
@@ -31,6 +32,7 @@ _MOST_SCANS = 100
 """Of a JPEG: each may be of some bytes, and takes as long as the picture has pixels. Common are 1 and 10."""
 _KINDS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"}
 _TESTS = ("test", "val", "validation")
+"""What the folder of test pictures may be called. Where the first is there, another has the validation pictures."""
 warnings.filterwarnings("ignore", module=r"PIL\.")  # what matters of a picture is said in a sentence
 
 
@@ -54,7 +56,7 @@ class Listing:
     """
 
     classes: tuple[str, ...] = ()
-    parts: dict[Part, list[list[Picture]]] = field(default_factory=lambda: {"train": [], "test": []})
+    parts: dict[Part, list[list[Picture]]] = field(default_factory=lambda: {part: [] for part in PARTS})
     faults: list[str] = field(default_factory=list)
 
     def of(self, part: Part) -> Iterator[tuple[int, Picture]]:
@@ -63,6 +65,11 @@ class Listing:
 
     def count(self, part: Part) -> int:
         return sum(map(len, self.parts[part]))
+
+    @property
+    def there(self) -> tuple[Part, ...]:
+        """The parts that have pictures."""
+        return tuple(part for part in PARTS if self.count(part))
 
     def all(self) -> Iterator[Picture]:
         return (picture for part in PARTS for _, picture in self.of(part))
@@ -80,7 +87,8 @@ def listed(folder: Path) -> Listing:
         if tests := [name for name in _TESTS if name in top]:
             faults.append(f"data: train beside {tests[0]} expected, or neither.")
             return Listing(faults=limited(walk.places, "folders") + faults)
-        found = {"train": walk.classes(top), "test": dict[str, list[Picture]]()}
+        tests = []
+        found = {"train": walk.classes(top), "test": dict[str, list[Picture]](), "validation": {}}
         for name, pictures in found["train"].items():
             test = set(_test(name, len(pictures)))
             found["test"][name] = [picture for i, picture in enumerate(pictures) if i in test]
@@ -89,12 +97,15 @@ def listed(folder: Path) -> Listing:
         tests = [name for name in _TESTS if name in top]
         if not tests:
             faults.append("data: test (or val, or validation) beside train expected.")
-        faults += limited([f"data/{shown(name)}: nothing but train and test expected beside train."
+        faults += limited([f"data/{shown(name)}: nothing but train, test and validation expected beside train."
                            for name in top if name not in ("train", *_TESTS)], "folders")
-        found = {part: walk.classes(walk.folders(top[name])) if name else {}
-                 for part, name in (("train", "train"), ("test", tests[0] if tests else None))}
-        if tests:
-            faults += _unjoined(found["train"], found["test"], f"data/{tests[0]}")
+        if len(tests) > 1 and tests != ["test", tests[1]]:
+            faults.append("data: test beside train expected, and one of val and validation.")
+        found = {part: {} for part in PARTS}
+        found |= {part: walk.classes(walk.folders(top[name]))
+                  for part, name in zip(PARTS, ("train", *tests), strict=False)}
+        for part, name in zip(("test", "validation"), tests, strict=False):
+            faults += _unjoined(found["train"], found[part], f"data/{name}")
     faults = limited(walk.places, "folders") + faults + limited(sorted(walk.files), "files")
     if walk.seen > MOST_FILES:
         faults.append(f"data: at most {MOST_FILES:,} files expected; no more were looked at.")
@@ -105,6 +116,8 @@ def listed(folder: Path) -> Listing:
     few = [f"class {shown(name)}: at least 2 training and 1 test pictures expected, got {len(found['train'][name])} "
            f"and {len(found['test'][name])}." for name in classes
            if name in found["test"] and (len(found["train"][name]) < 2 or not found["test"][name])]
+    few += [f"class {shown(name)}: at least 1 validation picture expected, got none." for name in classes
+            if name in found["validation"] and not found["validation"][name]]
     faults += limited(few, "classes")
     return Listing(classes, {part: [found[part].get(name, []) for name in classes] for part in PARTS}, faults)
 

@@ -18,12 +18,12 @@ from unlearn_core.nets.images import ImageSet
 from unlearn_core.progress import Progress, silent, stage
 from unlearn_core.subjects.own import references
 from unlearn_core.subjects.own.derived import (
-    ARRAYS,
     CONTENTS,
     DECODED,
     RECORD,
     Record,
     about_networks,
+    arrays,
     contents_of,
     decoded,
     decoded_key,
@@ -113,7 +113,7 @@ def prepare(folder: Path, progress: Progress = silent, expected: Estimate | None
             _decode(study, key, stage(progress, 0.2 * ends[0], ends[0]))
         mean, std = scale(study, key)
         sets = {part: image_set(folder, part, folder.name, list(study.listing.classes), mean, std,
-                                study.outline.groups if part == "train" else {}) for part in PARTS}
+                                study.outline.groups if part == "train" else {}) for part in PARTS[:2]}
         if not study.given and about_networks(network_file(study)).get("key") != network_key(study, key):
             weights = references.trained_anew(study, sets["train"], (), None,
                                               stage(progress, ends[0], ends[1], "training"))
@@ -123,7 +123,7 @@ def prepare(folder: Path, progress: Progress = silent, expected: Estimate | None
         accuracy = before.accuracy if before is not None and before.model == model else _accuracy(
             study, sets["test"], stage(progress, ends[1], ends[2]))
         found = references.made(study, key, sets["train"], wanted, stage(progress, ends[2], 1))
-        names = [*ARRAYS, *[MODEL] * (not study.given)]
+        names = [*sorted(arrays(study.listing.there)), *[MODEL] * (not study.given)]
         ready = Record(print_, not study.given, model, list(study.listing.classes), mean, std, accuracy,
                        {name: length(derived / name) for name in names}, found)
         if ready != before:
@@ -135,7 +135,7 @@ def prepare(folder: Path, progress: Progress = silent, expected: Estimate | None
 def _clear(derived: Path) -> None:
     """Remove what was made of a folder that has changed."""
     (derived / RECORD).unlink(missing_ok=True)
-    kept = {CONTENTS, DECODED, MODEL, *ARRAYS}  # and retrained networks, for `references.made` to decide about
+    kept = {CONTENTS, DECODED, MODEL, *arrays(PARTS)}  # and retrained networks, for `references.made` to decide about
     for file in derived.iterdir():
         if file.name not in kept and not file.name.startswith(references.BEGIN) and (
                 file.is_symlink() or not file.is_dir()):
@@ -146,8 +146,10 @@ def _decode(study: Study, key: str, progress: Progress) -> None:
     """Write all pictures, one by one, as (N, C, H, W) bytes, and what their mean and spread are."""
     folder, shape, derived = study.folder, study.shape, study.folder / DERIVED
     (derived / DECODED).unlink(missing_ok=True)
+    for left in arrays(PARTS) - arrays(study.listing.there):
+        (derived / left).unlink(missing_ok=True)
     sums, done = {part: np.zeros((2, shape.channels)) for part in PARTS}, 0
-    for part in PARTS:
+    for part in study.listing.there:
         size = (study.listing.count(part), shape.channels, shape.size, shape.size)
         with written(derived / f"images-{part}.npy") as stream:
             np.lib.format.write_array_header_1_0(stream, {"descr": "|u1", "fortran_order": False, "shape": size})
@@ -163,7 +165,8 @@ def _decode(study: Study, key: str, progress: Progress) -> None:
     mean, square = sums["train"] / study.listing.count("train")
     std = np.sqrt(np.maximum(square - mean**2, 1e-12))
     write_table(derived / DECODED, {"key": key, "mean": mean.tolist(), "std": std.tolist(),
-                                    "files": {name: length(derived / name) for name in ARRAYS}})
+                                    "files": {name: length(derived / name)
+                                              for name in sorted(arrays(study.listing.there))}})
 
 
 def _accuracy(study: Study, images: ImageSet, progress: Progress) -> float:
