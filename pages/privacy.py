@@ -1,4 +1,4 @@
-"""Could an attacker tell? The playground's outcome under membership attacks, and beside retrained networks."""
+"""Could an attacker tell? The outcome at hand under membership attacks, and beside retrained networks."""
 
 from __future__ import annotations
 

@@ -99,9 +99,11 @@ def test_where_every_image_is_lost_nothing_is_said_of_a_stage() -> None:
     strange = Depth(course(0.1, 0.1, 0.0), course(0.2, 0.1, 0.9), before, kept)
     assert strange.garbled and depth_finding(strange) == (
         "Of a stage nothing can be said: behind **s0** the original recognises 10% of the images to be forgotten and "
-        "recognises 20% of the others, of which it knew 90%. It does not understand what this network hands on, "
+        "20% of the others, of which it knew 90%. It does not understand what this network hands on, "
         "whatever the image.")
     assert not Depth(course(0.9, 0.1, 0.0), course(0.9, 0.8, 0.9), before, kept).garbled
+    # Of a person little falls, and with it a little of the others.
+    assert not Depth(course(0.97, 0.90, 0.82), course(0.85, 0.76, 0.8), before, kept).garbled
     # Reading garbage, the original may answer with the very class that is to be forgotten, until the last stage.
     by_chance = Depth(course(0.97, 0.99, 0.0), course(0.03, 0.02, 0.9), before, kept)
     assert by_chance.garbled and "behind **s1** the original recognises 99%" in depth_finding(by_chance)

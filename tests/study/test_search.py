@@ -50,7 +50,7 @@ def engine() -> Engine:
     return Engine()
 
 
-def bowl(engine: object, chosen: Choice, progress: Progress, reference: object = None) -> tuple[float, float]:
+def bowl(engine: object, chosen: Choice, progress: Progress, aim: object = None) -> tuple[float, float]:
     """Stands in for a judgement: best at alpha 3, lambda 1."""
     knobs = dict(chosen.settings)
     return 10 * abs(math.log(float(knobs["alpha"]) / 3)), abs(math.log(float(knobs["lambda"])))
@@ -130,6 +130,14 @@ def test_a_subject_of_ones_own_is_searched_on_its_validation_pictures(bars: Path
     own.prepare(bars, texts=("left",), seeds=2)
     subjects.cache_clear()
     in_use.cache_clear()
+    everyone = [f"{part}/{name}/{i}.png" for part, number in (("train", 3), ("validation", 20))
+                for name in ("left", "right") for i in range(number)]
+    (bars / "metadata.csv").write_text("file_name,person\n" + "".join(f"{file},Anna\n" for file in everyone))
+    own.prepare(bars, texts=("left",), seeds=2)
+    subjects.cache_clear()
+    in_use.cache_clear()
+    with pytest.raises(ValueError, match="leaves validation images to be kept expected, got Anna"):
+        search(choice("bars", Request((0,), "person"), "ssd", {}), PAPER, retrained=True)
     left, right = choice("bars", (0,), "ssd", {}), subject("bars").images
     assert right.validation is not None and len(right.validation) == 40 and len(right.test) == 60
     assert [len(images) for images in tune.judged_images("bars", left.forget)] == [60, 40]
@@ -261,7 +269,7 @@ def test_a_running_search_is_left_alone_by_everybody_else(tmp_path: Path, engine
                                                          monkeypatch: pytest.MonkeyPatch) -> None:
     wanted = search(SSD, PAPER, trials=6)
 
-    def meddled_with(engine: Engine, chosen: Choice, progress: Progress) -> tuple[float, float]:
+    def meddled_with(engine: Engine, chosen: Choice, progress: Progress, aim: object = None) -> tuple[float, float]:
         assert running(wanted, tmp_path) and not running(search(SSD, PAPER, seed=1), tmp_path)
         for meddle in (lambda: discard(wanted, tmp_path), lambda: run(engine, wanted, silent, tmp_path)):
             with pytest.raises(RuntimeError, match="This search is running"):
@@ -313,7 +321,7 @@ def test_a_setting_that_was_refused_is_not_proposed_again(tmp_path: Path, engine
                                                          monkeypatch: pytest.MonkeyPatch) -> None:
     wanted, refused = search(SSD, PAPER, trials=8), set[float]()
 
-    def judged(engine: Engine, chosen: Choice, progress: Progress) -> tuple[float, float]:
+    def judged(engine: Engine, chosen: Choice, progress: Progress, aim: object = None) -> tuple[float, float]:
         progress(0.5, "halfway")
         alpha = float(dict(chosen.settings)["alpha"])
         if alpha in refused or len(refused) < 3:
@@ -368,7 +376,7 @@ def test_the_page_says_what_is_in_the_way_of_a_search(tmp_path: Path, engine: En
         raise assets.AssetError("assets/comparisons/x.npz is missing")
 
     monkeypatch.setattr(comparison, "load", missing)
-    monkeypatch.setattr(judging, "judge", lambda engine, chosen, progress: (dict(chosen.settings)["depth"], 0.0))
+    monkeypatch.setattr(judging, "judge", lambda engine, chosen, progress, aim: (dict(chosen.settings)["depth"], 0.0))
     depth = numeric("head_zeroing")["depth"]
     wanted = search(choice("small-resnet", (0,), "head_zeroing", {}), [("depth", depth.low, depth.high)])
     begun(wanted, tmp_path, engine, 4)
@@ -404,6 +412,7 @@ def test_trials_stay_within_their_ranges(tmp_path_factory: pytest.TempPathFactor
         patch.setattr(judging, "judge", bowl)
         wanted = search(SSD, (("alpha", low, low * times),), trials=12, seed=seed)
         folder = tmp_path_factory.mktemp("ranges")
+        patch.setattr(judging, "reference", lambda *of: (0.0, 1.0))
         run(None, wanted, silent, folder)  # type: ignore[arg-type]
         found = results(wanted, folder)
     assert all(low <= trial.values["alpha"] <= low * times for trial in found.trials) and not found.importances

@@ -8,11 +8,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from unlearn_core import assets
 from unlearn_core.bundle import make_fashion
 from unlearn_core.methods import METHODS, loop
+from unlearn_core.nets.request import Request
+from unlearn_core.study import tune
 from unlearn_core.study.tune import GRIDS, LIMIT_SECONDS, summary
+from unlearn_core.subjects.parts import Images
+from unlearn_core.subjects.subject import Subject, subject
 
 NAN = float("nan")
 
@@ -68,3 +73,17 @@ def test_no_network_was_trained_on_a_validation_image() -> None:
     train, validation = (assets.arrays(f"data/fashion-mnist-{split}.npz") for split in ("train", "validation"))
     assert not np.intersect1d(train["source_position"], validation["source_position"]).size
     assert (np.bincount(validation["labels"]) == 100).all()
+
+
+@pytest.mark.parametrize(("count", "judged"), [(50, 50), (101, 101), (199, 199), (200, 100), (450, 300)])
+def test_a_class_of_any_size_is_judged_on_enough_images(monkeypatch: pytest.MonkeyPatch, count: int,
+                                                        judged: int) -> None:
+    """Those that the gauges show are left out only where enough others are left."""
+    whole = subject("small-resnet").images
+    labels = whole.train.labels
+    some = torch.cat([torch.nonzero(labels == label).flatten()[:count] for label in range(10)])
+    few = Images(whole.train.subset(some), whole.test, whole.read)
+    tune.judged_images.cache_clear()
+    monkeypatch.setattr(Subject, "images", property(lambda self: few))
+    assert len(tune.judged_images("small-resnet", Request((2,)))[0]) == judged
+    tune.judged_images.cache_clear()

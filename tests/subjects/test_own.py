@@ -96,6 +96,7 @@ def test_validation_pictures_are_a_part_of_their_own(greek: Path, tmp_path: Path
     assert own.prepared(tmp_path, set()) == {}
     notes: list[str] = []
     own.prepare(folder, lambda share, note: notes.append(note))
+    assert notes and not any(note.startswith(("training", "without")) for note in notes), notes
     found = only(folder)
     assert found.images.validation is not None and found.fingerprint != before.fingerprint
     assert torch.equal(found.images.validation.images, found.images.test.images)

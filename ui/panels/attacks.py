@@ -20,7 +20,7 @@ from unlearn_core.audit.risk import RetainedRisk, retained_risk
 from unlearn_core.audit.roc import said
 from unlearn_core.methods import method
 from unlearn_core.methods.base import NotApplicable
-from unlearn_core.nets.request import IMAGE, POISONED, Request
+from unlearn_core.nets.request import POISONED, Request
 from unlearn_core.serving import shadows
 from unlearn_core.serving.choice import Choice
 from unlearn_core.serving.scenes import Scene, Seen, Settled
@@ -154,7 +154,7 @@ def boxes(found: Report, chosen: Choice, seen: Seen) -> None:
             "- whether the outputs could be a retrained network's; retrained networks themselves are the yardstick\n"
             f"- the gauge of the page See, the SSD paper's entropy attack, calls "
             f"{found.called_member['corrected']:.0%} of the forget set members" + (
-                "." if chosen.forget.kind == IMAGE else
+                "." if not (seen.forgotten & ~seen.evaluation.member).any() else
                 f"; in the form of the official code, {found.called_member['official']:.0%}. The official code puts "
                 f"unseen {like(chosen, seen)} among its examples of what was never seen, so how unsure the model is of "
                 "them moves the attacker's threshold. The corrected form takes these examples from the rest alone."))

@@ -26,7 +26,7 @@ def depth_finding(found: Depth, poison: bool = False) -> str:
         judged = names[place - 1] if place == len(names) - 1 else lost
         return (f"Of a stage nothing can be said: **{lost}** is the first that loses them, yet behind **{judged}** "
                 if judged != lost else f"Of a stage nothing can be said: behind **{lost}** ") + (
-                f"the original {does} {found.forget[judged].value:.0%} of {them} and recognises "
+                f"the original {does} {found.forget[judged].value:.0%} of {them} and {'recognises ' * poison}"
                 f"{found.retain[judged].value:.0%} of the others, of which it knew {found.kept.value:.0%}. It does not "
                 "understand what this network hands on, whatever the image.")
     kept = f"the original still {does} {shares[place - 1]:.0%}" if place else \

@@ -10,7 +10,7 @@ import streamlit as st
 from ui import pictures
 from ui.panels.attacks import own_class
 from ui.theme import NO_BAR
-from unlearn_core.audit.beside import KLOM, NEARER, tried
+from unlearn_core.audit.beside import KLOM, NEARER, self_test
 from unlearn_core.audit.evidence import Check
 from unlearn_core.audit.report import Report
 from unlearn_core.figures.privacy import Strip, strips
@@ -36,7 +36,7 @@ def nearer(report: Report, drawn: Report, own: Subject, scene: Scene, beside: Se
         st.info("This takes at least three retrained networks, and for this choice they are not at hand.",
                 icon=":material/info:")
         return
-    needle, known = report.told.relative, {check.title: f" {tried(check)}" for check in beside if check.judged}
+    needle, known = report.told.relative, {check.title: f" {self_test(check)}" for check in beside if check.judged}
     st.markdown(needle.sentence)
     st.caption("How to read this: two retrained networks differ as well, so a fair question is which side the outputs "
                "are nearer to. 0 is the original, ½ as far from both; ticks are retrained networks, each among the "

@@ -65,7 +65,7 @@ def beside(networks: Models, retrained: Sequence[Model], labels: npt.NDArray[np.
               *asked(unlike, LEAST_SEEDS))]
 
 
-def tried(check: Check) -> str:
+def self_test(check: Check) -> str:
     """How a question fares on the networks of which the truth is known, in a sentence."""
     held = f"{check.passing} of {len(check.held_out)} held-out retrained networks pass" if check.held_out else \
         "retrained networks are too few to hold one out"

@@ -66,7 +66,8 @@ class Relative:
         where = f"{self.needle:.2f}, where 0 is the original and retrained networks lie at " \
                 f"{self.null.min():.2f} to {self.null.max():.2f}"
         if self.side == "retrained":
-            return f"Nearer to each of {n} retrained networks than to the original ({where}; p = {self.p:.2g})." + (
+            return (f"Nearer to each of {n} retrained networks than to the original ({where}; p = {self.p:.2g}, the "
+                    f"least that {n} can give).") + (
                 f" Of the retrained networks, each held out, only {self.passing} of {n} "
                 f"{'is' if self.passing == 1 else 'are'} so too." if failing else "")
         said = (f"Nearer to the original than to any of {n} retrained networks ({where})." if self.side == "original"

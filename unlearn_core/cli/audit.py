@@ -6,7 +6,7 @@ import argparse
 
 import numpy as np
 
-from unlearn_core.audit.beside import tried
+from unlearn_core.audit.beside import self_test
 from unlearn_core.audit.evidence import ORIGINAL, passes
 from unlearn_core.audit.klom import KLoM
 from unlearn_core.audit.promise import RATE, promise_of
@@ -78,5 +78,5 @@ def audit(arguments: argparse.Namespace) -> int:
     else:
         for finding, check in zip((made.told.relative, made.told.klom), found.audit.beside, strict=True):
             if isinstance(finding, Relative | KLoM):
-                print(finding.sentence, tried(check) if check.judged else "")
+                print(finding.sentence, self_test(check) if check.judged else "")
     return 0

@@ -48,14 +48,14 @@ class Depth:
     @property
     def garbled(self) -> bool:
         """Whether the original does not understand what this network hands on, whatever the image: at the stage that is
-        judged the others have fallen by half as much or more. Where the last stage loses the images, which is the
-        outcome's own, that is the stage before.
+        judged it knows less than half as many of the others as before. Where the last stage loses the images, which is
+        the outcome's own, that is the stage before.
         """
         stages = list(self.forget)
         if self.lost is None or len(stages) == 1:
             return False
         judged = self.lost if self.lost != stages[-1] else stages[-2]
-        return self.kept.value - self.retain[judged].value >= (self.before.value - self.forget[stages[-1]].value) / 2
+        return self.retain[judged].value < self.kept.value / 2
 
 
 def depth(engine: Engine, scene: Scene, settled: Settled) -> Depth:

@@ -8,7 +8,6 @@ from concurrent.futures import CancelledError
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
-from statistics import mean
 from typing import cast
 
 from unlearn_core.methods import method
@@ -29,7 +28,7 @@ Judged = Callable[[Sequence[Choice], Progress], list[Gaps | Exception]]
 """Judges some settings; in place of an answer, why there is none."""
 
 
-def wanted(engine: Engine, network: str, request: Request) -> Gaps:
+def reference(engine: Engine, network: str, request: Request) -> Gaps:
     """Mean accuracies of the retrained networks, bundled or made here (see `tune.accuracies`).
 
     Raises:
@@ -42,12 +41,11 @@ def wanted(engine: Engine, network: str, request: Request) -> Gaps:
         if not weights:
             raise ValueError("The networks that were retrained for this request are no longer at hand: retrain them "
                              "again (the verdict offers it).")
-        found = [tune.accuracies(network, request, dict(one), model) for one in weights]
-        known = engine.pool.keep(key, (mean(forget for forget, _ in found), mean(retain for _, retain in found)))
+        known = engine.pool.keep(key, tune.mean_accuracies(network, request, weights, model))
     return cast(Gaps, known)
 
 
-def judge(engine: Engine, chosen: Choice, progress: Progress, reference: Gaps | None = None) -> Gaps:
+def judge(engine: Engine, chosen: Choice, progress: Progress, aim: Gaps | None = None) -> Gaps:
     """|forget gap| and |retain gap| in points, by the rule that chose the defaults (`tune`): no test image is read.
 
     A run that diverges counts as if everything were wrong.
@@ -56,13 +54,13 @@ def judge(engine: Engine, chosen: Choice, progress: Progress, reference: Gaps | 
         engine: holds the network and the images.
         chosen: what is judged.
         progress: told all the time; may cancel.
-        reference: as of `wanted`, where this engine need not have the retrained networks.
+        aim: as of `reference`, where this engine need not have the retrained networks.
 
     Raises:
-        ValueError: as `wanted`, and whatever else the method raises.
+        ValueError: as `reference`, and whatever else the method raises.
     """
     scene = scene_of(engine, chosen, stage(progress, 0.0, 0.5, "importances"))
-    aim = wanted(engine, chosen.network, chosen.forget) if reference is None else reference
+    aim = aim or reference(engine, chosen.network, chosen.forget)
     try:
         result = method(chosen.method).run(replace(scene.task, seed=chosen.seed), dict(chosen.settings),
                                            stage(progress, 0.5, 0.9))
@@ -72,22 +70,30 @@ def judge(engine: Engine, chosen: Choice, progress: Progress, reference: Gaps | 
     return 100 * abs(got[0] - aim[0]), 100 * abs(got[1] - aim[1])
 
 
-def judge_there(chosen: Choice, reference: Gaps) -> Gaps:
+def judge_there(chosen: Choice, aim: Gaps) -> Gaps:
     """What a worker of a cluster does with a setting; the retrained networks stay where they are."""
-    return judge(process_engine(), chosen, silent, reference)
+    return judge(process_engine(), chosen, silent, aim)
 
 
 @contextmanager
-def judges(engine: Engine, scheduler: str, network: str) -> Iterator[tuple[int, Judged]]:
-    """How many settings of a network are judged at once, and what judges them: this process, or the workers of a Dask
-    scheduler; a subject of one's own by those that have it (see `placement`).
+def judges(engine: Engine, scheduler: str, rest: Choice) -> Iterator[tuple[int, Judged]]:
+    """How many settings are judged at once, and what judges them: this process, or the workers of a Dask scheduler; a
+    subject of one's own by those that have it (see `placement`). All are judged against the same networks.
+
+    Args:
+        engine: of this process.
+        scheduler: its address; empty for this process.
+        rest: any choice of the search.
 
     Raises:
+        ValueError: as `reference`.
         SweepError: if no scheduler answers there, it has no workers, or they run other code than this; from the judge,
             if they are lost, or none has the subject.
     """
+    aim = reference(engine, rest.network, rest.forget)
+
     def here(choices: Sequence[Choice], progress: Progress) -> list[Gaps | Exception]:
-        return [_answer(partial(judge, engine, one, progress)) for one in choices]
+        return [_answer(partial(judge, engine, one, progress, aim)) for one in choices]
 
     if not scheduler:
         yield 1, here
@@ -97,17 +103,16 @@ def judges(engine: Engine, scheduler: str, network: str) -> Iterator[tuple[int, 
     from unlearn_core.study.placement import Placement
 
     with connect(scheduler) as client:
-        placement = Placement(client, [network])
+        placement = Placement(client, [rest.network])
 
         def there(choices: Sequence[Choice], progress: Progress) -> list[Gaps | Exception]:
-            references = [wanted(engine, one.network, one.forget) for one in choices]
-            futures, manned = [client.submit(judge_there, *each, pure=False, resources=placement.needs(network) or None)
-                               for each in zip(choices, references, strict=True)], time.monotonic()
+            futures, manned = [client.submit(judge_there, one, aim, pure=False, resources=placement.needs(rest.network)
+                                             or None) for one in choices], time.monotonic()
             try:
                 while waiting := [future for future in futures if not future.done()]:
                     progress(1 - len(waiting) / len(futures), " ".join(
                         [f"{len(waiting)} on the cluster", *placement.look()]))
-                    if reason := placement.hopeless(network):
+                    if reason := placement.hopeless(rest.network):
                         raise SweepError(reason)
                     with suppress(OSError, RuntimeError, CancelledError):  # of a scheduler that is gone
                         if client.nthreads():
@@ -122,7 +127,7 @@ def judges(engine: Engine, scheduler: str, network: str) -> Iterator[tuple[int, 
                 with suppress(Exception):  # of a client that is closed there is nothing to cancel
                     client.cancel(futures)
 
-        yield max(1, sum(client.nthreads().values())), there
+        yield max(1, placement.threads(rest.network)), there
 
 
 def _answer(work: Callable[[], Gaps]) -> Gaps | Exception:

@@ -69,6 +69,12 @@ class Placement:
         """The resources that `Client.submit` wants for a run on a network."""
         return {_resource("has", network, self.own[network]): 1} if network in self.own else {}
 
+    def threads(self, network: str) -> int:
+        """How many threads there are for runs on a network, on workers that have it."""
+        needed = self.needs(network)
+        return sum(about["nthreads"] for about in self._client.scheduler_info(n_workers=-1)["workers"].values()
+                   if needed.keys() <= about["resources"].keys())
+
     def look(self) -> list[str]:
         """What has to be said of workers that have come since the last look, in sentences."""
         said = []
@@ -97,4 +103,4 @@ class Placement:
             return ""
         return (f"subject: {network} with fingerprint {self.own[network][:8]} expected in the {FOLDER} of at least one "
                 "worker, got none; copy its prepared folder to a worker, or prepare it there from the same files, and "
-                "start the same sweep again.")
+                "start again.")

@@ -10,7 +10,7 @@ import os
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -25,6 +25,7 @@ from unlearn_core.serving.engine import Engine
 from unlearn_core.serving.landscape import numeric
 from unlearn_core.serving.pool import Lane, Ticket
 from unlearn_core.study.judging import Judged, judges
+from unlearn_core.study.tune import judged_images
 
 if TYPE_CHECKING:
     import optuna
@@ -51,6 +52,7 @@ class Search:
         goal: the sum of both gaps, or each of them.
         trials: how many settings are tried.
         seed: of the sampler.
+        origin: of a subject of one's own: its pictures and its network.
     """
 
     rest: Choice
@@ -58,15 +60,15 @@ class Search:
     goal: Goal
     trials: int
     seed: int = 0
+    origin: str = ""
 
     @cached_property
     def key(self) -> str:
         """Sixteen hexadecimal digits; the number of trials is not in it, so that a longer search resumes a shorter.
 
-        What was found of a subject of one's own says nothing once its files have changed.
+        What was found of a subject of one's own says nothing once its pictures or its network have changed.
         """
-        own = self.rest.subject
-        said = (self.rest, self.ranges, self.goal, self.seed, *([own.fingerprint] if own.origin else []))
+        said = (self.rest, self.ranges, self.goal, self.seed, *([self.origin] if self.origin else []))
         return hashlib.sha256(repr(said).encode()).hexdigest()[:16]
 
     def at(self, values: dict[str, float]) -> Choice:
@@ -120,13 +122,15 @@ def search(chosen: Choice, ranges: Sequence[tuple[str, float, float]], goal: Goa
     name = f"networks/{chosen.network}-without-{chosen.forget.slug}.safetensors"
     if name not in assets.manifest().files and not retrained:
         raise ValueError("forget: a request with bundled retrained networks expected, or for which some were retrained "
-                         "here (the verdict offers it), because a search is judged against them, "
-                         f"got {chosen.words}")
+                         f"here, because a search is judged against them, got {chosen.words}")
     if chosen.subject.images.validation is None:
         raise ValueError("network: one with validation images expected, on which a search is judged (pictures in "
                          f"data/validation beside train and test), got {chosen.subject.title}")
-    made = Search(chosen, tuple(ranges), goal, trials, seed)
-    return Search(made.at({name: low for name, low, _ in ranges}), made.ranges, goal, trials, seed)
+    if not len(judged_images(chosen.network, chosen.forget)[1]):
+        raise ValueError("forget: a request that leaves validation images to be kept expected, got "
+                         f"{chosen.words}, who is on all of them")
+    made = Search(chosen, tuple(ranges), goal, trials, seed, chosen.subject.origin)
+    return replace(made, rest=made.at({name: low for name, low, _ in ranges}))
 
 
 # -- running and resuming -----------------------------------------------------------------------------------------
@@ -168,7 +172,7 @@ def run(engine: Engine, wanted: Search, progress: Progress, folder: Path = FOLDE
         SweepError: as `judges`, or if the scheduler is lost.
         OSError: if trials cannot be kept; those that were stay.
     """
-    with alone(wanted, folder), judges(engine, scheduler, wanted.rest.network) as (width, judged):
+    with alone(wanted, folder), judges(engine, scheduler, wanted.rest) as (width, judged):
         return _run(wanted, progress, folder, give_way, width, judged)
 
 

@@ -21,6 +21,7 @@ import argparse
 import itertools
 import json
 import os
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from functools import cache
 from multiprocessing import get_context
@@ -90,7 +91,7 @@ def judged_images(network: str, forget: Request) -> tuple[ImageSet, ImageSet]:
     """Training images of what is to be forgotten, and all validation images that are not of a group to be forgotten.
 
     Of a class 300 that are not in the evaluation set, which takes the first 100 training images of each class: the
-    101st to 400th; all of a class that has no more than those 100. Of a group all that there are.
+    101st to 400th; all of a class that has fewer than 200. Of a group all that there are.
 
     Raises:
         ValueError: if the subject has no validation images.
@@ -101,7 +102,7 @@ def judged_images(network: str, forget: Request) -> tuple[ImageSet, ImageSet]:
         raise ValueError(f"{subject(network).title} has no validation images.")
     if forget.classes:
         each = [own[train.labels[own] == label] for label in forget.classes]
-        return train.subset(torch.cat([rows[100:400] if len(rows) > 100 else rows for rows in each])), held_out
+        return train.subset(torch.cat([rows[100:400] if len(rows) >= 200 else rows for rows in each])), held_out
     rest = ~forget.mask(held_out, torch.full((len(held_out),), -1))
     return train.subset(own), held_out.subset(torch.nonzero(rest).flatten())
 
@@ -129,11 +130,18 @@ def accuracies(network: str, request: Request, weights: dict[str, torch.Tensor] 
     return forget / images, sum(kept[label] for label in rest) / sum(counts[label] for label in rest)
 
 
+def mean_accuracies(network: str, request: Request, networks: Iterable[Mapping[str, torch.Tensor]],
+                    model: torch.nn.Module) -> tuple[float, float]:
+    """Mean `accuracies` of some networks, by their weights."""
+    found = [accuracies(network, request, dict(weights), model) for weights in networks]
+    return mean(forget for forget, _ in found), mean(retain for _, retain in found)
+
+
 @cache
 def reference(network: str, request: Request) -> tuple[float, float]:
-    """Mean accuracies of the retrained networks."""
-    found = [accuracies(network, request, None, model) for model in subject(network).retrained(request)]
-    return mean(forget for forget, _ in found), mean(retain for _, retain in found)
+    """Mean accuracies of the bundled retrained networks."""
+    found = [model.state_dict() for model in subject(network).retrained(request)]
+    return mean_accuracies(network, request, found, subject(network).original())
 
 
 def trial(name: str, settings: dict[str, Value], network: str, label: int) -> tuple[float, float, float]:

@@ -227,9 +227,12 @@ def image_set(folder: Path, part: Part, name: str, classes: list[str], mean: tup
 
 
 def pictures_key(study: Study, contents: dict[str, list[object]]) -> str:
-    """Of the decoded pictures."""
-    return key_of("pictures", asdict(study.shape), [(part, label, contents[picture.path][2]) for part in PARTS
-                                                    for label, picture in study.listing.of(part)])
+    """Of the decoded pictures; behind a plus those of validation, on which no network depends."""
+    def of(parts: Sequence[Part]) -> str:
+        return key_of("pictures", asdict(study.shape), [(part, label, contents[picture.path][2]) for part in parts
+                                                        for label, picture in study.listing.of(part)])
+
+    return of(PARTS[:2]) + (f"+{of(PARTS[2:])}" if study.listing.count("validation") else "")
 
 
 def decoded(study: Study, key: str) -> tuple[list[float], list[float]] | None:
@@ -263,7 +266,8 @@ def scale(study: Study, key: str) -> tuple[tuple[float, ...], tuple[float, ...]]
 
 def network_key(study: Study, key: str) -> str:
     """Of a network trained on the decoded pictures of that key."""
-    return key_of(key, study.description.architecture, asdict(study.description.recipe), scale(study, key))
+    return key_of(key.partition("+")[0], study.description.architecture, asdict(study.description.recipe),
+                  scale(study, key))
 
 
 def about_networks(file: Path) -> dict[str, str]:
