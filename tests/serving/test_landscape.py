@@ -221,7 +221,7 @@ def text(test: AppTest) -> str:
 
 
 def test_the_page_shows_plane_curves_and_classes_and_searches(page: object, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(judging, "judge", lambda engine, chosen, progress: (dict(chosen.settings)["alpha"], 1.0))
+    monkeypatch.setattr(judging, "judge", lambda engine, chosen, progress, aim: (dict(chosen.settings)["alpha"], 1.0))
     test = page()  # type: ignore[operator]
     assert "of 85 settings" in text(test) and "a factor of" in text(test) and "Precomputed" in text(test)
     assert len(test.get("plotly_chart")) == 4 and all(chart.proto.alt for chart in test.get("plotly_chart"))
