@@ -43,7 +43,7 @@ def _terms(visitor: State, known: Mapping[str, Lesson]) -> None:
         left, right = st.columns([0.88, 0.12])
         left.markdown(f"**{term.title}.** {getattr(term, depth)}{source}")
         if not term.step:
-            right.page_link(f"pages/{term.lesson}.py", label="See it")
+            right.page_link(f"pages/{term.lesson}.py", label="See it", icon=":material/arrow_forward:")
         elif term.lesson in known and right.button("See it", icon=":material/school:", key=f"term.{name}",
                                                  type="tertiary", help=known[term.lesson].title):
             enter(visitor, known, (term.lesson, term.step))

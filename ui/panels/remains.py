@@ -32,9 +32,10 @@ def remains(scene: Scene, settled: Settled, audit: Audit | None) -> None:
     """The whole section for an outcome; the checks come with the audit."""
     st.markdown("### What is left inside?")
     if not scene.request.classes:
-        st.info("Charts of a fresh head, of relearning and of the layers are drawn for whole classes only. What could "
-                "be looked at for this request stands in the table.", icon=":material/info:")
-        if audit is not None and any(check.judged for check in audit.checks):
+        tried = audit is not None and any(check.judged for check in audit.checks)
+        st.info("Charts of a fresh head, of relearning and of the layers are drawn for whole classes only."
+                + " What could be looked at for this request stands in the table." * tried, icon=":material/info:")
+        if audit is not None and tried:
             matrix(audit.checks, audit.beside)
         return
     summary, judged, probed, relearned, rest = (st.container() for _ in range(5))

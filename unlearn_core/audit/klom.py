@@ -52,11 +52,11 @@ class KLoM:
     @property
     def sentence(self) -> str:
         """What was found, in a sentence."""
-        low, high = self.null_apart.min(), self.null_apart.max()
+        among = " to ".join(dict.fromkeys(f"{share:.0%}" for share in (self.null_apart.min(), self.null_apart.max())))
         return (f"Image by image its margins are {self.mean:.1f} nats from retrained networks' (KLoM); held-out "
                 f"retrained networks' are {self.null.min():.1f} to {self.null.max():.1f} from the others'. For "
                 f"{(self.low > 0).mean():.0%} of the images the 95 % interval leaves out 0; for held-out retrained "
-                f"networks it does so for {low:.0%} to {high:.0%}.")
+                f"networks it does so for {among}.")
 
 
 def klom(unlearned: npt.NDArray[np.floating], retrained: npt.NDArray[np.floating]) -> KLoM:
