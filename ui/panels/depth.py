@@ -22,12 +22,11 @@ def depth_finding(found: Depth, poison: bool = False) -> str:
         return (f"The outcome {does} {shares[-1]:.0%} of {them}, the original {found.before.value:.0%}: there is no "
                 "fall to look for.")
     place = names.index(lost)
-    if found.garbled:
-        judged = names[place - 1] if place == len(names) - 1 else lost
-        return (f"Of a stage nothing can be said: **{lost}** is the first that loses them, yet behind **{judged}** "
-                if judged != lost else f"Of a stage nothing can be said: behind **{lost}** ") + (
-                f"the original {does} {found.forget[judged].value:.0%} of {them} and {'recognises ' * poison}"
-                f"{found.retain[judged].value:.0%} of the others, of which it knew {found.kept.value:.0%}. It does not "
+    if (stage := found.garbled) is not None:
+        first = f"**{lost}** is the first that loses them, yet " if stage != lost else ""
+        return (f"Of a stage nothing can be said: {first}behind **{stage}** the original {does} "
+                f"{found.forget[stage].value:.0%} of {them} and {'recognises ' * poison}"
+                f"{found.retain[stage].value:.0%} of the others, of which it knew {found.kept.value:.0%}. It does not "
                 "understand what this network hands on, whatever the image.")
     kept = f"the original still {does} {shares[place - 1]:.0%}" if place else \
         f"the original itself {does} {found.before.value:.0%}"

@@ -30,7 +30,7 @@ def moved_finding(found: Moved, forgotten: np.ndarray, afresh: bool = False) -> 
     of, rest = found.embedding[forgotten], found.embedding[~forgotten]
     most = found.most(np.ones(len(forgotten), bool), len(of))
     among = int(forgotten[most].sum())
-    apart = (f"the usual distance between two images, the {len(rest):,} others by **{np.median(rest):.2f}**")
+    apart = f"the usual distance between two images, the {len(rest):,} others by **{np.median(rest):.2f}**"
     if len(of) == 1:
         return (f"In the embedding, the image to be forgotten moved by **{of[0]:.2f}** of {apart} (median). "
                 + ("None moved more." if among else f"Of the others, {int((rest > of[0]).sum()):,} moved more."))

@@ -55,13 +55,15 @@ def remains(scene: Scene, settled: Settled, audit: Audit | None) -> None:
     seeds = len(found.reference.retrained)
     if not seeds:
         summary.markdown(f"#### {probe_alone(found)}")
-    known = len(engine().retrained(settled.choice.network, scene.request))
-    summary.caption(f"Read on {found.probe.fitted:,} training and {found.probe.tested:,} unseen images, beside the "
-                    f"original, head zeroing and {seeds} retrained network{'s' * (seeds > 1)}." if seeds else
-                    "Computed now. " + ("To look inside the retrained networks as well would take minutes on this "
-                                        "network, so only the table of checks and the distances have them." if known
-                                        else "For this choice no retrained networks are at hand, so what a network "
-                                        "that never saw these images would still know is not shown here."))
+    if seeds:
+        summary.caption(f"Read on {found.probe.fitted:,} training and {found.probe.tested:,} unseen images, beside the "
+                        f"original, head zeroing and {seeds} retrained network{'s' * (seeds > 1)}.")
+    elif engine().retrained(settled.choice.network, scene.request):
+        summary.caption("Computed now. To look inside the retrained networks as well would take minutes on this "
+                        "network, so only the table of checks and the distances have them.")
+    else:
+        summary.caption("Computed now. For this choice no retrained networks are at hand, so what a network that never "
+                        "saw these images would still know is not shown here.")
     if audit is not None and any(check.judged for check in audit.checks):
         with judged:
             matrix(audit.checks, audit.beside)

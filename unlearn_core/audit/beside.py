@@ -60,7 +60,7 @@ def beside(networks: Models, retrained: Sequence[Model], labels: npt.NDArray[np.
 
     return [
         Check(NEARER, "the smallest share, over retrained networks, of the way from the original to that one; above "
-              "½ it is nearer to each of them", "privacy", False, None, *asked(nearer, LEAST_NEAR), luck=0),
+              "½ it is nearer to each of them", "privacy", False, None, *asked(nearer, LEAST_NEAR)),
         Check(KLOM, "mean divergence of the margins from retrained networks', image by image", "privacy", False, None,
               *asked(unlike, LEAST_SEEDS))]
 

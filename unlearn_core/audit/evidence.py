@@ -74,7 +74,6 @@ class Check:
         remembers: the side of the retrained networks' values on which something is left; None if neither says so.
         held_out: each retrained network among the others; empty where they are too few.
         judged: the other networks among all retrained ones, by name; without those for which it was not made.
-        luck: how many held-out networks may fail by luck, if the check is a prediction interval.
     """
 
     title: str
@@ -84,7 +83,11 @@ class Check:
     remembers: Literal["high", "low"] | None
     held_out: tuple[Placement, ...]
     judged: Mapping[str, Placement]
-    luck: int = 1
+
+    @property
+    def luck(self) -> int:
+        """How many held-out networks may fail by luck: none where to pass is a rule and no prediction interval."""
+        return 0 if any(seed.by_rule for seed in self.held_out) else 1
 
     @property
     def passing(self) -> int:

@@ -51,6 +51,7 @@ REPORTED: dict[str, tuple[str, ...]] = {
     "random labels": ("random_labels",)}
 """Methods of which something was reported, and those here that come nearest to them."""
 STILL_THERE = (Level.NOT_FORGOTTEN, Level.PARTLY, Level.HIDDEN)
+"""Verdicts by which something is left."""
 AGAIN_SEEDS = (901, 902)
 ON_EPOCHS = 2
 
@@ -214,23 +215,22 @@ def claim(rows: Sequence[Row]) -> list[str]:
              "labels on the same requests, in whether the outcome is nearer to retraining than to the original on the "
              "images to be forgotten. No method here prunes; head zeroing and masked small gradients come nearest.", ""]
     chance = {(row.network, row.forget): row.side == "retrained" for row in rows if row.what == "random_labels"}
-    for name in (name for names in REPORTED.values() for name in names):
+    for name in (name for names in REPORTED.values() for name in names if name != "random_labels"):
         mine = {(row.network, row.forget): row.side == "retrained" for row in rows if row.what == name}
-        both = [(mine[key], chance[key]) for key in mine.keys() & chance.keys()]
-        lost, won = (sum(pair == wanted for pair in both) for wanted in ((False, True), (True, False)))
-        p = float(binomtest(lost, lost + won).pvalue) if lost + won else 1.0
-        if name != "random_labels":
-            apart = Counter(f"{subject(network).title}, {called(parsed(forget).kind)}"
-                            for network, forget in mine.keys() & chance.keys()
-                            if mine[network, forget] != chance[network, forget])
-            where = "; ".join(f"{title}: {number}" for title, number in sorted(apart.items()))
-            lines.append(
-                f"- {method(name).title}: {sum(own for own, _ in both)} of {len(both)}, random labels "
-                f"{sum(other for _, other in both)} of the same; only random labels pass in {lost}, only "
-                f"{method(name).title} in {won}" + (f" ({where})" if where else "") + ". " + (
-                    f"Sign test p = {p:.2g}, were all requests independent: "
-                    f"in the direction {'' if lost > won else 'opposite to that '}reported." if p < 0.05 else
-                    "No difference is found."))
+        both = mine.keys() & chance.keys()
+        apart = [key for key in both if mine[key] != chance[key]]
+        won = sum(mine[key] for key in apart)
+        lost = len(apart) - won
+        p = float(binomtest(lost, len(apart)).pvalue) if apart else 1.0
+        places = Counter(f"{subject(network).title}, {called(parsed(forget).kind)}" for network, forget in apart)
+        where = "; ".join(f"{place}: {number}" for place, number in sorted(places.items()))
+        lines.append(
+            f"- {method(name).title}: {sum(mine[key] for key in both)} of {len(both)}, random labels "
+            f"{sum(chance[key] for key in both)} of the same; only random labels pass in {lost}, only "
+            f"{method(name).title} in {won}" + (f" ({where})" if where else "") + ". " + (
+                f"Sign test p = {p:.2g}, were all requests independent: "
+                f"in the direction {'' if lost > won else 'opposite to that '}reported." if p < 0.05 else
+                "No difference is found."))
     lines += ["", "Where requests are of one kind and network:", ""]
     for network, kind in dict.fromkeys(map(_part, rows)):
         mine_here = [row for row in rows if _part(row) == (network, kind)]

@@ -8,9 +8,7 @@ import numpy as np
 
 from unlearn_core.audit.beside import self_test
 from unlearn_core.audit.evidence import ORIGINAL, passes
-from unlearn_core.audit.klom import KLoM
 from unlearn_core.audit.promise import RATE, promise_of
-from unlearn_core.audit.relative import Relative
 from unlearn_core.audit.report import TITLES, report
 from unlearn_core.audit.roc import said
 from unlearn_core.cli.output import bar, concluded, described, print_heading, print_json, print_table
@@ -76,7 +74,9 @@ def audit(arguments: argparse.Namespace) -> int:
         print("Nearer to retraining or to the original: this takes at least three retrained networks, and for this "
               "choice they are not at hand.")
     else:
-        for finding, check in zip((made.told.relative, made.told.klom), found.audit.beside, strict=True):
-            if isinstance(finding, Relative | KLoM):
-                print(finding.sentence, self_test(check) if check.judged else "")
+        klom = made.told.klom
+        for sentence, check in zip((made.told.relative.sentence, "" if klom is None else klom.sentence),
+                                   found.audit.beside, strict=True):
+            if sentence:
+                print(sentence, self_test(check) if check.judged else "")
     return 0

@@ -90,7 +90,7 @@ def missing_rows(request: Request, train: ImageSet, test: ImageSet, evaluation: 
     if request.classes:
         return found
     masks: dict[Literal["train", "test"], Tensor] = {
-        "train": request.mask(train), "test": request.mask(test, torch.full((len(test),), -1))}
+        "train": request.mask(train), "test": request.shown_by(test)}
     for part, mask in masks.items():
         shown = evaluation.row[evaluation.member == (part == "train")]
         wanted = np.setdiff1d(np.flatnonzero(mask.numpy()), shown)[:most]
@@ -112,7 +112,7 @@ def with_rows(evaluation: EvaluationSet, train: ImageSet, test: ImageSet, more: 
 def masked(request: Request, evaluation: EvaluationSet, more: Sequence[Rows], train: ImageSet,
            test: ImageSet) -> npt.NDArray[np.bool_]:
     """Whether each image, of the evaluation set and then of `more`, is of what is to be forgotten."""
-    parts = {"train": request.mask(train).numpy(), "test": request.mask(test, torch.full((len(test),), -1)).numpy()}
+    parts = {"train": request.mask(train).numpy(), "test": request.shown_by(test).numpy()}
     return np.concatenate([evaluation.forgotten(request), *(parts[part][rows] for part, rows in more)])
 
 
@@ -160,7 +160,7 @@ def accuracy_images(request: Request, member: npt.NDArray[np.bool_],
 
 def accuracy_counts(request: Request, test: ImageSet) -> npt.NDArray[np.int64]:
     """(classes,) on how many test images the accuracy of each class is read; see `accuracy_images`."""
-    gone = request.mask(test, torch.full((len(test),), -1)).numpy()
+    gone = request.shown_by(test).numpy()
     read = accuracy_images(request, unaudited(request, test).numpy(), gone)
     return np.bincount(test.labels.numpy()[read], minlength=len(test.classes))
 

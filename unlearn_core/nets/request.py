@@ -58,6 +58,10 @@ class Request:
             return torch.isin(torch.arange(len(images)) if rows is None else rows, chosen)
         return torch.isin(images.labels if self.kind == CLASS else images.groups[self.kind].numbers, chosen)
 
+    def shown_by(self, unseen: ImageSet) -> Tensor:
+        """(N,) bool: which of these images, none of which was trained on, show what is to be forgotten."""
+        return self.mask(unseen, torch.full((len(unseen),), -1))
+
     def split(self, train: ImageSet) -> tuple[Tensor, Tensor]:
         """Positions of the forget set and of the retain set in the training images."""
         forgotten = self.mask(train)

@@ -46,16 +46,18 @@ class Depth:
         return list(self.forget)[max((i + 1 for i, is_low in enumerate(low) if not is_low), default=0)]
 
     @property
-    def garbled(self) -> bool:
-        """Whether the original does not understand what this network hands on, whatever the image: at the stage that is
-        judged it knows less than half as many of the others as before. Where the last stage loses the images, which is
-        the outcome's own, that is the stage before.
+    def garbled(self) -> str | None:
+        """The stage behind which the original does not understand what this network hands on, whatever the image; None
+        if it does.
+
+        Looked at is the stage that is lost or, where that is the last and so the outcome's own, the one before: there
+        the original must know half as many of the others as without a patch.
         """
         stages = list(self.forget)
         if self.lost is None or len(stages) == 1:
-            return False
-        judged = self.lost if self.lost != stages[-1] else stages[-2]
-        return self.retain[judged].value < self.kept.value / 2
+            return None
+        stage = self.lost if self.lost != stages[-1] else stages[-2]
+        return stage if self.retain[stage].value < self.kept.value / 2 else None
 
 
 def depth(engine: Engine, scene: Scene, settled: Settled) -> Depth:

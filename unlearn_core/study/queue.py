@@ -130,9 +130,8 @@ def checked_queue(requests: Sequence[Request], train: ImageSet, test: ImageSet) 
 
 def audited(requests: Sequence[Request], train: ImageSet, test: ImageSet) -> Audited:
     """The images on which a queue is judged; test images with a planted mark only where that is asked for."""
-    unseen = torch.full((len(test),), -1)
     marked = unaudited(Request(()), test)
-    named = torch.stack([request.mask(test, unseen) for request in requests])
+    named = torch.stack([request.shown_by(test) for request in requests])
     masks = torch.stack([mask if request.kind == POISONED else mask & ~marked
                          for request, mask in zip(requests, named, strict=True)])
     rows = {place: torch.nonzero(request.mask(train)).flatten() for place, request in enumerate(requests)

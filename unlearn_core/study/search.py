@@ -25,7 +25,6 @@ from unlearn_core.serving.engine import Engine
 from unlearn_core.serving.landscape import numeric
 from unlearn_core.serving.pool import Lane, Ticket
 from unlearn_core.study.judging import Judged, judges
-from unlearn_core.study.tune import judged_images
 
 if TYPE_CHECKING:
     import optuna
@@ -123,12 +122,12 @@ def search(chosen: Choice, ranges: Sequence[tuple[str, float, float]], goal: Goa
     if name not in assets.manifest().files and not retrained:
         raise ValueError("forget: a request with bundled retrained networks expected, or for which some were retrained "
                          f"here, because a search is judged against them, got {chosen.words}")
-    if chosen.subject.images.validation is None:
+    if (held_out := chosen.subject.images.validation) is None:
         raise ValueError("network: one with validation images expected, on which a search is judged (pictures in "
                          f"data/validation beside train and test), got {chosen.subject.title}")
-    if not len(judged_images(chosen.network, chosen.forget)[1]):
+    if chosen.forget.shown_by(held_out).all():
         raise ValueError("forget: a request that leaves validation images to be kept expected, got "
-                         f"{chosen.words}, who is on all of them")
+                         f"{chosen.words}: all of them show that")
     made = Search(chosen, tuple(ranges), goal, trials, seed, chosen.subject.origin)
     return replace(made, rest=made.at({name: low for name, low, _ in ranges}))
 

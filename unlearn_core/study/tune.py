@@ -103,8 +103,7 @@ def judged_images(network: str, forget: Request) -> tuple[ImageSet, ImageSet]:
     if forget.classes:
         each = [own[train.labels[own] == label] for label in forget.classes]
         return train.subset(torch.cat([rows[100:400] if len(rows) >= 200 else rows for rows in each])), held_out
-    rest = ~forget.mask(held_out, torch.full((len(held_out),), -1))
-    return train.subset(own), held_out.subset(torch.nonzero(rest).flatten())
+    return train.subset(own), held_out.subset(torch.nonzero(~forget.shown_by(held_out)).flatten())
 
 
 def sizes(network: str, forget: Request) -> tuple[int, list[int]]:

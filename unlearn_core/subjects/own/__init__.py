@@ -15,6 +15,7 @@ from functools import cache
 from pathlib import Path
 
 from unlearn_core import assets
+from unlearn_core.nets.images import ImageSet
 from unlearn_core.subjects.own.converting import convert
 from unlearn_core.subjects.own.derived import (
     RECORD,
@@ -29,7 +30,7 @@ from unlearn_core.subjects.own.derived import (
 from unlearn_core.subjects.own.description import DESCRIPTION, described, plain, shown
 from unlearn_core.subjects.own.estimating import Estimate
 from unlearn_core.subjects.own.groups import groups
-from unlearn_core.subjects.own.pictures import Listing, listed
+from unlearn_core.subjects.own.pictures import Listing, Part, listed
 from unlearn_core.subjects.own.preparing import SEEDS, estimate, prepare
 from unlearn_core.subjects.own.study import DERIVED, check
 from unlearn_core.subjects.own.weights import MODEL, retrained_files
@@ -160,15 +161,17 @@ def _subject(folder: Path, name: str) -> Subject | None:
 
 
 def _images(folder: Path, name: str, found: Record, listing: Listing) -> Images:
-    try:
-        kinds, _ = groups(folder, listing)
-        classes = list(map(plain, found.classes))
-        train, test, *held_out = (image_set(folder, part, name, classes, found.mean, found.std, kinds[part])
-                                  for part in listing.there)
-        return Images(train, test, lambda: held_out[0] if held_out else None)
-    except (OSError, ValueError) as error:
-        raise assets.AssetError(f"{plain(shown(folder.name))}: its prepared images cannot be read ({error}). "
-                                "Prepare it again.") from error
+    kinds, _ = groups(folder, listing)
+
+    def read(part: Part) -> ImageSet:
+        try:
+            return image_set(folder, part, name, list(map(plain, found.classes)), found.mean, found.std, kinds[part])
+        except (OSError, ValueError) as error:
+            raise assets.AssetError(f"{plain(shown(folder.name))}: its prepared images cannot be read ({error}). "
+                                    "Prepare it again.") from error
+
+    return Images(read("train"), read("test"),
+                  lambda: read("validation") if "validation" in listing.there else None)
 
 
 @cache

@@ -25,7 +25,7 @@ from unlearn_core.nets.images import Groups, ImageSet
 from unlearn_core.progress import Progress, silent
 from unlearn_core.subjects.own.description import DESCRIPTION, opened
 from unlearn_core.subjects.own.groups import METADATA
-from unlearn_core.subjects.own.pictures import PARTS, Listing, Part
+from unlearn_core.subjects.own.pictures import NEEDED, Listing, Part
 from unlearn_core.subjects.own.study import DERIVED, Study
 from unlearn_core.subjects.own.weights import MODEL, retrained_files
 
@@ -202,7 +202,7 @@ def record(folder: Path) -> Record | None:
 
 def fits(folder: Path, found: Record) -> bool:
     """Whether the derived files are all there, each as long as it was."""
-    return set(found.files) - arrays(["validation"]) == {*arrays(["train", "test"]), *[MODEL] * found.trained} and all(
+    return set(found.files) - arrays(["validation"]) == {*arrays(NEEDED), *[MODEL] * found.trained} and all(
         length(folder / DERIVED / name) == size for name, size in found.files.items())
 
 
@@ -232,7 +232,7 @@ def pictures_key(study: Study, contents: dict[str, list[object]]) -> str:
         return key_of("pictures", asdict(study.shape), [(part, label, contents[picture.path][2]) for part in parts
                                                         for label, picture in study.listing.of(part)])
 
-    return of(PARTS[:2]) + (f"+{of(PARTS[2:])}" if study.listing.count("validation") else "")
+    return of(NEEDED) + (f"+{of(['validation'])}" if study.listing.count("validation") else "")
 
 
 def decoded(study: Study, key: str) -> tuple[list[float], list[float]] | None:

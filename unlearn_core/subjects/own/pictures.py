@@ -22,8 +22,9 @@ from unlearn_core.progress import Progress, silent
 from unlearn_core.subjects.own.description import LARGEST_BY_DEFAULT, SIZES, limited, opened, plain, reason, shown
 
 Part = Literal["train", "test", "validation"]
-PARTS: tuple[Part, ...] = ("train", "test", "validation")
-"""Every subject has the first two; on the last, if it is there, a search judges its settings."""
+NEEDED: tuple[Part, ...] = ("train", "test")
+PARTS: tuple[Part, ...] = (*NEEDED, "validation")
+"""Every subject has those that are needed; on the last, if it is there, a search judges its settings."""
 MOST_FILES = 1_000_000
 MOST_PIXELS = 50_000_000
 CLASSES = (2, 1000)
@@ -87,7 +88,6 @@ def listed(folder: Path) -> Listing:
         if tests := [name for name in _TESTS if name in top]:
             faults.append(f"data: train beside {tests[0]} expected, or neither.")
             return Listing(faults=limited(walk.places, "folders") + faults)
-        tests = []
         found = {"train": walk.classes(top), "test": dict[str, list[Picture]](), "validation": {}}
         for name, pictures in found["train"].items():
             test = set(_test(name, len(pictures)))
@@ -99,7 +99,7 @@ def listed(folder: Path) -> Listing:
             faults.append("data: test (or val, or validation) beside train expected.")
         faults += limited([f"data/{shown(name)}: nothing but train, test and validation expected beside train."
                            for name in top if name not in ("train", *_TESTS)], "folders")
-        if len(tests) > 1 and tests != ["test", tests[1]]:
+        if len(tests) > 2 or (len(tests) == 2 and tests[0] != "test"):
             faults.append("data: test beside train expected, and one of val and validation.")
         found = {part: {} for part in PARTS}
         found |= {part: walk.classes(walk.folders(top[name]))

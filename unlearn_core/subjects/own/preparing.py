@@ -42,7 +42,7 @@ from unlearn_core.subjects.own.derived import (
     written,
 )
 from unlearn_core.subjects.own.estimating import Estimate, measured
-from unlearn_core.subjects.own.pictures import PARTS, pixels
+from unlearn_core.subjects.own.pictures import NEEDED, PARTS, pixels
 from unlearn_core.subjects.own.study import DERIVED, Study, sound
 from unlearn_core.subjects.own.weights import MODEL, loaded
 
@@ -113,7 +113,7 @@ def prepare(folder: Path, progress: Progress = silent, expected: Estimate | None
             _decode(study, key, stage(progress, 0.2 * ends[0], ends[0]))
         mean, std = scale(study, key)
         sets = {part: image_set(folder, part, folder.name, list(study.listing.classes), mean, std,
-                                study.outline.groups if part == "train" else {}) for part in PARTS[:2]}
+                                study.outline.groups if part == "train" else {}) for part in NEEDED}
         if not study.given and about_networks(network_file(study)).get("key") != network_key(study, key):
             weights = references.trained_anew(study, sets["train"], (), None,
                                               stage(progress, ends[0], ends[1], "training"))
