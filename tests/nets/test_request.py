@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from unlearn_core.bundle.make_people import TEN
@@ -62,6 +62,7 @@ def test_the_split_of_every_request_with_bundled_references(
 
 
 @given(st.text(max_size=30))
+@example("0\x1f")  # white space to `strip`, none to `int`
 def test_any_text_is_a_request_or_a_sentence(text: str) -> None:
     try:
         found = read(text, TRAIN)

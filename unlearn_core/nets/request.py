@@ -139,7 +139,7 @@ def parsed(text: str) -> Request:
     if not all(part.strip().isdecimal() and len(part) < 10 for part in parts):
         raise ValueError("forget: numbers separated by commas expected, of classes, or after a kind and a colon, "
                          f"got {text[:40]!r}")
-    return Request(tuple(map(int, parts)), kind.strip() if separator else CLASS)
+    return Request(tuple(int(part.strip()) for part in parts), kind.strip() if separator else CLASS)
 
 
 def read(text: str, train: ImageSet) -> Request:
